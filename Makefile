@@ -1,0 +1,51 @@
+# Every target sets up .venv first; a second run installs nothing.
+VENV  := .venv
+RUN   := $(VENV)/bin/python -m
+STAMP := $(VENV)/.installed
+
+# The first Python that is new enough and really runs (a shim may be found and still not run).
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+.PHONY: help lab test lint format clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Options: ARGS=\"...\" goes to JupyterLab or pytest; PYTHON=... chooses the Python of $(VENV)."
+
+lab: $(STAMP)  ## open the course in JupyterLab, e.g. make lab ARGS="--no-browser --port 8899"
+	$(RUN) jupyterlab --ServerApp.root_dir="$(CURDIR)" \
+		--LabApp.default_url=/lab/tree/$(firstword $(wildcard notebooks/00*.ipynb) notebooks) \
+		$(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)  # in a container one is root
+
+test: $(STAMP)  ## lint, then run every test, docstring example and notebook
+	$(RUN) ruff check .
+	$(RUN) pytest --nbval $(ARGS)
+	@echo "make test: lint, tests, docstring examples and notebooks all passed"
+
+lint: $(STAMP)  ## check style and formatting
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+format: $(STAMP)  ## format code and notebooks, fix what ruff can fix
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+clean:  ## remove caches and build leftovers (not data/, nor .venv: rm -r .venv does that)
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+		-prune -exec rm -rf {} +
+
+# A .venv with a working pip is kept; --clear replaces one that was left half made.
+$(STAMP): pyproject.toml
+	@$(RUN) pip --version >/dev/null 2>&1 || { \
+		"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "No Python 3.11 or newer found:" \
+			"install one, or name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }; \
+		echo "[1/2] Making $(VENV) with $(PYTHON) (seconds)"; \
+		"$(PYTHON)" -m venv --clear $(VENV) || { echo "$(PYTHON) cannot make $(VENV)." \
+			"On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }; }
+	@echo "[2/2] Installing into $(VENV) (the long step, once: PyTorch downloads several GB)"
+	$(RUN) pip install --disable-pip-version-check -e '.[test]'
+	@touch $@

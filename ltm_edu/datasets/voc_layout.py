@@ -1,0 +1,210 @@
+"""Any folder in VOC's layout: pictures, palette masks, lists of names.
+
+- JPEGImages/NAME.jpg: the pictures
+- SegmentationClass/NAME.png: 0 background, 1 and up classes, 255 not counted
+- ImageSets/Segmentation/SPLIT.txt: a NAME a line; train and val
+- classes.txt: a class a line, the first has id 1; VOC's twenty classes without it
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import InputError
+from ..protocol import VOC_CLASSES
+
+VOID = 255
+_PICTURES, _MASKS, _LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"
+
+
+@dataclass(frozen=True)
+class MaskIndex:
+    """What is in each mask of a list, without the masks.
+
+    Attributes:
+        names: n image names.
+        pixels: (n, C) pixels of each class, column c - 1 for class c.
+        grid: (n, C) pixels of each class among mask[1::32, 1::32] (OSLSM's rule).
+    """
+
+    names: tuple[str, ...]
+    pixels: np.ndarray
+    grid: np.ndarray
+
+
+@dataclass(frozen=True)
+class VocFolder:
+    """A dataset in VOC's layout; open one with `VocFolder.open(path)`.
+
+    Attributes:
+        root: the folder.
+        classes: names; class id c is `classes[c - 1]`.
+        splits: image names of each list, in the file's order.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    splits: dict[str, tuple[str, ...]] = field(repr=False)
+
+    @classmethod
+    def open(cls, root: str | Path) -> VocFolder:
+        """Check the layout and read the lists.
+
+        Raises:
+            InputError: a folder, a list or the classes are missing or empty; names the path.
+        """
+        root = Path(root).expanduser()
+        if not root.is_dir():
+            raise InputError(f"{root} is not a folder: --data takes a folder in VOC's layout")
+        for part in (_PICTURES, _MASKS, _LISTS):
+            if not (root / part).is_dir():
+                found = ", ".join(sorted(p.name for p in root.iterdir())[:6]) or "nothing"
+                raise InputError(
+                    f"{root} has no {part}/ (it has {found}): VOC's layout is "
+                    f"{_PICTURES}/, {_MASKS}/ and {_LISTS}/train.txt and val.txt"
+                )
+        lists = sorted((root / _LISTS).glob("*.txt"))
+        splits = {p.stem: tuple(p.read_text(encoding="utf-8").split()) for p in lists}
+        if not any(splits.values()):
+            raise InputError(f"{root / _LISTS} has no list with names in it: train.txt, val.txt")
+        named = root / "classes.txt"
+        classes = VOC_CLASSES
+        if named.exists():
+            lines = named.read_text(encoding="utf-8").splitlines()
+            classes = tuple(line.strip() for line in lines if line.strip())
+        if not 4 <= len(classes) <= 254:
+            raise InputError(f"{named} lists {len(classes)} classes: 4 to 254 make four folds")
+        return cls(root, classes, splits)
+
+    def names(self, split: str) -> tuple[str, ...]:
+        """Image names of a list; "all" is every list, each name once.
+
+        Raises:
+            InputError: there is no such list.
+        """
+        if split == "all":
+            return tuple(dict.fromkeys(n for names in self.splits.values() for n in names))
+        if split not in self.splits:
+            raise InputError(
+                f"{self.root / _LISTS} has no {split}.txt: there are {', '.join(self.splits)}"
+            )
+        return self.splits[split]
+
+    @cached_property
+    def _picture_names(self) -> dict[str, str]:
+        return {p.stem: p.name for p in (self.root / _PICTURES).iterdir()}
+
+    def image_path(self, name: str) -> Path:
+        """The picture's file; raises InputError where the list names one that is not there."""
+        file = self._picture_names.get(name)
+        if file is None:
+            raise InputError(f"{self.root / _PICTURES / name}.jpg is missing, but a list names it")
+        return self.root / _PICTURES / file
+
+    def mask_path(self, name: str) -> Path:
+        """The mask's file."""
+        return self.root / _MASKS / f"{name}.png"
+
+    def image(self, name: str) -> Image.Image:
+        """The picture in RGB; raises InputError if it is missing or cannot be read."""
+        return read_image(self.image_path(name))
+
+    def mask(self, name: str) -> np.ndarray:
+        """Class ids, (H, W) uint8; raises InputError if unreadable or with an id over the list."""
+        path = self.mask_path(name)
+        mask = read_mask(path)
+        ids = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:VOID])
+        if ids.size and ids[-1] > len(self.classes):
+            raise InputError(
+                f"{path} holds class id {ids[-1]}, but there are {len(self.classes)} classes "
+                f"(ids 1 to {len(self.classes)}, 255 not counted): add it to classes.txt"
+            )
+        return mask
+
+    def pair(self, name: str) -> tuple[Image.Image, np.ndarray]:
+        """Picture and mask; raises InputError where their sizes differ."""
+        image, mask = self.image(name), self.mask(name)
+        check_same_size(image, self.image_path(name), mask, self.mask_path(name))
+        return image, mask
+
+    def index(self, split: str) -> MaskIndex:
+        """Count each class in each mask of a list; reads every mask once.
+
+        Raises:
+            InputError: as `mask` does.
+        """
+        names = self.names(split)
+        pixels = np.zeros((len(names), len(self.classes)), np.int64)
+        grid = np.zeros_like(pixels)
+        for i, name in enumerate(names):
+            mask = self.mask(name)
+            for counts, part in ((pixels, mask), (grid, mask[1::32, 1::32])):
+                counts[i] = np.bincount(part.ravel(), minlength=256)[1 : len(self.classes) + 1]
+        return MaskIndex(names, pixels, grid)
+
+    def fingerprint(self, names: tuple[str, ...]) -> str:
+        """A hash of these pictures' and masks' names, sizes and times: what a cache depends on."""
+        digest = hashlib.sha256(str(self.root.resolve()).encode())
+        for name in names:
+            for path in (self.image_path(name), self.mask_path(name)):
+                try:
+                    stat = path.stat()
+                except FileNotFoundError:
+                    raise InputError(f"{path} is missing, but a list names it") from None
+                digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()[:16]
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """A picture in RGB.
+
+    Raises:
+        InputError: the file is missing, no picture, or cut short.
+    """
+    return _read(Path(path)).convert("RGB")
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """A palette or grey mask as ids, (H, W) uint8.
+
+    Raises:
+        InputError: the file is missing, no picture, cut short, or a colour picture.
+    """
+    picture = _read(Path(path))
+    if picture.mode == "1":
+        picture = picture.convert("L")
+    if picture.mode not in ("P", "L"):
+        raise InputError(
+            f"{path} is a {picture.mode} picture: a mask is a palette or grey PNG of class ids"
+        )
+    return np.array(picture, dtype=np.uint8)
+
+
+def check_same_size(image: Image.Image, image_path: object, mask: np.ndarray, path: object) -> None:
+    """Raise InputError where a mask has another size than its picture."""
+    if image.size != (mask.shape[1], mask.shape[0]):
+        raise InputError(
+            f"{path} is {mask.shape[1]}x{mask.shape[0]} but {image_path} is "
+            f"{image.size[0]}x{image.size[1]}: a mask must have its picture's size"
+        )
+
+
+def _read(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except FileNotFoundError:
+        raise InputError(f"{path} is not there") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a picture") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{path} is not a picture that can be read") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a picture ({error})") from None

@@ -1,0 +1,469 @@
+"""The paper, one pure function an equation, in the paper's order.
+
+Yang et al., "A New Local Transformation Module for Few-Shot Segmentation", MMM 2020
+(arXiv:1910.05886), equations 1 to 11. Batch first; feature maps are (B, C, h, w) with N = h * w
+pixels; masks hold values in [0, 1] and come as (B, m, h, w) or (B, m, N), with m = 1 row unless
+said otherwise. Rows of R are query pixels, columns are support pixels.
+
+Two functions have no number because they are not in the paper: `attention_from_embeddings` and
+`relationship_loss_from_embeddings` compute what equations 2, 5 and 10 say without building R.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Reduction = Literal["mean", "sum"]
+
+VOID = 255
+"""The label of pixels that never count (VOC's border, COCO's crowds)."""
+
+
+def masked_features(F_s: Tensor, G_s: Tensor) -> Tensor:
+    """Equation 1: keep the support's features on the object, F'_s(i,j) = F_s(i,j) * G_s(i,j).
+
+    Args:
+        F_s: support features, (B, C, h, w).
+        G_s: support mask on the feature grid, (B, 1, h, w), values in [0, 1].
+
+    Returns:
+        F'_s, (B, C, h, w).
+
+    Raises:
+        ValueError: the mask has another grid than the features, or values outside [0, 1].
+
+    >>> F_s, G_s = torch.ones(1, 2, 1, 3), torch.tensor([[[[0.0, 0.5, 1.0]]]])
+    >>> masked_features(F_s, G_s)[0, 0].tolist()
+    [[0.0, 0.5, 1.0]]
+    """
+    _check_map(F_s, "F_s")
+    _check_map(G_s, "G_s")
+    if G_s.shape != (F_s.shape[0], 1, *F_s.shape[2:]):
+        raise ValueError(
+            f"G_s has shape {tuple(G_s.shape)}, expected {(F_s.shape[0], 1, *F_s.shape[2:])}: "
+            "resize the mask to the feature grid first"
+        )
+    _check_mask_values(G_s, "G_s")
+    return F_s * G_s
+
+
+def relationship_matrix(E_q: Tensor, E_s: Tensor, eps: float = 1e-5) -> Tensor:
+    """Equation 2: R_ij, the cosine between query pixel i and support pixel j.
+
+    A vector no longer than `eps` has no direction, and relates to nothing: its row or column
+    of R is 0. (The released code adds `eps` to the product of the two norms instead. At the norms
+    a network produces the two agree to about 1e-6; this form keeps R the product of a query
+    factor and a support factor at every scale, which the functions that never build R rely on.)
+
+    Args:
+        E_q: query embedding, (B, D, h, w) or (B, D, N_q).
+        E_s: support embedding, (B, D, h, w) or (B, D, N_s).
+        eps: length up to which a vector counts as zero.
+
+    Returns:
+        R, (B, N_q, N_s), values in [-1, 1].
+
+    Raises:
+        ValueError: batch or channels differ, or an embedding is not finite.
+
+    >>> E = torch.tensor([[[1.0, 0.0, 2.0], [0.0, 3.0, 2.0]]])
+    >>> relationship_matrix(E, E)[0, 2].round(decimals=3).tolist()
+    [0.707, 0.707, 1.0]
+    """
+    _check_pair(E_q, E_s)
+    return _unit(E_q, eps).transpose(1, 2) @ _unit(E_s, eps)
+
+
+def relationship_truth(G_q: Tensor, G_s: Tensor) -> Tensor:
+    """Equation 3: the true relation, R_truth = G_q^T G_s.
+
+    Args:
+        G_q: query mask on the grid, (B, m, h, w) or (B, m, N_q), values in [0, 1].
+        G_s: support mask on the grid, (B, m, h, w) or (B, m, N_s), values in [0, 1].
+
+    Returns:
+        R_truth, (B, N_q, N_s): with the paper's one row, 1 where both pixels lie on the object;
+        with m rows, the sum of the rows' relations.
+
+    Raises:
+        ValueError: the masks differ in batch or rows, or hold values outside [0, 1].
+
+    >>> g_q, g_s = torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[1.0, 0.0, 1.0]]])
+    >>> relationship_truth(g_q, g_s)[0].tolist()
+    [[0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]
+    """
+    g_q, g_s = _same_rows(G_q, G_s)
+    return g_q.transpose(1, 2) @ g_s
+
+
+def generalized_inverse(G_s: Tensor, eps: float = 1e-5) -> Tensor:
+    """The bracket of equation 5: G_s^+ = G_s^T (G_s G_s^T + eps I)^-1.
+
+    The Moore-Penrose inverse of a mask with linearly independent rows (up to `eps`). A row that
+    is empty gets a column of zeros. The m x m system is solved in float64 where m > 1: the Gram
+    matrix of two nearly equal rows is beyond float32.
+
+    Args:
+        G_s: mask, (B, m, h, w) or (B, m, N), m rows of values in [0, 1].
+        eps: added to the diagonal of G_s G_s^T, as the released code does.
+
+    Returns:
+        G_s^+, (B, N, m).
+
+    >>> generalized_inverse(torch.tensor([[[1.0, 0.0, 1.0, 1.0]]]))[0, :, 0].round(decimals=3)
+    tensor([0.3330, 0.0000, 0.3330, 0.3330])
+    """
+    g = _rows(G_s, "G_s")
+    if g.shape[1] == 1:
+        gram = (g * g).sum(dim=2, keepdim=True)
+        inverse = torch.where(gram > 0, 1 / (gram + eps).clamp_min(torch.finfo(g.dtype).tiny), 0)
+        return (g * inverse).transpose(1, 2)
+    wide = g if g.device.type == "mps" else g.double()
+    filled = (wide.sum(dim=2) > 0).to(wide.dtype)
+    # An empty row leaves a zero on the diagonal; a one there keeps the system solvable at eps = 0,
+    # and the row itself stays zero.
+    gram = wide @ wide.transpose(1, 2) + torch.diag_embed(eps + 1 - filled)
+    return torch.linalg.solve(gram, wide).transpose(1, 2).to(g.dtype)
+
+
+def attention(R: Tensor, G_s: Tensor, eps: float = 1e-5) -> Tensor:
+    """Equations 4 and 5: the A for which A G_s comes closest to R, A = R G_s^+.
+
+    For a binary mask of one row, A_i is the mean of R_ij over the object's pixels j.
+
+    Args:
+        R: relationship matrix, (B, N_q, N_s).
+        G_s: support mask, (B, m, h, w) or (B, m, N_s), values in [0, 1].
+        eps: see `generalized_inverse`.
+
+    Returns:
+        A, (B, N_q) for one mask row, (B, N_q, m) for m of them.
+
+    >>> R = torch.tensor([[[0.9, 0.1, 0.7], [0.2, 0.8, 0.0]]])
+    >>> attention(R, torch.tensor([[[1.0, 0.0, 1.0]]]))[0].round(decimals=3)
+    tensor([0.8000, 0.1000])
+    """
+    g = _rows(G_s, "G_s")
+    if R.dim() != 3 or R.shape[0] != g.shape[0] or R.shape[2] != g.shape[2]:
+        raise ValueError(
+            f"R has shape {tuple(R.shape)}, expected ({g.shape[0]}, N_q, {g.shape[2]}): "
+            "rows are query pixels, columns are the support pixels of G_s"
+        )
+    _check_finite(R, "R")
+    return _squeeze_one_row(R @ generalized_inverse(g, eps))
+
+
+def attention_from_embeddings(E_q: Tensor, E_s: Tensor, G_s: Tensor, eps: float = 1e-5) -> Tensor:
+    """Equations 2 and 5 without R: A = u_q^T (u_s G_s^+), u the unit columns of the embeddings.
+
+    Matrix products associate, so this equals `attention(relationship_matrix(E_q, E_s), G_s)`
+    in O(N D m) time and O(N D) memory, where the printed order costs O(N^2 D) and O(N^2).
+
+    Args:
+        E_q: query embedding, (B, D, h, w) or (B, D, N_q).
+        E_s: support embedding, (B, D, h, w) or (B, D, N_s).
+        G_s: support mask, (B, m, h, w) or (B, m, N_s), values in [0, 1].
+        eps: as in `relationship_matrix` and `generalized_inverse`.
+
+    Returns:
+        A, (B, N_q) for one mask row, (B, N_q, m) for m of them.
+
+    >>> E_q, E_s = torch.randn(1, 4, 6), torch.randn(1, 4, 5)
+    >>> g = torch.tensor([[[0.0, 1.0, 0.5, 0.0, 1.0]]])
+    >>> by_R = attention(relationship_matrix(E_q, E_s), g)
+    >>> torch.allclose(attention_from_embeddings(E_q, E_s, g), by_R, atol=1e-6)
+    True
+    """
+    _check_pair(E_q, E_s)
+    u_q, u_s = _unit(E_q, eps), _unit(E_s, eps)
+    g = _rows(G_s, "G_s")
+    if g.shape[0] != u_s.shape[0] or g.shape[2] != u_s.shape[2]:
+        raise ValueError(
+            f"G_s has shape {tuple(G_s.shape)}, expected {u_s.shape[0]} masks of "
+            f"{u_s.shape[2]} pixels, as many as E_s has"
+        )
+    return _squeeze_one_row(u_q.transpose(1, 2) @ (u_s @ generalized_inverse(g, eps)))
+
+
+def normalize_attention(A: Tensor, eps: float = 1e-5) -> Tensor:
+    """Equation 6: A_hat = (A - min A) / (max A - min A + eps), for each image by itself.
+
+    Args:
+        A: attention, (B, N), (B, 1, h, w) or any shape with the batch first.
+        eps: added to the range, so that a constant map becomes zeros.
+
+    Returns:
+        A_hat, of A's shape, values in [0, 1].
+
+    >>> normalize_attention(torch.tensor([[-1.0, 0.0, 3.0], [2.0, 2.0, 2.0]])).round(decimals=3)
+    tensor([[0.0000, 0.2500, 1.0000],
+            [0.0000, 0.0000, 0.0000]])
+    """
+    if A.dim() < 2:
+        raise ValueError(f"A has shape {tuple(A.shape)}, expected the batch first, as (B, N)")
+    _check_finite(A, "A")
+    each_image = tuple(range(1, A.dim()))
+    low, high = A.amin(each_image, keepdim=True), A.amax(each_image, keepdim=True)
+    return (A - low) / (high - low + eps)
+
+
+def attended_features(F_q: Tensor, A_hat: Tensor) -> Tensor:
+    """Equation 7: weight the query's features with the attention, F^'_q = F^_q * A_hat.
+
+    Args:
+        F_q: query features after T_f, (B, D', h, w).
+        A_hat: normalised attention map, (B, 1, h, w).
+
+    Returns:
+        F^'_q, (B, D', h, w).
+
+    >>> attended_features(torch.ones(1, 2, 1, 2), torch.tensor([[[[0.0, 0.5]]]]))[0, 0].tolist()
+    [[0.0, 0.5]]
+    """
+    _check_map(F_q, "F_q")
+    if A_hat.shape != (F_q.shape[0], 1, *F_q.shape[2:]):
+        raise ValueError(
+            f"A_hat has shape {tuple(A_hat.shape)}, expected "
+            f"{(F_q.shape[0], 1, *F_q.shape[2:])}, the grid of F_q"
+        )
+    return F_q * A_hat
+
+
+def mask_loss(M: Tensor, Y: Tensor, reduction: Reduction = "mean") -> Tensor:
+    """Equation 8: L_m, the cross-entropy of the decoder's mask against the truth.
+
+    Args:
+        M: logits, (B, 2, H, W), channels background and foreground.
+        Y: truth, (B, H, W), 0 background, 1 foreground, 255 not counted.
+        reduction: "sum" as printed, "mean" over the counted pixels as the released code has it.
+
+    Returns:
+        L_m, a scalar; 0 where no pixel counts.
+
+    >>> round(mask_loss(torch.zeros(1, 2, 2, 2), torch.ones(1, 2, 2)).item(), 4)
+    0.6931
+    """
+    if M.dim() != 4 or M.shape[1] != 2:
+        raise ValueError(f"M has shape {tuple(M.shape)}, expected (B, 2, H, W) logits")
+    Y = _truth(Y, M)
+    total = F.cross_entropy(M, Y, ignore_index=VOID, reduction="sum")
+    return _reduce(total, (Y != VOID).sum(), reduction)
+
+
+def attention_loss(
+    A_hat: Tensor,
+    Y: Tensor,
+    form: Literal["printed", "released"] = "printed",
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Equation 9: L_a, the attention map itself read as a mask, against the truth.
+
+    The map is resized bilinearly (corners aligned) to the truth. "printed" is the binary
+    cross-entropy of A_hat, clamped to [1e-6, 1 - 1e-6]. "released" takes (1 - A_hat, A_hat) for
+    logits, as the released code does, and so never falls below log(1 + 1/e) = 0.3133.
+
+    Args:
+        A_hat: normalised attention map, (B, 1, h, w), values in [0, 1].
+        Y: truth, (B, H, W), 0 background, 1 foreground, 255 not counted.
+        form: which of the two to compute.
+        reduction: "sum" as printed, "mean" over the counted pixels as the released code has it.
+
+    Returns:
+        L_a, a scalar; 0 where no pixel counts.
+
+    >>> perfect = torch.eye(2)[None, None]
+    >>> round(attention_loss(perfect, torch.eye(2)[None]).item(), 4)
+    0.0
+    >>> round(attention_loss(perfect, torch.eye(2)[None], form="released").item(), 4)
+    0.3133
+    """
+    if A_hat.dim() != 4 or A_hat.shape[1] != 1:
+        raise ValueError(f"A_hat has shape {tuple(A_hat.shape)}, expected (B, 1, h, w)")
+    _check_mask_values(A_hat, "A_hat")
+    if Y.dim() != 3:
+        raise ValueError(f"Y has shape {tuple(Y.shape)}, expected (B, H, W)")
+    resized = F.interpolate(A_hat, Y.shape[-2:], mode="bilinear", align_corners=True)
+    M_a = torch.cat([1 - resized, resized], dim=1)
+    Y = _truth(Y, M_a)
+    if form == "printed":
+        total = F.nll_loss(M_a.clamp(1e-6, 1 - 1e-6).log(), Y, ignore_index=VOID, reduction="sum")
+    elif form == "released":
+        total = F.cross_entropy(M_a, Y, ignore_index=VOID, reduction="sum")
+    else:
+        raise ValueError(f'form is {form!r}, expected "printed" or "released"')
+    return _reduce(total, (Y != VOID).sum(), reduction)
+
+
+def relationship_loss(R: Tensor, R_truth: Tensor, reduction: Reduction = "mean") -> Tensor:
+    """Equation 10: L_r = ||R - R_truth||^2, summed as printed or averaged as released.
+
+    Args:
+        R: relationship matrix, (B, N_q, N_s).
+        R_truth: true relation, (B, N_q, N_s).
+        reduction: "sum" over all entries (N^2 times larger), or "mean".
+
+    Returns:
+        L_r, a scalar.
+
+    >>> relationship_loss(torch.eye(2)[None], torch.zeros(1, 2, 2), reduction="sum").item()
+    2.0
+    """
+    if R.dim() != 3 or R.shape != R_truth.shape:
+        raise ValueError(
+            f"R has shape {tuple(R.shape)} and R_truth {tuple(R_truth.shape)}, "
+            "expected one shape (B, N_q, N_s)"
+        )
+    return _reduce((R - R_truth).square().sum(), R.numel(), reduction)
+
+
+def relationship_loss_from_embeddings(
+    E_q: Tensor,
+    E_s: Tensor,
+    G_q: Tensor,
+    G_s: Tensor,
+    reduction: Reduction = "mean",
+    eps: float = 1e-5,
+) -> Tensor:
+    """Equations 2, 3 and 10 without R: L_r from two D x D Gram matrices.
+
+    With u the unit columns of an embedding, K = u u^T and one mask row,
+    ||R - g_q^T g_s||^2 = <K_q, K_s> - 2 (u_q g_q^T) . (u_s g_s^T) + |g_q|^2 |g_s|^2:
+    exact, in O(N D^2) time and O(D^2) memory instead of O(N^2 D) and O(N^2). With m rows the
+    last term is <G_q G_q^T, G_s G_s^T>.
+
+    Args:
+        E_q: query embedding, (B, D, h, w) or (B, D, N_q).
+        E_s: support embedding, (B, D, h, w) or (B, D, N_s).
+        G_q: query mask, (B, m, h, w) or (B, m, N_q), values in [0, 1].
+        G_s: support mask, (B, m, h, w) or (B, m, N_s), values in [0, 1].
+        reduction: as in `relationship_loss`.
+        eps: as in `relationship_matrix`.
+
+    Returns:
+        L_r, a scalar.
+
+    >>> E_q, E_s, g = torch.randn(1, 3, 9), torch.randn(1, 3, 9), torch.ones(1, 1, 9)
+    >>> by_R = relationship_loss(relationship_matrix(E_q, E_s), relationship_truth(g, g))
+    >>> torch.allclose(relationship_loss_from_embeddings(E_q, E_s, g, g), by_R, rtol=1e-4)
+    True
+    """
+    _check_pair(E_q, E_s)
+    u_q, u_s = _unit(E_q, eps), _unit(E_s, eps)
+    g_q, g_s = _same_rows(G_q, G_s)
+    for mask, unit, name in ((g_q, u_q, "G_q"), (g_s, u_s, "G_s")):
+        if mask.shape[0] != unit.shape[0] or mask.shape[2] != unit.shape[2]:
+            raise ValueError(
+                f"{name} has {mask.shape[0]} masks of {mask.shape[2]} pixels, expected "
+                f"{unit.shape[0]} of {unit.shape[2]}, as in its embedding"
+            )
+    relation = ((u_q @ u_q.transpose(1, 2)) * (u_s @ u_s.transpose(1, 2))).sum()
+    on_truth = ((u_q @ g_q.transpose(1, 2)) * (u_s @ g_s.transpose(1, 2))).sum()
+    truth = ((g_q @ g_q.transpose(1, 2)) * (g_s @ g_s.transpose(1, 2))).sum()
+    count = u_q.shape[0] * u_q.shape[2] * u_s.shape[2]
+    return _reduce(relation - 2 * on_truth + truth, count, reduction)
+
+
+def total_loss(
+    L_m: Tensor,
+    L_a: Tensor,
+    L_r: Tensor,
+    lambda_m: float = 1.0,
+    lambda_a: float = 1.0,
+    lambda_r: float = 1.0,
+) -> Tensor:
+    """Equation 11: L = lambda_m L_m + lambda_a L_a + lambda_r L_r.
+
+    The paper does not print the lambdas; the released code has 1, 1, 1 on averaged terms.
+
+    >>> total_loss(torch.tensor(1.0), torch.tensor(2.0), torch.tensor(4.0), lambda_r=0.5).item()
+    5.0
+    """
+    return lambda_m * L_m + lambda_a * L_a + lambda_r * L_r
+
+
+def _unit(E: Tensor, eps: float) -> Tensor:
+    """Columns of E (B, D, ...) flattened to (B, D, N) and scaled to length 1, or 0 if too short."""
+    columns = E.flatten(2)
+    length = torch.linalg.vector_norm(columns, dim=1, keepdim=True)
+    return columns * torch.where(length > eps, 1 / length.clamp_min(eps), 0)
+
+
+def _rows(G: Tensor, name: str) -> Tensor:
+    """A checked mask as (B, m, N)."""
+    if G.dim() not in (3, 4):
+        raise ValueError(f"{name} has shape {tuple(G.shape)}, expected (B, m, h, w) or (B, m, N)")
+    _check_mask_values(G, name)
+    return G.flatten(2)
+
+
+def _same_rows(G_q: Tensor, G_s: Tensor) -> tuple[Tensor, Tensor]:
+    g_q, g_s = _rows(G_q, "G_q"), _rows(G_s, "G_s")
+    if g_q.shape[:2] != g_s.shape[:2]:
+        raise ValueError(
+            f"G_q has shape {tuple(G_q.shape)} and G_s {tuple(G_s.shape)}: expected one batch "
+            "and as many mask rows in both"
+        )
+    return g_q, g_s
+
+
+def _squeeze_one_row(A: Tensor) -> Tensor:
+    return A.squeeze(2) if A.shape[2] == 1 else A
+
+
+def _truth(Y: Tensor, M: Tensor) -> Tensor:
+    if Y.shape != (M.shape[0], *M.shape[2:]):
+        raise ValueError(
+            f"Y has shape {tuple(Y.shape)}, expected {(M.shape[0], *M.shape[2:])}, a label a pixel"
+        )
+    Y = Y.long()
+    if not torch.compiler.is_compiling() and not ((Y == 0) | (Y == 1) | (Y == VOID)).all():
+        raise ValueError("Y holds labels other than 0, 1 and 255: compare the mask with the class")
+    return Y
+
+
+def _reduce(total: Tensor, count: Tensor | int, reduction: Reduction) -> Tensor:
+    if reduction == "sum":
+        return total
+    if reduction == "mean":
+        return total / (count.clamp_min(1) if isinstance(count, Tensor) else count)
+    raise ValueError(f'reduction is {reduction!r}, expected "mean" or "sum"')
+
+
+def _check_map(x: Tensor, name: str) -> None:
+    if x.dim() != 4:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected (B, C, h, w)")
+
+
+def _check_pair(E_q: Tensor, E_s: Tensor) -> None:
+    for E, name in ((E_q, "E_q"), (E_s, "E_s")):
+        if E.dim() not in (3, 4):
+            raise ValueError(
+                f"{name} has shape {tuple(E.shape)}, expected (B, D, h, w) or (B, D, N)"
+            )
+        _check_finite(E, name)
+    if E_q.shape[:2] != E_s.shape[:2]:
+        raise ValueError(
+            f"E_q has shape {tuple(E_q.shape)} and E_s {tuple(E_s.shape)}: expected one batch and "
+            "as many channels in both, from one T_e"
+        )
+
+
+def _check_finite(x: Tensor, name: str) -> None:
+    # Under torch.compile a look at values would break the graph: shapes are still checked there.
+    if not torch.compiler.is_compiling() and not torch.isfinite(x).all():
+        raise ValueError(f"{name} holds NaN or infinite values, expected finite ones")
+
+
+def _check_mask_values(G: Tensor, name: str) -> None:
+    if torch.compiler.is_compiling():
+        return
+    low, high = (v.item() for v in torch.aminmax(G.detach())) if G.numel() else (0, 0)
+    # Bilinear resizing may overshoot by a rounding error; NaN fails both comparisons.
+    if not (low >= -1e-4 and high <= 1 + 1e-4):
+        raise ValueError(
+            f"{name} has values from {low:g} to {high:g}, expected all of them in [0, 1]"
+        )

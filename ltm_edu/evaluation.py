@@ -1,0 +1,315 @@
+"""Scores: mIoU, FB-IoU and pooled foreground IoU at the pictures' own size, with their protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from .datasets.voc_layout import VOID, VocFolder
+from .episodes import EpisodeList, draw_episodes, find_pairs
+from .features import FeatureCache
+from .geometry import resize_logits
+from .model import LTM, TrainingFreeMap
+from .paths import written_whole
+from .protocol import Protocol, novel_classes
+
+Model = LTM | TrainingFreeMap
+
+
+@dataclass
+class IoUCounter:
+    """Intersections and unions, pooled over episodes; 255 never counts.
+
+    >>> counter = IoUCounter()
+    >>> counter.add(np.array([[1, 1, 0]], bool), np.array([[1, 0, 255]], np.uint8), class_id=3)
+    >>> counter.miou(), counter.fb_iou()
+    (0.5, 0.25)
+    """
+
+    intersection: dict[int, int] = field(default_factory=dict)
+    union: dict[int, int] = field(default_factory=dict)
+    background: list[int] = field(default_factory=lambda: [0, 0])
+
+    def add(self, predicted: np.ndarray, truth: np.ndarray, class_id: int) -> None:
+        """Count one episode.
+
+        Args:
+            predicted: (H, W) bool, True where the model sees the object.
+            truth: (H, W) uint8 of 0, 1 and 255.
+            class_id: the episode's class.
+        """
+        counted, true = truth != VOID, truth == 1
+        both = int(np.count_nonzero(predicted & true))
+        n_predicted = int(np.count_nonzero(predicted & counted))
+        n_true, n = int(np.count_nonzero(true)), int(np.count_nonzero(counted))
+        either = n_predicted + n_true - both
+        self.intersection[class_id] = self.intersection.get(class_id, 0) + both
+        self.union[class_id] = self.union.get(class_id, 0) + either
+        # The background's intersection is what neither claims; its union what not both claim.
+        self.background[0] += n - either
+        self.background[1] += n - both
+
+    def per_class(self) -> dict[int, float]:
+        """IoU of each class over its episodes."""
+        return {
+            c: self.intersection[c] / self.union[c] if self.union[c] else 0.0
+            for c in sorted(self.union)
+        }
+
+    def miou(self) -> float:
+        """Mean of the classes' IoU: the headline."""
+        return float(np.mean(list(self.per_class().values()))) if self.union else 0.0
+
+    def pooled_foreground_iou(self) -> float:
+        """Foreground IoU over all episodes as one heap: what LTM's released code calls mIoU."""
+        return sum(self.intersection.values()) / max(sum(self.union.values()), 1)
+
+    def fb_iou(self) -> float:
+        """Mean of foreground and background IoU on pooled pixels; it flatters."""
+        background = self.background[0] / max(self.background[1], 1)
+        return (self.pooled_foreground_iou() + background) / 2
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of a table: a method's scores, each with its spread over the episode seeds.
+
+    Attributes:
+        method: the row's name.
+        miou, miou_spread: mean and standard deviation over the seeds.
+        fb_iou: likewise the mean.
+        pooled_foreground_iou: likewise the mean.
+        per_class: class name to IoU, mean over the seeds.
+    """
+
+    method: str
+    miou: float
+    miou_spread: float
+    fb_iou: float
+    pooled_foreground_iou: float
+    per_class: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Scores of several methods on the same episodes, and what they were scored by.
+
+    Attributes:
+        dataset: name of the dataset.
+        split: which list of pictures.
+        fold: 0 to 3, or "mean" over the four.
+        protocol: the rules.
+        scores: rows, trained models first.
+    """
+
+    dataset: str
+    split: str
+    fold: int | str
+    protocol: Protocol
+    scores: tuple[Score, ...]
+
+    def table(self) -> str:
+        """The scores as text, protocol first."""
+        name = "mean of the four folds" if self.fold == "mean" else f"fold {self.fold}"
+        width = max(len(s.method) for s in self.scores)
+        lines = [
+            f"{self.dataset} ({self.split}), {name}; {self.protocol}",
+            f"{'method':{width}}  {'mIoU':>6}  {'+-':>5}  {'FB-IoU':>6}  {'pooled fg':>9}",
+        ]
+        lines += [
+            f"{s.method:{width}}  {s.miou:6.3f}  {s.miou_spread:5.3f}  {s.fb_iou:6.3f}  "
+            f"{s.pooled_foreground_iou:9.3f}"
+            for s in self.scores
+        ]
+        classes = list(self.scores[0].per_class)
+        lines += ["", "IoU of each class:"]
+        lines += [
+            f"{s.method:{width}}  " + ", ".join(f"{c} {s.per_class[c]:.3f}" for c in classes)
+            for s in self.scores
+        ]
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict:
+        """Plain values, for JSON."""
+        return {
+            "dataset": self.dataset,
+            "split": self.split,
+            "fold": self.fold,
+            "protocol": self.protocol.as_dict(),
+            "scores": [vars(s) for s in self.scores],
+        }
+
+
+def save_results(path: str | Path, results: Sequence[Results]) -> None:
+    """Write results as JSON, whole or not at all."""
+    with written_whole(Path(path)) as part:
+        part.write_text(json.dumps([r.as_dict() for r in results], indent=1), encoding="utf-8")
+
+
+def evaluate(
+    models: Mapping[str, Model],
+    dataset: VocFolder,
+    fold: int,
+    protocol: Protocol | None = None,
+    split: str = "val",
+    name: str = "",
+    cache_folder: Path | None = None,
+    progress: bool = True,
+) -> Results:
+    """Score models and the trivial floors on the same episodes of a fold's novel classes.
+
+    Each distinct picture goes through the backbone once.
+
+    Args:
+        models: row name to model.
+        dataset: pictures and masks.
+        fold: 0 to 3; its novel classes are asked about.
+        protocol: the rules; `Protocol()` by default.
+        split: the list that queries and supports come from ("all" for every list).
+        name: the dataset's name in the table; its folder's name by default.
+        cache_folder: where to keep features between runs; None keeps them in memory.
+        progress: show bars with the time left.
+
+    Returns:
+        A row a model, then all-foreground and all-background.
+
+    Raises:
+        InputError: too few pictures for the episodes, or an unreadable file.
+    """
+    protocol = protocol or Protocol()
+    novel = novel_classes(fold, len(dataset.classes))
+    pairs = find_pairs(dataset.index(split), novel, protocol.list_rule)
+    lists = [
+        draw_episodes(pairs, protocol.shots, protocol.episodes, seed) for seed in protocol.seeds
+    ]
+    names = sorted({n for episodes in lists for n in episodes.names()})
+    rows = []
+    caches: dict[tuple, FeatureCache] = {}
+    for method, model in models.items():
+        key = feature_key(model)
+        if key not in caches:
+            caches[key] = FeatureCache(
+                model, dataset, names, folder=cache_folder, progress=progress
+            )
+        cache = caches[key]
+        counters = [score_model(model, cache, e, method, progress) for e in lists]
+        rows.append(_score(method, counters, dataset))
+    for method, everywhere in (("all foreground", True), ("all background", False)):
+        counters = [_score_constant(everywhere, dataset, e) for e in lists]
+        rows.append(_score(method, counters, dataset))
+    return Results(name or dataset.root.name, split, fold, protocol, tuple(rows))
+
+
+def feature_key(model: Model) -> tuple:
+    """What a model's features depend on: models of one key can share a cache."""
+    c = model.config
+    return (c.backbone, c.stages, c.image_size, c.query_scales)
+
+
+def score_model(
+    model: Model,
+    cache: FeatureCache,
+    episodes: EpisodeList,
+    label: str = "",
+    progress: bool = False,
+    batch: int = 4,
+) -> IoUCounter:
+    """Intersections and unions of one model over a list of episodes.
+
+    Args:
+        model: put in eval mode for the time.
+        cache: holds every picture of the episodes.
+        episodes: the questions.
+        label: the bar's name.
+        progress: show a bar.
+        batch: episodes decoded together; it does not change the score.
+    """
+    counter = IoUCounter()
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    truths = _truth_reader(cache.dataset)
+    questions = list(episodes)
+    bar = tqdm(total=len(questions), desc=label, unit="ep", disable=not progress, leave=False)
+    with torch.inference_mode():
+        for start in range(0, len(questions), batch):
+            part = questions[start : start + batch]
+            supports = [n for e in part for n in e.supports]
+            K = len(part[0].supports)
+            ids = [e.class_id for e in part for _ in range(K)]
+            G_s = cache.grid_masks(cache.masks(supports, ids))
+            output = model.forward_features(
+                [f.to(device) for f in cache.features([e.query for e in part])],
+                cache.support_features(supports).unflatten(0, (-1, K)).to(device),
+                G_s.unflatten(0, (-1, K)).to(device),
+                (cache.size, cache.size),
+            )
+            for e, M in zip(part, output.M.float().cpu(), strict=True):
+                truth = truths(e.query, e.class_id)
+                logits = resize_logits(M[None], truth.shape)[0]
+                counter.add((logits[1] > logits[0]).numpy(), truth, e.class_id)
+            bar.update(len(part))
+    bar.close()
+    model.train(was_training)
+    return counter
+
+
+def mean_over_folds(results: Sequence[Results]) -> Results:
+    """The table of the four folds' means, for the methods that all of them hold."""
+    first = results[0]
+    rows = []
+    for score in first.scores:
+        same = [s for r in results for s in r.scores if s.method == score.method]
+        rows.append(
+            Score(
+                score.method,
+                float(np.mean([s.miou for s in same])),
+                float(np.mean([s.miou_spread for s in same])),
+                float(np.mean([s.fb_iou for s in same])),
+                float(np.mean([s.pooled_foreground_iou for s in same])),
+                {c: v for s in same for c, v in s.per_class.items()},
+            )
+        )
+    return Results(first.dataset, first.split, "mean", first.protocol, tuple(rows))
+
+
+def _score(method: str, counters: Sequence[IoUCounter], dataset: VocFolder) -> Score:
+    mious = [c.miou() for c in counters]
+    each = [c.per_class() for c in counters]
+    ids = sorted({c for per_class in each for c in per_class})
+    return Score(
+        method,
+        float(np.mean(mious)),
+        float(np.std(mious)),
+        float(np.mean([c.fb_iou() for c in counters])),
+        float(np.mean([c.pooled_foreground_iou() for c in counters])),
+        {dataset.classes[i - 1]: float(np.mean([p[i] for p in each if i in p])) for i in ids},
+    )
+
+
+def _score_constant(everywhere: bool, dataset: VocFolder, episodes: EpisodeList) -> IoUCounter:
+    counter = IoUCounter()
+    truths = _truth_reader(dataset)
+    for e in episodes:
+        truth = truths(e.query, e.class_id)
+        counter.add(np.full(truth.shape, everywhere), truth, e.class_id)
+    return counter
+
+
+def _truth_reader(dataset: VocFolder) -> Callable[[str, int], np.ndarray]:
+    """Read each mask once and compare it with the class asked for."""
+    kept: dict[str, np.ndarray] = {}
+
+    def read(name: str, class_id: int) -> np.ndarray:
+        if name not in kept:
+            kept[name] = dataset.mask(name)
+        mask = kept[name]
+        return np.where(mask == VOID, VOID, mask == class_id).astype(np.uint8)
+
+    return read

@@ -1,0 +1,286 @@
+"""LTM: frozen backbone, T_e and T_f, a transformation, Upsam. Two recipes: paper and small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .backbones import Backbone, EfficientNetLite0, ResNet50
+from .equations import attended_features, masked_features
+from .errors import InputError
+from .geometry import map_to_image, mask_to_grid
+from .transformation import GlobalTransformation, LocalTransformation, Rows, Shots
+from .upsam import Upsam
+
+
+class LTMOutput(NamedTuple):
+    """What a forward pass gives.
+
+    Attributes:
+        M: logits, (B, 2, H, W), channels background and foreground, at the query's size.
+        A_hat: normalised attention map, (B, 1, h, w), in [0, 1].
+        E_q: query embedding, (B, D, h, w).
+        E_s: support embedding, (B, K, D, h, w).
+        G_s: support masks on the grid, one row a mask row, (B, K, m, h, w), in [0, 1].
+    """
+
+    M: Tensor
+    A_hat: Tensor
+    E_q: Tensor
+    E_s: Tensor
+    G_s: Tensor
+
+
+@dataclass(frozen=True)
+class LTMConfig:
+    """Everything needed to build the network again; it travels in every checkpoint.
+
+    Attributes:
+        backbone: "efficientnet_lite0" or "resnet50".
+        stages: depths of EfficientNet-Lite0 to use.
+        image_size: side of the square that pictures are resized to.
+        embedding: D, channels of T_e.
+        features: D', channels of T_f.
+        widths: Upsam's channels.
+        feature_dropout: share of F_q's channels hidden from T_f while training.
+        transformation: "local" (the paper) or "global" (averaged prototype).
+        rows: mask rows of the local transformation.
+        shots: how K supports join.
+        query_scales: sizes of the query relative to image_size whose maps are averaged.
+    """
+
+    backbone: Literal["efficientnet_lite0", "resnet50"] = "efficientnet_lite0"
+    stages: tuple[int, ...] = (112, 320)
+    image_size: int = 321
+    embedding: int = 432
+    features: int = 128
+    widths: tuple[int, int, int] = (64, 32, 16)
+    feature_dropout: float = 0.5
+    transformation: Literal["local", "global"] = "local"
+    rows: Rows = "fg"
+    shots: Shots = "mean"
+    query_scales: tuple[float, ...] = (1.0,)
+
+    def as_dict(self) -> dict:
+        """Plain values, for checkpoints and JSON."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> LTMConfig:
+        """The inverse of `as_dict`."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+PAPER = LTMConfig(
+    backbone="resnet50",
+    stages=(),
+    image_size=320,
+    embedding=1000,
+    features=2048,
+    widths=(128, 64, 32),
+    feature_dropout=0.0,
+)
+SMALL = LTMConfig()
+
+
+class LTM(nn.Module):
+    """Support images, their masks and a query image in; the query's mask out.
+
+    Build one with `LTM.paper()`, `LTM.small()` or from a checkpoint (`ltm_edu.load_checkpoint`).
+    The backbone is frozen and stays in eval mode; T_e, T_f and Upsam train.
+
+    Args:
+        config: sizes and options.
+        backbone: a frozen extractor that fits `config`; `build_backbone(config)` by default.
+    """
+
+    def __init__(self, config: LTMConfig, backbone: Backbone | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone if backbone is not None else build_backbone(config)
+        C = self.backbone.channels
+        self.T_e = nn.Conv2d(C, config.embedding, 1)
+        self.T_f = nn.Conv2d(C, config.features, 1)
+        self.hide = nn.Dropout2d(config.feature_dropout)
+        self.transformation = (
+            LocalTransformation(config.rows, config.shots)
+            if config.transformation == "local"
+            else GlobalTransformation()
+        )
+        self.upsam = Upsam(config.features, config.widths)
+        if config.embedding == C:
+            # The embedding starts as the features themselves, so training starts from the
+            # training-free map instead of from noise.
+            nn.init.dirac_(self.T_e.weight)
+            nn.init.zeros_(self.T_e.bias)
+
+    @classmethod
+    def paper(
+        cls,
+        query_scales: Sequence[float] = (1.0,),
+        backbone: Backbone | None = None,
+        **options: object,
+    ) -> LTM:
+        """The paper's network: ResNet-50 to layer3, 320 px, T_e 1000, T_f 2048; 83.5 M trainable.
+
+        Args:
+            query_scales: (0.7, 1.0, 1.3) is what the released code trains and tests with.
+            backbone: a frozen extractor to use instead of a newly loaded one.
+            options: any field of `LTMConfig`.
+        """
+        return cls(replace(PAPER, query_scales=tuple(query_scales), **options), backbone)
+
+    @classmethod
+    def small(cls, backbone: Backbone | None = None, **options: object) -> LTM:
+        """The laptop's network: EfficientNet-Lite0 at stride 16 and a narrow Upsam.
+
+        Args:
+            backbone: a frozen extractor to use instead of a newly loaded one.
+            options: any field of `LTMConfig`, such as `rows="fg_bg"` or `image_size=225`.
+        """
+        return cls(replace(SMALL, **options), backbone)
+
+    def forward(
+        self, support_images: Tensor, support_masks: Tensor, query_images: Tensor
+    ) -> LTMOutput:
+        """Segment the query.
+
+        Args:
+            support_images: (B, K, 3, H, W), pixels in [0, 1]; (B, 3, H, W) counts as one shot.
+            support_masks: (B, K, H, W), values in [0, 1]; (B, H, W) counts as one shot.
+            query_images: (B, 3, H, W), pixels in [0, 1].
+
+        Raises:
+            ValueError: a shape does not fit the others; says which.
+        """
+        if support_images.dim() == 4:
+            support_images, support_masks = support_images[:, None], support_masks[:, None]
+        B, K = support_images.shape[:2]
+        if support_images.dim() != 5 or support_images.shape[2] != 3:
+            raise ValueError(
+                f"support_images has shape {tuple(support_images.shape)}, expected (B, K, 3, H, W)"
+            )
+        expected = (B, K, *support_images.shape[3:])
+        if support_masks.shape != expected:
+            raise ValueError(
+                f"support_masks has shape {tuple(support_masks.shape)}, expected {expected}"
+            )
+        if query_images.dim() != 4 or query_images.shape[:2] != (B, 3):
+            raise ValueError(
+                f"query_images has shape {tuple(query_images.shape)}, expected ({B}, 3, H, W)"
+            )
+        F_s = self.backbone(support_images.flatten(0, 1))
+        G_s = mask_to_grid(
+            support_masks.flatten(0, 1)[:, None].float(), F_s.shape[-2:], self.backbone.stride
+        )
+        return self.forward_features(
+            self.query_features(query_images),
+            F_s.unflatten(0, (B, K)),
+            G_s.unflatten(0, (B, K)),
+            query_images.shape[-2:],
+        )
+
+    def query_features(self, images: Tensor) -> list[Tensor]:
+        """Backbone features of the query, a map for each of `config.query_scales`."""
+        return _features_at_scales(self.backbone, images, self.config.query_scales)
+
+    def forward_features(
+        self, F_q: Tensor | Sequence[Tensor], F_s: Tensor, G_s: Tensor, size: Sequence[int]
+    ) -> LTMOutput:
+        """The same from features: what a cache calls, and everything that trains.
+
+        Args:
+            F_q: query features (B, C, h, w), or a list of them, one a query scale.
+            F_s: support features, (B, K, C, h, w).
+            G_s: support masks on the grid, (B, K, 1, h, w), in [0, 1].
+            size: (H, W) that M is brought to.
+        """
+        maps = [F_q] if isinstance(F_q, Tensor) else list(F_q)
+        grid = F_s.shape[-2:]
+        query = _mean_on_grid(maps, grid)
+        E_q = self.T_e(query)
+        seen = F_s.flatten(0, 1)
+        if self.transformation.masks_support:
+            seen = masked_features(seen, G_s.flatten(0, 1))
+        E_s = self.T_e(seen).unflatten(0, F_s.shape[:2])
+        A_hat = self.transformation(E_q, E_s, G_s)
+        F_hat = _mean_on_grid([F.relu(self.T_f(self.hide(m))) for m in maps], grid)
+        M = self.upsam(attended_features(F_hat, A_hat))
+        rows = self.transformation.mask_rows(G_s.flatten(0, 1)).unflatten(0, G_s.shape[:2])
+        return LTMOutput(map_to_image(M, size, grid), A_hat, E_q, E_s, rows)
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """The state without the frozen backbone: what a checkpoint keeps."""
+        return {k: v for k, v in self.state_dict().items() if not k.startswith("backbone.")}
+
+
+class TrainingFreeMap(nn.Module):
+    """The attention map of the frozen features themselves, cut at a threshold: nothing is trained.
+
+    The floor that a trained model must clear. T_e is the identity; the map is compared with the
+    threshold after it is resized to the image.
+
+    Args:
+        config: backbone, picture size and rows; what concerns training is ignored.
+        backbone: a frozen extractor that fits `config`.
+        threshold: A_hat above it is foreground. By default the best of {.4, .5, .6, .7} on
+            episodes of training classes, for emoji5i and photographs alike: .6 for one mask row,
+            .7 for two.
+    """
+
+    def __init__(
+        self, config: LTMConfig, backbone: Backbone | None = None, threshold: float | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone if backbone is not None else build_backbone(config)
+        self.transformation = LocalTransformation(config.rows, config.shots)
+        self.threshold = {"fg": 0.6, "fg_bg": 0.7}[config.rows] if threshold is None else threshold
+
+    def query_features(self, images: Tensor) -> list[Tensor]:
+        """As `LTM.query_features`."""
+        return _features_at_scales(self.backbone, images, self.config.query_scales)
+
+    def forward_features(
+        self, F_q: Tensor | Sequence[Tensor], F_s: Tensor, G_s: Tensor, size: Sequence[int]
+    ) -> LTMOutput:
+        """As `LTM.forward_features`; M is positive in its second channel above the threshold."""
+        E_q = _mean_on_grid([F_q] if isinstance(F_q, Tensor) else list(F_q), F_s.shape[-2:])
+        A_hat = self.transformation(E_q, F_s, G_s)
+        on_image = F.interpolate(A_hat, tuple(size), mode="bilinear", align_corners=True)
+        M = torch.cat([self.threshold - on_image, on_image - self.threshold], dim=1)
+        return LTMOutput(M, A_hat, E_q, F_s, G_s)
+
+
+def build_backbone(config: LTMConfig) -> Backbone:
+    """The frozen extractor that a configuration names, with its ImageNet weights."""
+    if config.backbone == "efficientnet_lite0":
+        return EfficientNetLite0.pretrained(config.stages)
+    if config.backbone == "resnet50":
+        return ResNet50.pretrained()
+    raise InputError(f"backbone {config.backbone!r}: choose efficientnet_lite0 or resnet50")
+
+
+def _features_at_scales(
+    backbone: Backbone, images: Tensor, scales: Sequence[float]
+) -> list[Tensor]:
+    maps = []
+    for scale in scales:
+        at_scale = images
+        if scale != 1:
+            size = [max(backbone.stride, round(s * scale)) for s in images.shape[-2:]]
+            at_scale = F.interpolate(images, size, mode="bilinear", align_corners=False)
+        maps.append(backbone(at_scale))
+    return maps
+
+
+def _mean_on_grid(maps: Sequence[Tensor], grid: Sequence[int]) -> Tensor:
+    if len(maps) == 1 and maps[0].shape[-2:] == torch.Size(grid):
+        return maps[0]
+    on_grid = [F.interpolate(m, tuple(grid), mode="bilinear", align_corners=False) for m in maps]
+    return torch.stack(on_grid).mean(dim=0)

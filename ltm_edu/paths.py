@@ -1,0 +1,81 @@
+"""Where data lands: `LTM_EDU_DATA` if set, else the checkout's data/, else the user's cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from .errors import InputError
+
+
+def data_dir() -> Path:
+    """The folder for everything that is generated or downloaded; made when first written to."""
+    named = os.environ.get("LTM_EDU_DATA")
+    if named:
+        return Path(named).expanduser()
+    checkout = Path(__file__).resolve().parent.parent / "data"
+    if (checkout / "README.md").exists() and os.access(checkout, os.W_OK):
+        return checkout
+    return Path(platformdirs.user_cache_dir("ltm_edu"))
+
+
+def shipped_checkpoint(name: str) -> Path:
+    """A checkpoint that comes with the course, such as `shipped_checkpoint("emoji5i_fold0")`.
+
+    Raises:
+        InputError: there is none of that name; lists those there are.
+    """
+    folders = [Path(__file__).resolve().parent.parent / "data", data_dir()]
+    for folder in folders:
+        path = folder / "checkpoints" / f"{name}.pt"
+        if path.exists():
+            return path
+    known = sorted({p.stem for f in folders for p in (f / "checkpoints").glob("*.pt")})
+    raise InputError(f"no shipped checkpoint {name!r}: there are {', '.join(known) or 'none'}")
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Write a file under another name and put it in place only when it is complete.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        # mkstemp makes files that only their owner reads; results are for everybody.
+        os.chmod(part, 0o644)
+        os.replace(part, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """Fill a folder under another name and put it in place only when it is complete."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from None
+    try:
+        yield part
+        os.chmod(part, 0o755)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
