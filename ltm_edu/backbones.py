@@ -176,7 +176,9 @@ class ResNet50(Backbone):
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                torch.hub.download_url_to_file(url, str(path), hash_prefix="0676ba61")
+                # torchvision names its files after the start of their SHA-256.
+                digest = path.stem.rsplit("-", 1)[1]
+                torch.hub.download_url_to_file(url, str(path), digest, progress=False)
             except Exception as error:
                 raise InputError(
                     f"cannot download ResNet-50's weights ({error}): "

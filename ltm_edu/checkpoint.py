@@ -87,24 +87,24 @@ def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
             f"{path} has checkpoint format {content.get('format')}, this version reads {_FORMAT}"
         )
     try:
-        config = LTMConfig.from_dict(content["model"])
-        protocol = Protocol(**content["protocol"])
         trained_on = TrainedOn(
             content["dataset"],
             content["fold"],
             tuple(content["base_classes"]),
-            protocol,
+            Protocol(**content["protocol"]),
             content["training"],
             content["command"],
         )
-    except (KeyError, TypeError) as error:
+        model = LTM(LTMConfig.from_dict(content["model"]))
+        stored = dict(content["state"])
+    except InputError as error:  # its own line says more: weights that cannot be had, a rule
+        raise InputError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is a checkpoint of another version ({error})") from None
-    model = LTM(config)
-    own = model.trainable_state()
-    stored = content["state"]
-    for name, tensor in own.items():
-        if name not in stored or stored[name].shape != tensor.shape:
-            found = tuple(stored[name].shape) if name in stored else "nothing"
+    for name, tensor in model.trainable_state().items():
+        shape = getattr(stored.get(name), "shape", None)
+        if shape != tensor.shape:
+            found = "nothing" if shape is None else tuple(shape)
             raise InputError(
                 f"{path} is a checkpoint of another model: {name} is {found}, "
                 f"expected {tuple(tensor.shape)}"

@@ -6,16 +6,21 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
+
+import torch
 
 from .checkpoint import TrainedOn, load_checkpoint, save_checkpoint
 from .datasets import open_dataset
+from .datasets.voc_layout import VocFolder
 from .errors import InputError
 from .evaluation import Results, evaluate, mean_over_folds, save_results
-from .model import LTM, LTMConfig, TrainingFreeMap
+from .model import LTM, TrainingFreeMap
 from .paths import data_dir
 from .prediction import predict
-from .protocol import FOLDS, Protocol
+from .protocol import FOLDS, Protocol, novel_classes
 from .recipes import recipe_for
 from .training import fit
 
@@ -57,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--steps", type=int)
     train.add_argument("--seed", type=int)
     train.add_argument("--shots", type=int, default=1)
-    train.add_argument("--novel-images", choices=("keep", "drop"), default="keep")
+    train.add_argument("--novel-images", choices=("keep", "drop"))
     train.set_defaults(run=_train)
 
     score = commands.add_parser("evaluate", help="score checkpoints on novel classes")
@@ -107,9 +112,9 @@ def _train(options: argparse.Namespace) -> None:
         if options.size is not None:
             model_options["image_size"] = options.size
         training = recipe.training(**_set(options, "steps", "seed"))
-        protocol = Protocol(options.rule, options.novel_images, options.shots)
-        import torch
-
+        protocol = Protocol(
+            options.rule, options.novel_images or recipe.novel_images, options.shots
+        )
         torch.manual_seed(training.seed)
         model = LTM(recipe.model(**model_options))
         path = Path(target.replace("{fold}", "_all" if fold is None else str(fold)))
@@ -145,38 +150,45 @@ def _train(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     folds = _folds(options.fold)
     seeds = tuple(options.seed) if options.seed else (0, 1, 2, 3, 4)
-    protocol = Protocol(options.rule, shots=options.shots, episodes=options.episodes, seeds=seeds)
     dataset = open_dataset(options.data)
     found: list[Results] = []
     for fold in folds:
-        models: dict = {}
-        config: LTMConfig | None = None
-        for pattern in options.checkpoint:
-            path = Path(pattern.replace("{fold}", str(fold)))
-            model, trained_on = load_checkpoint(path)
-            _refuse_leakage(path, trained_on, dataset, fold)
-            models[_row_name(pattern, model)] = model
-            config = config or model.config
-        config = config or recipe_for(options.data).model()
-        for rows in ("fg", "fg_bg"):
-            free = LTMConfig(**{**vars(config), "rows": rows, "shots": "mean"})
-            shared = next(iter(models.values())).backbone if models else None
-            models[f"training-free map ({rows})"] = TrainingFreeMap(free, shared)
-        found.append(
-            evaluate(
-                models,
-                dataset,
-                fold,
-                protocol,
-                options.split,
-                cache_folder=options.cache or data_dir() / "cache",
-            )
-        )
+        models, novel_images = _rows_to_score(options, dataset, fold)
+        protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
+        cache = options.cache or data_dir() / "cache"
+        found.append(evaluate(models, dataset, fold, protocol, options.split, cache_folder=cache))
     if len(found) > 1:
         found.append(mean_over_folds(found))
     if options.json:
         save_results(options.json, found)
     print("\n\n".join(r.table() for r in found))
+
+
+def _rows_to_score(
+    options: argparse.Namespace, dataset: VocFolder, fold: int
+) -> tuple[dict[str, LTM | TrainingFreeMap], Literal["keep", "drop"]]:
+    """The models of a fold's table, and what their training did with novel images."""
+    models: dict[str, LTM | TrainingFreeMap] = {}
+    rules = set()
+    for pattern in options.checkpoint:
+        path = Path(pattern.replace("{fold}", str(fold)))
+        model, trained_on = load_checkpoint(path)
+        _refuse_leakage(path, trained_on, dataset, fold)
+        c = model.config
+        kind = f"local, {c.rows}" if c.transformation == "local" else "global"
+        models[f"{Path(pattern).stem.replace('_fold{fold}', '')} ({kind})"] = model
+        rules.add(trained_on.protocol.novel_images)
+    if len(rules) > 1:
+        raise InputError("these checkpoints differ in --novel-images: score them one by one")
+    recipe = recipe_for(options.data)
+    first = next(iter(models.values()), None)
+    config = recipe.model() if first is None else first.config
+    for rows in ("fg", "fg_bg"):
+        free = TrainingFreeMap(
+            replace(config, rows=rows, shots="mean"), None if first is None else first.backbone
+        )
+        models[f"training-free map ({rows})"] = free
+    return models, rules.pop() if rules else recipe.novel_images
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -204,15 +216,7 @@ def _set(options: argparse.Namespace, *names: str) -> dict:
     return {n: getattr(options, n) for n in names if getattr(options, n) is not None}
 
 
-def _row_name(pattern: str, model: LTM) -> str:
-    c = model.config
-    kind = f"local, {c.rows}" if c.transformation == "local" else "global"
-    return f"{Path(pattern).name.replace('.pt', '')} ({kind})"
-
-
-def _refuse_leakage(path: Path, trained_on: TrainedOn, dataset: object, fold: int) -> None:
-    from .protocol import novel_classes
-
+def _refuse_leakage(path: Path, trained_on: TrainedOn, dataset: VocFolder, fold: int) -> None:
     names = [dataset.classes[c - 1] for c in novel_classes(fold, len(dataset.classes))]
     seen = [n for n in names if n in trained_on.base_classes]
     if seen:

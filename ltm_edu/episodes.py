@@ -108,8 +108,10 @@ def draw_episodes(pairs: Sequence[Pair], shots: int, count: int, seed: int) -> E
         seed: the same seed and pairs give the same list, anywhere.
 
     Raises:
-        InputError: no class has the K + 1 images that an episode needs.
+        InputError: the seed is negative, or no class has the K + 1 images that an episode needs.
     """
+    if seed < 0:
+        raise InputError(f"seed {seed}: a seed is 0 or more")
     by_class = images_by_class(pairs)
     queries = [(n, c) for n, c in pairs if len(by_class[c]) > shots]
     if not queries:

@@ -71,8 +71,8 @@ def relationship_matrix(E_q: Tensor, E_s: Tensor, eps: float = 1e-5) -> Tensor:
         ValueError: batch or channels differ, or an embedding is not finite.
 
     >>> E = torch.tensor([[[1.0, 0.0, 2.0], [0.0, 3.0, 2.0]]])
-    >>> relationship_matrix(E, E)[0, 2].round(decimals=3).tolist()
-    [0.707, 0.707, 1.0]
+    >>> relationship_matrix(E, E)[0, 2].round(decimals=3)
+    tensor([0.7070, 0.7070, 1.0000])
     """
     _check_pair(E_q, E_s)
     return _unit(E_q, eps).transpose(1, 2) @ _unit(E_s, eps)
@@ -393,11 +393,11 @@ def _unit(E: Tensor, eps: float) -> Tensor:
 
 
 def _rows(G: Tensor, name: str) -> Tensor:
-    """A checked mask as (B, m, N)."""
+    """A checked mask as (B, m, N) of floats."""
     if G.dim() not in (3, 4):
         raise ValueError(f"{name} has shape {tuple(G.shape)}, expected (B, m, h, w) or (B, m, N)")
     _check_mask_values(G, name)
-    return G.flatten(2)
+    return G.flatten(2) if G.is_floating_point() else G.flatten(2).float()
 
 
 def _same_rows(G_q: Tensor, G_s: Tensor) -> tuple[Tensor, Tensor]:

@@ -91,6 +91,11 @@ class FeatureCache:
         """Bytes that the features take."""
         return sum(m.numel() * m.element_size() for m in self._maps)
 
+    def mean(self, names: Sequence[str]) -> Tensor:
+        """The mean feature vector of some pictures at scale 1, (C,)."""
+        maps = self._maps[self._native]
+        return torch.stack([maps[i].mean(dim=(1, 2)) for i in self._rows(names, None)]).mean(dim=0)
+
     def features(self, names: Sequence[str], flips: Sequence[bool] | None = None) -> list[Tensor]:
         """Features of pictures, a (n, C, h, w) tensor for each query scale.
 
@@ -137,14 +142,13 @@ class FeatureCache:
             image, mask = self.dataset.pair(name)
             masks[i] = resize_mask(mask, self.size)
             pixels = image_tensor(image, self.size)
-            copies = [pixels, pixels.flip(-1)][: self._copies]
-            for c, copy in enumerate(copies):
-                with torch.inference_mode():
-                    found = model.query_features(copy[None].to(device))
-                if not maps:
-                    maps = [self._room(f.shape[1:], j, part) for j, f in enumerate(found)]
-                for room, f in zip(maps, found, strict=True):
-                    room[i * self._copies + c] = f[0].cpu().numpy()
+            copies = torch.stack([pixels, pixels.flip(-1)][: self._copies])
+            with torch.inference_mode():
+                found = model.query_features(copies.to(device))
+            if not maps:
+                maps = [self._room(f.shape[1:], j, part) for j, f in enumerate(found)]
+            for room, f in zip(maps, found, strict=True):
+                room[i * self._copies : (i + 1) * self._copies] = f.cpu().numpy()
         if part is not None:
             for room in maps:
                 room.flush()

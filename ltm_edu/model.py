@@ -60,11 +60,15 @@ class LTMConfig:
     embedding: int = 432
     features: int = 128
     widths: tuple[int, int, int] = (64, 32, 16)
-    feature_dropout: float = 0.5
+    feature_dropout: float = 0.0
     transformation: Literal["local", "global"] = "local"
     rows: Rows = "fg"
     shots: Shots = "mean"
     query_scales: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if self.image_size < 32:
+            raise InputError(f"image size {self.image_size}: it must be at least 32 pixels")
 
     def as_dict(self) -> dict:
         """Plain values, for checkpoints and JSON."""
@@ -213,6 +217,11 @@ class LTM(nn.Module):
         M = self.upsam(attended_features(F_hat, A_hat))
         rows = self.transformation.mask_rows(G_s.flatten(0, 1)).unflatten(0, G_s.shape[:2])
         return LTMOutput(map_to_image(M, size, grid), A_hat, E_q, E_s, rows)
+
+    @torch.no_grad()
+    def centre_embedding(self, mean: Tensor) -> None:
+        """Set T_e's bias so that a mean feature vector (C,) is embedded at the origin."""
+        self.T_e.bias.copy_(-(self.T_e.weight[:, :, 0, 0] @ mean))
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The state without the frozen backbone: what a checkpoint keeps."""

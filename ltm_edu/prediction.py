@@ -83,7 +83,9 @@ def predict(
         InputError: a file cannot be read, a mask has another size than its picture, or shows
             nothing of the object.
     """
-    pairs = [supports] if isinstance(supports, tuple) else list(supports)
+    # One (picture, mask) may come without a list around it.
+    single = isinstance(supports, tuple) and not all(isinstance(s, tuple) for s in supports)
+    pairs = [supports] if single else list(supports)
     if not pairs:
         raise InputError("no support: give at least one picture with its mask")
     size = model.config.image_size
@@ -144,7 +146,8 @@ def _picture(given: Picture) -> Image.Image:
     if isinstance(given, Image.Image):
         return given.convert("RGB")
     if isinstance(given, np.ndarray):
-        if given.dtype != np.uint8 or given.ndim not in (2, 3):
+        whole = given.ndim == 2 or (given.ndim == 3 and given.shape[2] in (3, 4))
+        if given.dtype != np.uint8 or not whole or not given.size:
             raise InputError(
                 f"a picture came as an array of {given.dtype} {given.shape}: "
                 "expected uint8 of (H, W, 3)"

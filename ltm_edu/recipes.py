@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from .model import SMALL, LTMConfig
 from .training import TrainingConfig
@@ -15,6 +16,7 @@ class Recipe:
 
     model_config: LTMConfig
     training_config: TrainingConfig = field(default_factory=TrainingConfig)
+    novel_images: Literal["keep", "drop"] = "keep"
 
     def model(self, **options: object) -> LTMConfig:
         """The network's configuration with some fields changed."""
@@ -25,8 +27,10 @@ class Recipe:
         return replace(self.training_config, **options)
 
 
-EMOJI5I = Recipe(replace(SMALL, image_size=225))
-PHOTOS = Recipe(SMALL)
+EMOJI5I = Recipe(
+    replace(SMALL, image_size=225, rows="fg_bg"), TrainingConfig(steps=300), novel_images="drop"
+)
+PHOTOS = Recipe(replace(SMALL, rows="fg_bg"), TrainingConfig(steps=150))
 
 
 def recipe_for(data: str | Path) -> Recipe:

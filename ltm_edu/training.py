@@ -7,12 +7,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from io import StringIO
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from .datasets.voc_layout import VocFolder
@@ -35,10 +36,12 @@ class TrainingConfig:
         learning_rate: of T_f and Upsam; warms up, then falls to zero along a cosine.
         embedding_rate: of T_e.
         weight_decay: AdamW's.
-        average: share of the old weights kept in the running average that is returned; 0 for none.
+        centre: before the first update, give T_e the bias that makes the mean embedding of the
+            training pictures zero. A cosine between features that all point one way tells little.
         balance: classes are drawn with their number of pictures to this power: 0 draws all
             classes alike, 1 all pairs alike.
-        held_out: base classes kept out of training to choose the step by; 0 returns the last.
+        held_out: base classes kept out of training to choose the step by; 0 returns the last,
+            where the learning rate has come down to zero.
         checks: how often the held-out classes are scored.
         check_episodes: episodes a check.
         losses: lambdas and forms of equations 8 to 11.
@@ -48,12 +51,12 @@ class TrainingConfig:
     steps: int = 300
     batch: int = 8
     learning_rate: float = 1e-3
-    embedding_rate: float = 1e-4
+    embedding_rate: float = 5e-4
     weight_decay: float = 0.01
-    average: float = 0.0
+    centre: bool = True
     balance: float = 0.5
-    held_out: int = 3
-    checks: int = 4
+    held_out: int = 0
+    checks: int = 3
     check_episodes: int = 100
     losses: LossWeights = field(default_factory=LossWeights)
     seed: int = 0
@@ -62,6 +65,8 @@ class TrainingConfig:
         for name in ("steps", "batch", "checks", "check_episodes"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.seed < 0:
+            raise InputError(f"seed {self.seed}: a seed is 0 or more")
 
     def as_dict(self) -> dict:
         """Plain values, for checkpoints."""
@@ -123,6 +128,7 @@ def fit(
     base = tuple(range(1, n_classes + 1)) if fold is None else base_classes(fold, n_classes)
     index = dataset.index(split)
     pairs = find_pairs(index, base, protocol.list_rule)
+    dropped: set[str] = set()
     if protocol.novel_images == "drop" and fold is not None:
         dropped = drop_images(index, novel_classes(fold, n_classes))
         pairs = [p for p in pairs if p[0] not in dropped]
@@ -139,49 +145,42 @@ def fit(
     if held_out:
         held_pairs = [(n, c) for c in held_out for n in pools[c]]
         checks = draw_episodes(held_pairs, shots, config.check_episodes, config.seed)
-    names = sorted({n for v in pools.values() for n in v})
-    cache = FeatureCache(model, dataset, names, flips=True, folder=cache_folder, progress=progress)
+    # Every picture of the list, not only this fold's, so that the folds share one cache.
+    cache = FeatureCache(
+        model, dataset, index.names, flips=True, folder=cache_folder, progress=progress
+    )
 
     rng = np.random.default_rng(config.seed)
     torch.manual_seed(config.seed)
     device = next(model.parameters()).device
+    if config.centre:
+        shown = sorted({n for v in train_pools.values() for n in v})
+        model.centre_embedding(cache.mean(shown).to(device))
     optimizer, schedule = _optimizer(model, config)
-    averaged = (
-        AveragedModel(_Trainable(model), multi_avg_fn=get_ema_multi_avg_fn(config.average))
-        if config.average
-        else None
-    )
     history: list[dict] = []
     best = (-math.inf, 0, None)
     check_at = {round(config.steps * (i + 1) / config.checks) for i in range(config.checks)}
-    stream = _open_log(log)
     model.train()
-    bar = tqdm(range(1, config.steps + 1), "training", unit="step", disable=not progress)
-    started = time.perf_counter()
-    for step in bar:
-        batch = _draw_batch(train_pools, shots, config, rng)
-        row = _update(model, cache, batch, config, optimizer, device)
-        schedule.step()
-        if averaged is not None:
-            averaged.update_parameters(_Trainable(model))
-        row = {"step": step, **row, "seconds": round(time.perf_counter() - started, 3)}
-        bar.set_postfix_str(f"L {row['L']:.3f}", refresh=False)
-        if checks is not None and step in check_at:
-            state = _trained_state(model, averaged)
-            row["held_out_miou"] = _check(model, state, cache, checks)
-            if row["held_out_miou"] > best[0]:
-                best = (row["held_out_miou"], step, state)
-        history.append(row)
-        if stream is not None:
+    with _open_log(log) as stream:
+        bar = tqdm(range(1, config.steps + 1), "training", unit="step", disable=not progress)
+        started = time.perf_counter()
+        for step in bar:
+            batch = _draw_batch(train_pools, shots, config, rng)
+            row = {"step": step, **_update(model, cache, batch, config, optimizer, device)}
+            schedule.step()
+            row["seconds"] = round(time.perf_counter() - started, 3)
+            bar.set_postfix_str(f"L {row['L']:.3f}", refresh=False)
+            if checks is not None and step in check_at:
+                state = _trained_state(model)
+                row["held_out_miou"] = _check(model, state, cache, checks)
+                if row["held_out_miou"] > best[0]:
+                    best = (row["held_out_miou"], step, state)
+            history.append(row)
             stream.write(json.dumps(row) + "\n")
             stream.flush()
-        if on_step is not None:
-            on_step(step, row)
-    if stream is not None:
-        stream.close()
-    state, best_step = (
-        (best[2], best[1]) if best[2] is not None else (_trained_state(model, averaged), step)
-    )
+            if on_step is not None:
+                on_step(step, row)
+    state, best_step = (best[2], best[1]) if best[2] is not None else (_trained_state(model), step)
     model.load_state_dict(state, strict=False)
     model.eval()
     named = [dataset.classes[c - 1] for c in held_out]
@@ -195,13 +194,6 @@ class _Batch:
     supports: list[list[str]]
     query_flips: list[bool]
     support_flips: list[list[bool]]
-
-
-class _Trainable(nn.ModuleDict):
-    """The parts of a model that train, as one module to average."""
-
-    def __init__(self, model: LTM) -> None:
-        super().__init__({"T_e": model.T_e, "T_f": model.T_f, "upsam": model.upsam})
 
 
 def _held_out_classes(pools: dict[int, list[str]], count: int) -> tuple[int, ...]:
@@ -280,25 +272,23 @@ def _optimizer(
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def _trained_state(model: LTM, averaged: AveragedModel | None) -> dict[str, Tensor]:
-    state = {k: v.detach().clone() for k, v in model.trainable_state().items()}
-    if averaged is not None:
-        state.update({k: v.detach().clone() for k, v in averaged.module.state_dict().items()})
-    return state
+def _trained_state(model: LTM) -> dict[str, Tensor]:
+    return {k: v.detach().clone() for k, v in model.trainable_state().items()}
 
 
 def _check(model: LTM, state: dict[str, Tensor], cache: FeatureCache, checks: Sequence) -> float:
     """Score a state on the held-out classes' episodes; the model is left as it was."""
-    now = {k: v.detach().clone() for k, v in model.trainable_state().items()}
+    now = _trained_state(model)
     model.load_state_dict(state, strict=False)
     score = score_model(model, cache, checks).miou()
     model.load_state_dict(now, strict=False)
     return score
 
 
-def _open_log(log: Path | None):
+def _open_log(log: Path | None) -> TextIO:
+    """The log to write to; one that keeps nothing where none is asked for."""
     if log is None:
-        return None
+        return StringIO()
     try:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         return open(log, "w", encoding="utf-8")

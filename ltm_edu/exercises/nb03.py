@@ -1,0 +1,424 @@
+"""Exercises of notebook 03, the relationship matrix: equations 2 and 3."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from .engine import Edge, Exercise, Invariance, Slip
+
+Tensor = torch.Tensor
+
+ZERO = "NaN or infinity where a vector is zero: it has no direction, so its relation must be 0"
+NOT_NORMALISED = "values over 1: did you normalise? Divide by both lengths"
+ONE_LENGTH = "divided by one of the two lengths only"
+
+
+def _normal(g: torch.Generator, *size: int) -> Tensor:
+    return torch.randn(*size, generator=g, dtype=torch.float64)
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+# 3.1 ----------------------------------------------------------------------------------------------
+
+
+def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The cosine of two vectors, (D,) and (D,) -> a scalar; 0 where one of them is zero."""
+    lengths = torch.linalg.vector_norm(a) * torch.linalg.vector_norm(b)
+    return a @ b / lengths.clamp_min(1e-5)
+
+
+def _cosine_loop(a: Tensor, b: Tensor) -> Tensor:
+    dot = square_a = square_b = 0.0
+    for x, y in zip(a.tolist(), b.tolist(), strict=True):
+        dot, square_a, square_b = dot + x * y, square_a + x * x, square_b + y * y
+    lengths = math.sqrt(square_a) * math.sqrt(square_b)
+    return torch.tensor(dot / lengths if lengths > 1e-10 else 0.0, dtype=torch.float64)
+
+
+def _vectors(g: torch.Generator) -> tuple[Tensor, Tensor]:
+    return _normal(g, 6), _normal(g, 6)
+
+
+COSINE = Exercise(
+    id="3.1",
+    title="one pair's cosine, safe at zero",
+    reference=cosine,
+    spec=_cosine_loop,
+    tiny=[(torch.tensor([3.0, 4.0]), torch.tensor([4.0, 3.0]))],
+    draw=_vectors,
+    invariances=[
+        Invariance(
+            "a longer vector is no closer: the result must not change with a vector's length",
+            lambda fn, a, b: _close(fn(1000 * a, b), fn(a, b)) and _close(fn(a, 50 * b), fn(a, b)),
+        ),
+        Invariance(
+            "the relation of a to b is that of b to a",
+            lambda fn, a, b: _close(fn(a, b), fn(b, a)),
+        ),
+    ],
+    edges=[
+        Edge((torch.zeros(3), torch.tensor([1.0, 2.0, 2.0])), ZERO),
+        Edge((torch.tensor([1.0, 2.0, 2.0]), torch.zeros(3)), ZERO),
+        Edge((torch.zeros(3), torch.zeros(3)), ZERO),
+    ],
+    differentiable=(0, 1),
+    slips=[
+        Slip(NOT_NORMALISED, lambda a, b: a @ b),
+        Slip(ONE_LENGTH, lambda a, b: a @ b / a.norm()),
+        Slip(ONE_LENGTH, lambda a, b: a @ b / b.norm()),
+        Slip(
+            "divided by the squared lengths: a cosine is free of units",
+            lambda a, b: a @ b / ((a @ a) * (b @ b)),
+        ),
+        Slip("lost the sign: opposite vectors relate by -1", lambda a, b: cosine(a, b).abs()),
+        Slip(
+            "that is 1 - cosine, a distance: alike should be near 1", lambda a, b: 1 - cosine(a, b)
+        ),
+        Slip("that is a distance: alike should be near 1", lambda a, b: (a - b).norm()),
+        Slip(
+            "a product for each channel: sum them",
+            lambda a, b: a * b / (a.norm() * b.norm()),
+        ),
+        Slip("the mean over the channels, expected their sum", lambda a, b: cosine(a, b) / len(a)),
+        Slip(ZERO, lambda a, b: a @ b / (a.norm() * b.norm())),
+        Slip(NOT_NORMALISED, when=lambda out, expected, a, b: out.abs().max() > 1.001),
+    ],
+    hints=[
+        "a @ b and the two lengths; then think of what 0 / 0 gives.",
+        "Keep the product of the lengths from being zero: `.clamp_min(1e-5)`. The numerator is "
+        "exactly 0 there, so the quotient is, too.",
+    ],
+)
+
+
+# 3.2 ----------------------------------------------------------------------------------------------
+
+
+def relation(E_q: torch.Tensor, E_s: torch.Tensor) -> torch.Tensor:
+    """R for a batch: (B, D, h, w) and (B, D, h', w') -> (B, N_q, N_s); zero vectors give 0."""
+    q, s = E_q.flatten(2), E_s.flatten(2)
+    q = q / torch.linalg.vector_norm(q, dim=1, keepdim=True).clamp_min(1e-5)
+    s = s / torch.linalg.vector_norm(s, dim=1, keepdim=True).clamp_min(1e-5)
+    return q.transpose(1, 2) @ s
+
+
+def _relation_loop(E_q: Tensor, E_s: Tensor) -> Tensor:
+    (B, _, h, w), (h_s, w_s) = E_q.shape, E_s.shape[2:]
+    R = torch.zeros(B, h * w, h_s * w_s, dtype=torch.float64)
+    for b in range(B):
+        for i in range(h * w):
+            for j in range(h_s * w_s):
+                a, c = E_q[b, :, i // w, i % w], E_s[b, :, j // w_s, j % w_s]
+                R[b, i, j] = _cosine_loop(a, c)
+    return R
+
+
+def _maps(g: torch.Generator) -> tuple[Tensor, Tensor]:
+    return _normal(g, 2, 5, 2, 3), _normal(g, 2, 5, 3, 2)
+
+
+def _unit(E: Tensor, dim: int | tuple[int, ...] = 1) -> Tensor:
+    E = E.flatten(2)
+    return E / torch.linalg.vector_norm(E, dim=dim, keepdim=True).clamp_min(1e-5)
+
+
+def _product(q: Tensor, s: Tensor) -> Tensor:
+    return q.transpose(1, 2) @ s
+
+
+def _scrambled(E_q: Tensor, E_s: Tensor) -> Tensor:
+    (B, D), N_q, N_s = E_q.shape[:2], E_q[0, 0].numel(), E_s[0, 0].numel()
+    q = F.normalize(E_q.reshape(B, N_q, D), dim=2)
+    s = F.normalize(E_s.reshape(B, N_s, D), dim=2)
+    return q @ s.transpose(1, 2)
+
+
+def _with_zero_pixel() -> tuple[Tensor, Tensor]:
+    E_q, E_s = _maps(torch.Generator().manual_seed(7))
+    E_q[0, :, 1, 2] = 0
+    E_s[1, :, 0, 1] = 0
+    return E_q, E_s
+
+
+_TINY_Q = torch.tensor([[[[1.0, 0.0, 3.0]], [[0.0, 2.0, 4.0]]]])
+_TINY_S = torch.tensor([[[[5.0, 0.0]], [[0.0, 1.0]]]])
+
+RELATION = Exercise(
+    id="3.2",
+    title="the whole R, for a batch",
+    reference=relation,
+    spec=_relation_loop,
+    tiny=[(_TINY_Q, _TINY_S)],
+    draw=_maps,
+    invariances=[
+        Invariance(
+            "a brighter feature is no closer: R must not change when E_q or E_s is scaled",
+            lambda fn, E_q, E_s: _close(fn(1000 * E_q, 50 * E_s), fn(E_q, E_s)),
+        ),
+        Invariance(
+            "with query and support swapped, R must be its own transpose",
+            lambda fn, E_q, E_s: _close(fn(E_s, E_q), fn(E_q, E_s).transpose(1, 2)),
+        ),
+        Invariance(
+            "one episode's R changes with the rest of the batch",
+            lambda fn, E_q, E_s: _close(fn(E_q[:1], E_s[:1]), fn(E_q, E_s)[:1]),
+        ),
+    ],
+    edges=[Edge(_with_zero_pixel(), ZERO)],
+    differentiable=(0, 1),
+    slips=[
+        Slip(NOT_NORMALISED, lambda q, s: _product(q.flatten(2), s.flatten(2))),
+        Slip(
+            "(N_s, N_q): transposed? Rows are query pixels, columns are support pixels",
+            lambda q, s: _product(_unit(s), _unit(q)),
+        ),
+        Slip("only the query has unit length", lambda q, s: _product(_unit(q), s.flatten(2))),
+        Slip("only the support has unit length", lambda q, s: _product(q.flatten(2), _unit(s))),
+        Slip(
+            "normalised over the pixels: each pixel's vector has length 1, so use dim=1, the "
+            "channels",
+            lambda q, s: _product(_unit(q, 2), _unit(s, 2)),
+        ),
+        Slip(
+            "normalised by the length of the whole map: every pixel has its own",
+            lambda q, s: _product(_unit(q, (1, 2)), _unit(s, (1, 2))),
+        ),
+        Slip(
+            "channels and pixels got mixed: reshape does not transpose. flatten(2), then "
+            "transpose(1, 2)",
+            _scrambled,
+        ),
+        Slip(
+            "pixels in column order: pixel (y, x) is row y * w + x",
+            lambda q, s: relation(q.transpose(2, 3), s.transpose(2, 3)),
+        ),
+        Slip(
+            "softmax is for attention weights: R is the cosine itself",
+            lambda q, s: relation(q, s).softmax(dim=2),
+        ),
+        Slip(
+            "one episode for the whole batch: keep the batch dimension first",
+            lambda q, s: relation(q[:1], s[:1]),
+        ),
+        Slip(
+            "one episode for the whole batch: keep the batch dimension first",
+            lambda q, s: relation(q, s)[0],
+        ),
+        Slip(
+            ZERO,
+            lambda q, s: _product(
+                q.flatten(2) / q.flatten(2).norm(dim=1, keepdim=True),
+                s.flatten(2) / s.flatten(2).norm(dim=1, keepdim=True),
+            ),
+        ),
+        Slip(NOT_NORMALISED, when=lambda out, expected, q, s: out.abs().max() > 1.001),
+    ],
+    hints=[
+        "Three lines: flatten the grids to (B, D, N), give every column length 1, multiply.",
+        "`E.flatten(2)`; `torch.linalg.vector_norm(E, dim=1, keepdim=True).clamp_min(1e-5)` is "
+        "what to divide by; `q.transpose(1, 2) @ s` has query pixels as rows.",
+    ],
+)
+
+
+# 3.3 ----------------------------------------------------------------------------------------------
+
+
+def row_as_map(
+    R: torch.Tensor, y: int, x: int, query_grid: tuple[int, int], support_grid: tuple[int, int]
+) -> torch.Tensor:
+    """The row of R that belongs to query pixel (y, x), as a map over the support's grid.
+
+    R is (N_q, N_s), a grid is (height, width); returns a (height, width) map of the support.
+    """
+    return R[y * query_grid[1] + x].reshape(support_grid)
+
+
+def _row_loop(
+    R: Tensor, y: int, x: int, query_grid: tuple[int, int], support_grid: tuple[int, int]
+) -> Tensor:
+    found = torch.zeros(support_grid, dtype=torch.float64)
+    i = 0
+    for row in range(query_grid[0]):
+        for column in range(query_grid[1]):
+            if (row, column) == (y, x):
+                for j in range(R.shape[1]):
+                    found[j // support_grid[1], j % support_grid[1]] = R[i, j]
+            i += 1
+    return found
+
+
+def _rows(g: torch.Generator) -> tuple[Any, ...]:
+    return _normal(g, 12, 12), 1, 2, (3, 4), (6, 2)
+
+
+ROW_AS_MAP = Exercise(
+    id="3.3",
+    title="a row of R as a map over the support",
+    reference=row_as_map,
+    spec=_row_loop,
+    tiny=[(torch.arange(12.0).reshape(6, 2), 1, 0, (2, 3), (1, 2))],
+    draw=_rows,
+    edges=[
+        Edge((torch.arange(72.0).reshape(6, 12), 1, 2, (2, 3), (3, 4)), "the last pixel of a grid"),
+        Edge((torch.arange(72.0).reshape(6, 12), 0, 0, (2, 3), (3, 4)), "the first pixel"),
+    ],
+    differentiable=(0,),
+    slips=[
+        Slip(
+            "a column of R: columns are support pixels, the query's are rows",
+            lambda R, y, x, q, s: R[:, y * q[1] + x].reshape(s),
+        ),
+        Slip(
+            "counted y * height: a row of pixels is `width` long, so pixel (y, x) is y * width + x",
+            lambda R, y, x, q, s: R[y * q[0] + x].reshape(s),
+        ),
+        Slip(
+            "y and x swapped: pixel (y, x) is y * width + x",
+            lambda R, y, x, q, s: R[x * q[1] + y].reshape(s),
+        ),
+        Slip(
+            "pixels counted down the columns: pixel (y, x) is y * width + x",
+            lambda R, y, x, q, s: R[x * q[0] + y].reshape(s),
+        ),
+        Slip(
+            "the support's width used to find the query's pixel",
+            lambda R, y, x, q, s: R[y * s[1] + x].reshape(s),
+        ),
+        Slip(
+            "(width, height): a map has its height first",
+            lambda R, y, x, q, s: row_as_map(R, y, x, q, s[::-1]),
+        ),
+        Slip(
+            "the map is transposed: reshape to (height, width) and leave it so",
+            lambda R, y, x, q, s: row_as_map(R, y, x, q, s[::-1]).T,
+        ),
+        Slip(
+            "still a row: reshape it to the support's grid",
+            lambda R, y, x, q, s: R[y * q[1] + x],
+        ),
+        Slip(
+            "the query's grid used for the support's map",
+            lambda R, y, x, q, s: R[y * q[1] + x].reshape(q),
+        ),
+    ],
+    hints=[
+        "flatten(2) reads a grid as you read a page. How many pixels come before pixel (y, x)?",
+        "y whole lines of `width` pixels, then x more: R[y * width + x], with the query's width. "
+        "The support's grid comes in only when you reshape.",
+    ],
+)
+
+
+# 3.4 ----------------------------------------------------------------------------------------------
+
+
+def truth(G_q: torch.Tensor, G_s: torch.Tensor) -> torch.Tensor:
+    """R_truth of two soft masks, (B, 1, h, w) and (B, 1, h', w') -> (B, N_q, N_s)."""
+    return G_q.flatten(2).transpose(1, 2) @ G_s.flatten(2)
+
+
+def _truth_loop(G_q: Tensor, G_s: Tensor) -> Tensor:
+    (B, _, h, w), (h_s, w_s) = G_q.shape, G_s.shape[2:]
+    R = torch.zeros(B, h * w, h_s * w_s, dtype=torch.float64)
+    for b in range(B):
+        for i in range(h * w):
+            for j in range(h_s * w_s):
+                R[b, i, j] = G_q[b, 0, i // w, i % w] * G_s[b, 0, j // w_s, j % w_s]
+    return R
+
+
+def _masks(g: torch.Generator) -> tuple[Tensor, Tensor]:
+    sizes = (2, 1, 2, 3), (2, 1, 3, 2)
+    return tuple(torch.rand(s, generator=g, dtype=torch.float64) for s in sizes)
+
+
+def _pairs(G_q: Tensor, G_s: Tensor) -> tuple[Tensor, Tensor]:
+    return G_q.flatten(2).transpose(1, 2), G_s.flatten(2)
+
+
+def _both(G_q: Tensor, G_s: Tensor) -> Tensor:
+    q, s = _pairs(G_q, G_s)
+    return q * s + (1 - q) * (1 - s)
+
+
+TRUTH = Exercise(
+    id="3.4",
+    title="the true relation of two masks",
+    reference=truth,
+    spec=_truth_loop,
+    tiny=[(torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[[[1.0, 0.0, 1.0]]]]))],
+    draw=_masks,
+    invariances=[
+        Invariance(
+            "with query and support swapped, R_truth must be its own transpose",
+            lambda fn, G_q, G_s: _close(fn(G_s, G_q), fn(G_q, G_s).transpose(1, 2)),
+        ),
+        Invariance(
+            "one episode's R_truth changes with the rest of the batch",
+            lambda fn, G_q, G_s: _close(fn(G_q[:1], G_s[:1]), fn(G_q, G_s)[:1]),
+        ),
+    ],
+    edges=[
+        Edge(
+            (torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)),
+            "an empty mask relates to nothing: all zeros",
+        )
+    ],
+    slips=[
+        Slip(
+            "(N_s, N_q): transposed? Rows are query pixels, columns are support pixels",
+            lambda q, s: truth(s, q),
+        ),
+        Slip(
+            "background with background counts as related: only the object relates to the object",
+            _both,
+        ),
+        Slip(
+            "background with background counts as related: only the object relates to the object",
+            lambda q, s: torch.eq(*_pairs(q, s)).to(q.dtype),
+        ),
+        Slip(
+            "the masks were rounded: a soft value says how much of a cell the object covers",
+            lambda q, s: truth((q > 0.5).to(q.dtype), (s > 0.5).to(s.dtype)),
+        ),
+        Slip(
+            "the smaller of the two values: equation 3 is their product",
+            lambda q, s: torch.minimum(*_pairs(q, s)),
+        ),
+        Slip(
+            "the sum of the two values: equation 3 is their product",
+            lambda q, s: torch.add(*_pairs(q, s)),
+        ),
+        Slip(
+            "a dot product, one number: every query pixel meets every support pixel",
+            lambda q, s: (q.flatten(2) * s.flatten(2)).sum(dim=2, keepdim=True),
+        ),
+        Slip(
+            "pixel by pixel at the same place: every query pixel meets every support pixel",
+            lambda q, s: q.flatten(2) * s.flatten(2),
+        ),
+        Slip(
+            "pixels in column order: pixel (y, x) is row y * w + x",
+            lambda q, s: truth(q.transpose(2, 3), s.transpose(2, 3)),
+        ),
+        Slip(
+            "one episode for the whole batch: keep the batch dimension first",
+            lambda q, s: truth(q, s)[0],
+        ),
+    ],
+    hints=[
+        "Each entry is a product of two numbers: an outer product of the two flattened masks.",
+        "A column times a row: flatten(2) both to (B, 1, N), transpose(1, 2) the query's, and @.",
+    ],
+)
+
+
+EXERCISES = (COSINE, RELATION, ROW_AS_MAP, TRUTH)

@@ -1,0 +1,302 @@
+"""Scores: counted as plain loops count, at the pictures' own size, with their protocol."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import TinyBackbone, tiny_model
+from PIL import Image
+
+from ltm_edu.datasets.voc_layout import VocFolder
+from ltm_edu.episodes import EpisodeList, draw_episodes, find_pairs
+from ltm_edu.errors import InputError
+from ltm_edu.evaluation import IoUCounter, evaluate, mean_over_folds, save_results, score_model
+from ltm_edu.features import FeatureCache, image_tensor
+from ltm_edu.model import LTM, TrainingFreeMap
+from ltm_edu.protocol import Protocol, novel_classes
+
+PROTOCOL = Protocol(episodes=8, seeds=(0,))
+
+
+def free(**options: object) -> TrainingFreeMap:
+    threshold = options.pop("threshold", 0.5)
+    return TrainingFreeMap(tiny_model(**options).config, TinyBackbone(), threshold)
+
+
+def score(data: VocFolder, fold: int = 0, models: dict | None = None, **options: object) -> dict:
+    """Rows of a table by their names."""
+    protocol = Protocol(**{**PROTOCOL.as_dict(), **options})
+    models = {"map": free()} if models is None else models
+    return {s.method: s for s in evaluate(models, data, fold, protocol, progress=False).scores}
+
+
+def episodes_of(data: VocFolder, fold: int = 0, shots: int = 1, count: int = 8) -> EpisodeList:
+    pairs = find_pairs(data.index("val"), novel_classes(fold, len(data.classes)), "grid")
+    return draw_episodes(pairs, shots, count, seed=0)
+
+
+# Counting
+
+
+def test_ious_are_those_of_a_loop_over_pixels():
+    counter = IoUCounter()
+    both, either, back = {}, {}, [0, 0]
+    for _ in range(6):
+        c = int(torch.randint(1, 4, ()))
+        predicted = np.random.rand(7, 5) > 0.5
+        truth = np.random.choice([0, 1, 255], (7, 5), p=[0.5, 0.3, 0.2]).astype(np.uint8)
+        counter.add(predicted, truth, c)
+        for p, t in zip(predicted.ravel(), truth.ravel(), strict=True):
+            if t == 255:
+                continue
+            both[c] = both.get(c, 0) + (p and t == 1)
+            either[c] = either.get(c, 0) + (p or t == 1)
+            back[0] += (not p) and t == 0
+            back[1] += (not p) or t == 0
+    ious = {c: both[c] / either[c] for c in sorted(both)}
+    assert len(ious) > 1
+    assert counter.per_class() == pytest.approx(ious)
+    assert counter.miou() == pytest.approx(sum(ious.values()) / len(ious))
+    pooled = sum(both.values()) / sum(either.values())
+    assert counter.pooled_foreground_iou() == pytest.approx(pooled)
+    assert counter.fb_iou() == pytest.approx((pooled + back[0] / back[1]) / 2)
+
+
+def test_void_never_counts():
+    predicted = np.random.rand(20, 20) > 0.5
+    truth = np.random.randint(0, 2, (20, 20)).astype(np.uint8)
+    truth[5:12] = 255
+    first, second = IoUCounter(), IoUCounter()
+    first.add(predicted, truth, 1)
+    predicted[5:12] ^= True
+    second.add(predicted, truth, 1)
+    assert first == second
+
+
+def test_miou_gives_each_class_the_same_say_and_the_pooled_iou_each_pixel():
+    counter = IoUCounter()
+    counter.add(np.ones((1, 90), bool), np.ones((1, 90), np.uint8), 1)
+    counter.add(np.zeros((1, 10), bool), np.ones((1, 10), np.uint8), 2)
+    assert counter.miou() == 0.5
+    assert counter.pooled_foreground_iou() == 0.9
+
+
+def test_a_class_is_pooled_over_its_episodes_before_it_is_divided():
+    counter = IoUCounter()
+    counter.add(np.ones((1, 1), bool), np.ones((1, 1), np.uint8), 1)
+    counter.add(np.ones((1, 9), bool), np.zeros((1, 9), np.uint8), 1)
+    assert counter.miou() == pytest.approx(1 / 10)
+
+
+def test_nothing_counted_scores_0():
+    counter = IoUCounter()
+    assert (counter.miou(), counter.fb_iou(), counter.pooled_foreground_iou()) == (0, 0, 0)
+    counter.add(np.ones((2, 2), bool), np.full((2, 2), 255, np.uint8), 1)
+    assert (counter.miou(), counter.fb_iou()) == (0, 0)
+
+
+# A model's score
+
+
+@pytest.mark.parametrize("shots", [1, 2])
+def test_a_score_is_that_of_a_loop_over_episodes_at_the_pictures_own_size(trained, tiny, shots):
+    model = trained.model
+    both: dict[int, int] = {}
+    either: dict[int, int] = {}
+    for e in episodes_of(tiny, shots=shots):
+        images, masks = [], []
+        for name in e.supports:
+            with Image.open(tiny.mask_path(name)) as file:
+                small = np.array(file.resize((97, 97), Image.Resampling.NEAREST))
+            images.append(image_tensor(tiny.image(name), 97))
+            masks.append(torch.from_numpy(small == e.class_id).float())
+        query = image_tensor(tiny.image(e.query), 97)
+        with torch.inference_mode():
+            out = model(torch.stack(images)[None], torch.stack(masks)[None], query[None])
+        with Image.open(tiny.mask_path(e.query)) as file:
+            truth = np.array(file)
+        resized = F.interpolate(out.M, truth.shape, mode="bilinear", align_corners=False)[0]
+        predicted = (resized[1] > resized[0]).numpy()[truth != 255]
+        true = (truth == e.class_id)[truth != 255]
+        both[e.class_id] = both.get(e.class_id, 0) + (predicted & true).sum()
+        either[e.class_id] = either.get(e.class_id, 0) + (predicted | true).sum()
+    found = score(tiny, models={"ours": model}, shots=shots)["ours"]
+    expected = {tiny.classes[c - 1]: both[c] / either[c] for c in sorted(both)}
+    assert found.per_class == pytest.approx(expected, abs=1e-3)
+    assert found.miou == pytest.approx(np.mean(list(expected.values())), abs=1e-3)
+
+
+def test_the_score_does_not_depend_on_the_batch(trained, tiny):
+    episodes = episodes_of(tiny, shots=2, count=7)
+    cache = FeatureCache(trained.model, tiny, episodes.names(), progress=False)
+    counters = [score_model(trained.model, cache, episodes, batch=b) for b in (1, 3, 16)]
+    for other in counters[1:]:
+        assert other.union.keys() == counters[0].union.keys()
+        for c in other.union:
+            # A pixel on the very edge may fall to either side of a rounding error.
+            assert other.intersection[c] == pytest.approx(counters[0].intersection[c], abs=3)
+            assert other.union[c] == pytest.approx(counters[0].union[c], abs=3)
+
+
+def test_scoring_leaves_a_model_in_the_mode_it_was_in(tiny):
+    model = tiny_model()
+    episodes = episodes_of(tiny)
+    cache = FeatureCache(model, tiny, episodes.names(), progress=False)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    for mode in (True, False):
+        model.train(mode)
+        score_model(model, cache, episodes)
+        assert model.training == mode
+        assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_each_distinct_picture_goes_through_the_backbone_once(tiny):
+    maps = {"a": free(), "b": free(rows="fg_bg")}
+    score(tiny, models=maps, seeds=(0, 1, 2))
+    needed = {n for s in (0, 1, 2) for n in draw(tiny, s).names()}
+    assert len(maps["a"].backbone.seen) == len(needed)
+    assert maps["b"].backbone.seen == []
+
+
+def draw(data: VocFolder, seed: int) -> EpisodeList:
+    pairs = find_pairs(data.index("val"), novel_classes(0, 8), "grid")
+    return draw_episodes(pairs, 1, 8, seed)
+
+
+def test_models_that_see_pictures_at_other_sizes_do_not_share_features(tiny):
+    small, large = free(), free(image_size=161)
+    together = score(tiny, models={"small": small, "large": large})
+    assert together["small"].miou == score(tiny, models={"small": free()})["small"].miou
+    assert (
+        together["large"].miou == score(tiny, models={"large": free(image_size=161)})["large"].miou
+    )
+
+
+def test_a_row_is_the_mean_and_spread_over_the_seeds(tiny):
+    seeds = (0, 1, 2)
+    one = [score(tiny, seeds=(s,))["map"] for s in seeds]
+    together = score(tiny, seeds=seeds)["map"]
+    mious = [s.miou for s in one]
+    assert together.miou == pytest.approx(np.mean(mious))
+    assert together.miou_spread == pytest.approx(np.std(mious))
+    assert together.fb_iou == pytest.approx(np.mean([s.fb_iou for s in one]))
+
+
+def test_two_evaluations_agree_to_the_last_digit(tiny):
+    assert score(tiny) == score(tiny)
+
+
+# Floors
+
+
+def test_all_foreground_scores_the_objects_share_of_the_counted_area(tiny):
+    area: dict[str, list[int]] = {}
+    for e in episodes_of(tiny):
+        mask = tiny.mask(e.query)
+        row = area.setdefault(tiny.classes[e.class_id - 1], [0, 0])
+        row[0] += (mask == e.class_id).sum()
+        row[1] += (mask != 255).sum()
+    rows = score(tiny)
+    shares = {c: a / b for c, (a, b) in area.items()}
+    assert rows["all foreground"].per_class == pytest.approx(shares)
+    assert rows["all foreground"].miou == pytest.approx(np.mean(list(shares.values())))
+    assert rows["all background"].miou == 0
+    background = 1 - sum(a for a, _ in area.values()) / sum(b for _, b in area.values())
+    assert rows["all background"].fb_iou == pytest.approx(background / 2)
+
+
+def test_a_map_cut_at_a_senseless_threshold_scores_as_the_floor(tiny):
+    rows = score(tiny, models={"all": free(threshold=-1.0), "none": free(threshold=2.0)})
+    for ours, floor in (("all", "all foreground"), ("none", "all background")):
+        assert rows[ours].per_class == rows[floor].per_class
+        assert rows[ours].fb_iou == rows[floor].fb_iou
+
+
+@pytest.mark.parametrize(
+    ("fold", "all_foreground", "all_background"),
+    [(0, 0.130, 0.43), (1, 0.245, 0.38), (2, 0.217, 0.39), (3, 0.196, 0.40)],
+)
+def test_the_floors_of_pascal_5i_are_the_known_ones(
+    pascal, pascal_val, monkeypatch, fold, all_foreground, all_background
+):
+    monkeypatch.setattr(VocFolder, "index", lambda *_: pascal_val)
+    rows = score(pascal, fold, models={}, episodes=1000, list_rule="area")
+    assert rows["all foreground"].miou == pytest.approx(all_foreground, abs=0.005)
+    assert rows["all background"].fb_iou == pytest.approx(all_background, abs=0.01)
+
+
+# Results
+
+
+def test_a_table_says_what_it_was_scored_by(tiny):
+    results = evaluate({"map": free()}, tiny, 1, PROTOCOL, progress=False)
+    head, *_ = table = results.table().splitlines()
+    assert str(PROTOCOL) in head
+    assert "fold 1" in head
+    assert "tiny (val)" in head
+    (row,) = (line for line in table if line.startswith("map") and "tile" not in line)
+    s = results.scores[0]
+    numbers = [f"{v:.3f}" for v in (s.miou, s.miou_spread, s.fb_iou, s.pooled_foreground_iou)]
+    assert row.split()[1:] == numbers
+    assert any("square" in line and "tile" in line for line in table)
+
+
+def test_the_mean_over_folds_is_the_mean_of_each_rows_scores(tiny):
+    folds = [evaluate({"map": free()}, tiny, f, PROTOCOL, progress=False) for f in range(4)]
+    mean = mean_over_folds(folds)
+    assert mean.fold == "mean"
+    assert "mean of the four folds" in mean.table()
+    for i, row in enumerate(mean.scores):
+        each = [f.scores[i] for f in folds]
+        assert row.miou == pytest.approx(sum(s.miou for s in each) / 4)
+        assert row.fb_iou == pytest.approx(sum(s.fb_iou for s in each) / 4)
+        assert set(row.per_class) == set(tiny.classes)
+    assert len({f.scores[0].miou for f in folds}) == 4
+
+
+def test_results_are_written_with_their_protocol(tiny, tmp_path):
+    results = evaluate({"map": free()}, tiny, 0, PROTOCOL, name="mine", progress=False)
+    save_results(tmp_path / "new" / "r.json", [results])
+    (found,) = json.loads((tmp_path / "new" / "r.json").read_text())
+    assert Protocol(**found["protocol"]) == PROTOCOL
+    assert (found["dataset"], found["split"], found["fold"]) == ("mine", "val", 0)
+    assert [s["method"] for s in found["scores"]] == ["map", "all foreground", "all background"]
+    assert found["scores"][0]["miou"] == results.scores[0].miou
+
+
+def test_classes_are_asked_for_by_the_fold_and_pictures_by_the_split(tiny):
+    for fold, names in ((0, {"disc", "coin"}), (3, {"wall", "beam"})):
+        assert set(score(tiny, fold)["all foreground"].per_class) == names
+    on_val, on_all = (
+        evaluate({}, tiny, 0, PROTOCOL, split=s, progress=False).scores[0] for s in ("val", "all")
+    )
+    assert on_val.miou != on_all.miou
+
+
+def test_more_shots_than_pictures_are_refused(tiny):
+    with pytest.raises(InputError, match=r"no episode with 4 shots .* most that a class has is 4"):
+        score(tiny, shots=4)
+
+
+def test_a_fold_over_3_is_refused(tiny):
+    with pytest.raises(InputError, match="fold 4"):
+        score(tiny, 4)
+
+
+def test_a_list_without_the_class_is_refused(voc):
+    names = [n for n in VocFolder.open(voc).names("val") if "square" in n]
+    (voc / "ImageSets/Segmentation/val.txt").write_text("\n".join(names))
+    with pytest.raises(InputError, match="no episode with 1 shots"):
+        score(VocFolder.open(voc))
+
+
+def test_a_trained_model_and_the_map_of_its_features_share_a_cache(lite0, tiny):
+    model = LTM.small(lite0, image_size=97, features=8, widths=(8, 4, 4)).eval()
+    calls = []
+    hook = lite0.register_forward_hook(lambda *_: calls.append(1))
+    models = {"trained": model, "map": TrainingFreeMap(model.config, lite0)}
+    score(tiny, models=models)
+    hook.remove()
+    assert len(calls) == len(draw(tiny, 0).names())

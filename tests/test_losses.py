@@ -1,0 +1,82 @@
+"""L on a model's output: equations 8 to 11 put together."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from ltm_edu.equations import (
+    attention_loss,
+    mask_loss,
+    relationship_loss,
+    relationship_matrix,
+    relationship_truth,
+)
+from ltm_edu.losses import LossWeights, ltm_loss
+from ltm_edu.model import LTMOutput
+
+
+def batch(K: int = 1, m: int = 1) -> tuple[LTMOutput, Tensor, Tensor]:
+    """What a model gives on two episodes; the truth; the truth on the grid."""
+    out = LTMOutput(
+        torch.randn(2, 2, 9, 9, requires_grad=True),
+        torch.rand(2, 1, 4, 4).requires_grad_(),
+        torch.randn(2, 5, 4, 4, requires_grad=True),
+        torch.randn(2, K, 5, 4, 4, requires_grad=True),
+        torch.rand(2, K, m, 4, 4),
+    )
+    Y = torch.randint(0, 2, (2, 9, 9))
+    Y[:, 0] = 255
+    return out, Y, torch.rand(2, m, 4, 4)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("form", ["printed", "released"])
+@pytest.mark.parametrize(("K", "m"), [(1, 1), (3, 1), (2, 2)])
+def test_L_is_the_weighted_sum_of_the_three_terms_with_R_of_every_shot(K, m, form, reduction):
+    out, Y, G_q = batch(K, m)
+    L, terms = ltm_loss(out, Y, G_q, LossWeights(0.5, 2, 3, form, reduction))
+    squares = sum(
+        relationship_loss(
+            relationship_matrix(out.E_q[b : b + 1], out.E_s[b : b + 1, k]),
+            relationship_truth(G_q[b : b + 1], out.G_s[b : b + 1, k]),
+            "sum",
+        )
+        for b in range(2)
+        for k in range(K)
+    )
+    L_r = squares if reduction == "sum" else squares / (2 * K * 16 * 16)
+    L_m = mask_loss(out.M, Y, reduction)
+    L_a = attention_loss(out.A_hat, Y, form, reduction)
+    torch.testing.assert_close(L, 0.5 * L_m + 2 * L_a + 3 * L_r)
+    torch.testing.assert_close(terms, {"L_m": L_m, "L_a": L_a, "L_r": L_r})
+
+
+def test_each_term_reaches_its_own_part_of_the_network():
+    for weights, reached in (
+        (LossWeights(1, 0, 0), {"M"}),
+        (LossWeights(0, 1, 0), {"A_hat"}),
+        (LossWeights(0, 0, 1), {"E_q", "E_s"}),
+    ):
+        out, Y, G_q = batch()
+        ltm_loss(out, Y, G_q, weights)[0].backward()
+        moved = {
+            name
+            for name in ("M", "A_hat", "E_q", "E_s")
+            if getattr(out, name).grad is not None and getattr(out, name).grad.any()
+        }
+        assert moved == reached
+
+
+def test_a_term_is_reported_before_it_is_weighed_and_carries_no_gradient():
+    out, Y, G_q = batch()
+    _, once = ltm_loss(out, Y, G_q, LossWeights())
+    _, tenfold = ltm_loss(out, Y, G_q, LossWeights(10, 10, 10))
+    torch.testing.assert_close(once, tenfold)
+    assert not any(v.requires_grad for v in once.values())
+
+
+def test_L_r_is_left_out_where_its_lambda_is_0():
+    out, Y, G_q = batch()
+    L, terms = ltm_loss(out, Y, G_q, LossWeights(lambda_r=0))
+    assert terms["L_r"].item() == 0
+    torch.testing.assert_close(L.detach(), terms["L_m"] + terms["L_a"])

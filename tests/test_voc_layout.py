@@ -1,0 +1,205 @@
+"""Folders in VOC's layout: what is read, and what every bad one says."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import CLASSES
+from PIL import Image
+
+from ltm_edu import open_dataset
+from ltm_edu.datasets.voc_layout import VocFolder, read_image, read_mask
+from ltm_edu.errors import InputError
+from ltm_edu.protocol import VOC_CLASSES
+
+
+def refused(call, *parts: str) -> None:
+    """Check that a call is refused in one line which holds all these parts."""
+    with pytest.raises(InputError) as raised:
+        call()
+    message = str(raised.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message, message
+
+
+def cut_short(path: Path) -> None:
+    """Keep the first two thirds of a file."""
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+
+
+# What is read
+
+
+def test_names_come_in_the_lists_order(voc):
+    file = voc / "ImageSets/Segmentation/val.txt"
+    names = file.read_text().split()[::-1]
+    file.write_text("\n".join(names))
+    data = VocFolder.open(voc)
+    assert data.names("val") == tuple(names)
+    assert set(data.splits) == {"train", "val"}
+
+
+def test_all_is_every_list_each_name_once(voc):
+    lists = voc / "ImageSets/Segmentation"
+    shutil.copy(lists / "val.txt", lists / "extra.txt")
+    data = VocFolder.open(str(voc))
+    assert len(data.names("all")) == len(set(data.names("all"))) == 48
+    assert set(data.names("all")) == {*data.names("train"), *data.names("val")}
+
+
+def test_classes_come_from_classes_txt_and_are_vocs_without_it(voc):
+    assert VocFolder.open(voc).classes == CLASSES
+    (voc / "classes.txt").unlink()
+    assert VocFolder.open(voc).classes == VOC_CLASSES
+
+
+def test_a_mask_is_the_files_ids(voc):
+    name = VocFolder.open(voc).names("val")[0]
+    ids = np.array([[0, 1, 8], [255, 3, 3]], np.uint8)
+    for mode in ("L", "P"):
+        picture = Image.fromarray(ids)
+        if mode == "P":
+            picture = picture.convert("P")
+            picture.putdata(ids.ravel().tolist())
+            picture.putpalette([7] * 768)  # colours mean nothing, indices everything
+        picture.save(voc / "SegmentationClass" / f"{name}.png")
+        assert np.array_equal(VocFolder.open(voc).mask(name), ids)
+
+
+def test_pictures_come_in_rgb_whatever_they_are_saved_as(voc):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    data.image_path(name).unlink()
+    for mode, kind in (("L", "jpg"), ("P", "png"), ("RGBA", "png"), ("1", "png")):
+        path = voc / "JPEGImages" / f"{name}.{kind}"
+        Image.new(mode, (30, 20)).save(path)
+        image = VocFolder.open(voc).image(name)
+        assert (image.mode, image.size) == ("RGB", (30, 20))
+        path.unlink()
+
+
+def test_the_index_counts_what_a_loop_counts(voc):
+    data = VocFolder.open(voc)
+    index = data.index("val")
+    assert index.names == data.names("val")
+    for i, name in enumerate(index.names):
+        with Image.open(data.mask_path(name)) as file:
+            mask = np.array(file)
+        for c in range(1, 9):
+            assert index.pixels[i, c - 1] == (mask == c).sum()
+            on_grid = [
+                mask[y, x] for y in range(1, mask.shape[0], 32) for x in range(1, mask.shape[1], 32)
+            ]
+            assert index.grid[i, c - 1] == on_grid.count(c)
+
+
+def test_the_fingerprint_changes_with_the_files_and_the_names_and_nothing_else(voc):
+    data = VocFolder.open(voc)
+    names = data.names("val")
+    first = data.fingerprint(names)
+    assert VocFolder.open(voc).fingerprint(names) == first
+    assert data.fingerprint(names[1:]) != first
+    Image.new("RGB", (64, 64)).save(data.image_path(names[3]))
+    assert data.fingerprint(names) != first
+
+
+def test_a_dataset_is_opened_by_its_path(voc):
+    assert open_dataset(voc).root == voc
+    assert open_dataset(str(voc)).classes == CLASSES
+
+
+# What is refused
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    refused(lambda: open_dataset(tmp_path / "nowhere"), str(tmp_path / "nowhere"), "--data")
+
+
+@pytest.mark.parametrize("part", ["JPEGImages", "SegmentationClass", "ImageSets/Segmentation"])
+def test_a_folder_laid_out_otherwise_says_what_is_missing_and_what_is_there(voc, part):
+    (voc / part).rename(voc / "Elsewhere")
+    refused(lambda: VocFolder.open(voc), str(voc), f"no {part}/", "Elsewhere", "VOC's layout")
+
+
+def test_a_folder_without_names_is_named(voc):
+    for file in (voc / "ImageSets/Segmentation").iterdir():
+        file.write_text("\n")
+    refused(lambda: VocFolder.open(voc), "ImageSets", "train.txt")
+
+
+def test_a_missing_list_is_named_with_those_there_are(voc):
+    refused(lambda: VocFolder.open(voc).index("test"), "test.txt", "train, val")
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_too_few_or_too_many_classes_are_counted(voc, count):
+    (voc / "classes.txt").write_text("\n".join(f"c{i}" for i in range(count)))
+    refused(lambda: VocFolder.open(voc), "classes.txt", str(count), "4 to 254")
+
+
+@pytest.mark.parametrize("spoil", ["missing", "cut short", "no picture", "a folder", "empty"])
+@pytest.mark.parametrize("kind", ["image", "mask"])
+def test_an_unreadable_file_is_named(voc, kind, spoil):
+    data = VocFolder.open(voc)
+    name = data.names("val")[2]
+    path = data.image_path(name) if kind == "image" else data.mask_path(name)
+    if spoil == "cut short":
+        cut_short(path)
+    else:
+        path.unlink()
+    if spoil == "no picture":
+        path.write_text("this is no picture")
+    elif spoil == "a folder":
+        path.mkdir()
+    elif spoil == "empty":
+        path.touch()
+    refused(lambda: VocFolder.open(voc).pair(name), str(path))
+    if kind == "mask":
+        refused(lambda: VocFolder.open(voc).index("val"), str(path))
+
+
+def test_a_mask_of_another_size_than_its_picture_is_named_with_both_sizes(voc):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(data.mask_path(name))
+    size = "x".join(map(str, data.image(name).size))
+    refused(
+        lambda: data.pair(name),
+        str(data.mask_path(name)),
+        "30x20",
+        str(data.image_path(name)),
+        size,
+    )
+
+
+def test_a_class_id_over_the_list_is_named_with_its_file(voc):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    ids = np.array([[0, 9], [255, 1]], np.uint8)
+    Image.fromarray(ids).save(data.mask_path(name))
+    for call in (lambda: data.mask(name), lambda: data.index("val")):
+        refused(call, str(data.mask_path(name)), "class id 9", "8 classes", "classes.txt")
+
+
+def test_a_colour_mask_is_refused(voc):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    Image.new("RGB", (30, 20)).save(data.mask_path(name))
+    refused(lambda: data.mask(name), str(data.mask_path(name)), "RGB", "palette or grey")
+
+
+def test_a_picture_that_a_list_names_must_be_there_before_a_cache_is_looked_up(voc):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    data.mask_path(name).unlink()
+    refused(lambda: data.fingerprint(data.names("val")), str(data.mask_path(name)))
+
+
+def test_single_files_are_read_as_pictures_and_masks(tmp_path):
+    path = tmp_path / "m.png"
+    Image.fromarray(np.array([[True, False]])).save(path)
+    assert (read_mask(path) > 0).tolist() == [[True, False]]
+    assert read_image(path).getpixel((0, 0)) == (255, 255, 255)
