@@ -186,6 +186,23 @@ def test_the_whole_file_is_in_the_network(lite0):
         assert torch.equal(value, kept)
 
 
+def test_batchnorm_divides_by_the_root_of_variance_and_a_thousandth(lite0):
+    images = torch.rand(1, 3, 33, 33)
+    conv, bn = lite0.stem[0], lite0.stem[1]
+    with torch.inference_mode():
+        x = F.conv2d((images * 255 - 127) / 128, conv.weight, stride=2, padding=1)
+        mean, var, weight, bias = (
+            v[:, None, None] for v in (bn.running_mean, bn.running_var, bn.weight, bn.bias)
+        )
+        expected = ((x - mean) / (var + 1e-3).sqrt() * weight + bias).clamp(0, 6)
+        found = []
+        hook = lite0.stem.register_forward_hook(lambda _m, _i, out: found.append(out))
+        lite0(images)
+        hook.remove()
+    torch.testing.assert_close(found[0], expected, atol=1e-4, rtol=1e-5)
+    assert {m.eps for m in lite0.modules() if isinstance(m, nn.BatchNorm2d)} == {1e-3}
+
+
 def padded_as_tensorflow_does(net: EfficientNetLite0) -> EfficientNetLite0:
     """A copy whose convolutions pad as TensorFlow's "SAME": the odd pixel goes to the end."""
     net = copy.deepcopy(net)
