@@ -344,3 +344,8 @@ def test_the_folder_says_how_it_was_made_and_whose_the_art_is(folder):
 
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
+
+
+def test_a_scene_that_cannot_be_is_refused():
+    with pytest.raises(InputError, match="no scene found"):
+        draw_scene(np.random.default_rng(0), classes=range(1, 21))

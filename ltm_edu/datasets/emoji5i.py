@@ -427,7 +427,7 @@ def draw_scene(
         border of about three pixels between an object and what is around it, as VOC's.
 
     Raises:
-        InputError: there is no such preset or class.
+        InputError: there is no such preset or class, or no room for so many objects.
 
     >>> image, mask = draw_scene(np.random.default_rng(0), classes=["cat", 9, "train"])
     >>> image.size[::-1] == mask.shape, [int(c) for c in np.unique(mask)]
@@ -435,10 +435,13 @@ def draw_scene(
     """
     difficulty = _difficulty(difficulty)
     labels = None if classes is None else [_class_id(c) for c in classes]
-    while True:
+    for _ in range(_TRIES):
         scene = _try_scene(rng, difficulty, labels)
         if scene is not None:
             return scene
+    raise InputError(
+        f"no scene found in {_TRIES} tries: ask for fewer classes, or smaller or fewer objects"
+    )
 
 
 def draw_listed(
@@ -508,6 +511,7 @@ def _choose(
     return [items[i] for i in rng.permutation(len(items))]
 
 
+_TRIES = 300  # scenes begun before a difficulty counts as one that cannot be met
 _STEP = 3  # pixels between those that the layout looks at
 _PLACES = 24  # positions tried before an object shrinks
 _SHRINKS = 5
