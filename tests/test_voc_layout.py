@@ -1,5 +1,6 @@
 """Folders in VOC's layout: what is read, and what every bad one says."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -104,6 +105,17 @@ def test_the_fingerprint_changes_with_the_files_and_the_names_and_nothing_else(v
     assert data.fingerprint(names[1:]) != first
     Image.new("RGB", (64, 64)).save(data.image_path(names[3]))
     assert data.fingerprint(names) != first
+
+
+def test_the_fingerprint_changes_where_a_file_keeps_its_size(voc):
+    data = VocFolder.open(voc)
+    names = data.names("val")
+    for path in (data.image_path(names[1]), data.mask_path(names[2])):
+        before, stat = data.fingerprint(names), path.stat()
+        path.write_bytes(path.read_bytes()[::-1])
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
+        assert path.stat().st_size == stat.st_size
+        assert data.fingerprint(names) != before
 
 
 def test_a_dataset_is_opened_by_its_path(voc):
