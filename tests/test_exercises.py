@@ -7,6 +7,7 @@ import json
 import os
 import re
 import textwrap
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,11 @@ MUTANTS = [
     ("3.4", lambda q, s: (equations.relationship_truth(q, s) > 0).to(q.dtype), "other values"),
     ("3.4", lambda q, s: equations.relationship_truth(q, s) > 0, "dtype bool, expected float32"),
 ]
+
+
+# The other notebooks' wrong answers have a file each.
+for path in sorted(Path(__file__).parent.glob("wrong_answers_nb*.py")):
+    MUTANTS += import_module(path.stem).MUTANTS
 
 
 def to_numpy(A_hat, size, threshold):

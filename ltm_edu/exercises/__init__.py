@@ -7,10 +7,16 @@ In a notebook: `check("3.2", relation)` prints one line, `hint("3.2")` and `hint
 
 from __future__ import annotations
 
-from . import nb00, nb03
+from importlib import import_module
+from pkgutil import iter_modules
+
 from .engine import CheckFailed, Course, Exercise
 
-EXERCISES: dict[str, Exercise] = {e.id: e for e in (*nb00.EXERCISES, *nb03.EXERCISES)}
+_NOTEBOOKS = sorted(m.name for m in iter_modules(__path__) if m.name.startswith("nb"))
+
+EXERCISES: dict[str, Exercise] = {
+    e.id: e for name in _NOTEBOOKS for e in import_module(f"{__name__}.{name}").EXERCISES
+}
 """Every exercise by its id."""
 
 _course = Course(EXERCISES)

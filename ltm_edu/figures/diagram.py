@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse, FancyBboxPatch, Polygon, Rectangle
 
-from .figures import A_MAP, OKABE_ITO, R_MAP, style
+from .base import A_MAP, OKABE_ITO, R_MAP, style
 
 _WIDTH, _HEIGHT = 132, 66
 _SUPPORT, _QUERY, _FEATURES = 46.0, 32.0, 11.0  # the three lanes, by their y
@@ -21,7 +21,7 @@ _INK, _FROZEN, _LEARNED, _LOSS = "#222222", "#E4E6EA", "#CFE6F5", "#F9DCC8"
 Point = tuple[float, float]
 
 
-def draw_pipeline() -> Figure:
+def pipeline() -> Figure:
     """LTM from two pictures and a mask to a mask and three losses."""
     with style():
         figure = plt.figure(

@@ -1,11 +1,7 @@
-"""Every interactive figure of the course; ipywidgets is imported only when one is called.
-
-GitHub and HTML show no widget: in the notebooks a static figure follows each.
-"""
+"""Widgets of whole episodes, from the support to the answer."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -13,64 +9,17 @@ import matplotlib
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from . import figures
-from .features import image_tensor, resize_mask
-from .figures import Picture
-from .geometry import mask_to_grid, resize_logits
+from .. import figures
+from ..features import image_tensor, resize_mask
+from ..figures import Picture
+from ..geometry import mask_to_grid, resize_logits
+from .base import to_png
 
 if TYPE_CHECKING:
     import ipywidgets
 
-    from .model import LTM, TrainingFreeMap
-
-
-def pick_pixel(
-    query: Tensor,
-    support: Tensor,
-    R: Tensor,
-    mask: Tensor | None = None,
-    start: tuple[int, int] | None = None,
-) -> ipywidgets.VBox:
-    """Pick a query pixel with sliders or arrows; see its row of R over the support.
-
-    Args:
-        query: (3, H, W) in [0, 1].
-        support: (3, H, W) in [0, 1].
-        R: (N_q, N_s) on square grids.
-        mask: the support's object, (H, W), 1 inside.
-        start: (y, x) to begin with; the middle without it.
-    """
-    import ipywidgets as ipw
-
-    (h, w), grid_s = figures.square_grid(R.shape[0]), figures.square_grid(R.shape[1])
-    y, x = start or (h // 2, w // 2)
-    row = ipw.IntSlider(value=y, max=h - 1, description="row y")
-    column = ipw.IntSlider(value=x, max=w - 1, description="column x")
-    left, right = (ipw.Image(format="png", width=300) for _ in range(2))
-    said = ipw.Label()
-
-    def draw(_: object = None) -> None:
-        y, x = row.value, column.value
-        i = y * w + x
-        values = R[i].reshape(grid_s)
-        left.value = to_png(figures.marked(query, (y, x), (h, w)))
-        right.value = to_png(figures.relation_overlay(support, values, mask))
-        said.value = f"query pixel ({y}, {x}) is row {i} of R; its largest entry {values.max():.2f}"
-
-    def arrow(text: str, slider: ipw.IntSlider, step: int) -> ipw.Button:
-        button = ipw.Button(description=text, layout=ipw.Layout(width="42px"))
-        # A slider keeps itself within its ends.
-        button.on_click(lambda _: setattr(slider, "value", slider.value + step))
-        return button
-
-    row.observe(draw, "value")
-    column.observe(draw, "value")
-    draw()
-    arrows = [arrow("←", column, -1), arrow("→", column, 1), arrow("↑", row, -1)]
-    controls = ipw.HBox([row, column, *arrows, arrow("↓", row, 1)])
-    return ipw.VBox([controls, ipw.HBox([left, right]), said])
+    from ..model import LTM, TrainingFreeMap
 
 
 def support_picker(
@@ -125,10 +74,3 @@ def support_picker(
     draw()
     labelled = [ipw.VBox([ipw.Label(c), p]) for c, p in zip(captions, panels, strict=True)]
     return ipw.VBox([menu, ipw.HBox(labelled)])
-
-
-def to_png(pixels: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 as PNG: a few milliseconds, where a Figure takes a hundred."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
