@@ -67,7 +67,13 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
-    """Fill a folder under another name and put it in place only when it is complete."""
+    """Fill a folder under another name and put it in place only when it is complete.
+
+    Where another process was faster, its folder stays: both were to hold the same.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -76,6 +82,10 @@ def made_whole(folder: Path) -> Iterator[Path]:
     try:
         yield part
         os.chmod(part, 0o755)
-        os.replace(part, folder)
+        try:
+            os.replace(part, folder)
+        except OSError as error:
+            if not (folder.is_dir() and any(folder.iterdir())):
+                raise InputError(f"cannot write {folder}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)

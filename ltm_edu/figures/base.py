@@ -77,6 +77,7 @@ def style() -> AbstractContextManager[None]:
 def as_array(picture: Picture) -> np.ndarray:
     """A picture for `imshow`: (3, H, W) tensors become (H, W, 3); one leading batch axis may stand.
 
+    >>> import torch
     >>> as_array(torch.zeros(1, 3, 4, 5)).shape
     (4, 5, 3)
     """
