@@ -1,11 +1,12 @@
-"""The command line: ltm-edu train | evaluate | predict."""
+"""The command line: ltm-edu fetch | verify | train | evaluate | predict | bench."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,16 +14,22 @@ from typing import Literal
 import torch
 
 from .checkpoint import TrainedOn, load_checkpoint, save_checkpoint
-from .datasets import open_dataset
+from .datasets import open_dataset, pascal5i
+from .datasets.inspection import inspect_folder, report
 from .datasets.voc_layout import VocFolder
 from .errors import InputError
-from .evaluation import Results, evaluate, mean_over_folds, save_results
+from .evaluation import Results, evaluate, load_results, mean_over_folds, save_results
 from .model import LTM, TrainingFreeMap
-from .paths import data_dir
+from .parallel import processes, rank
+from .paths import data_dir, written_whole
 from .prediction import predict
 from .protocol import FOLDS, Protocol, novel_classes
-from .recipes import recipe_for
+from .published import beside_the_paper
+from .recipes import RECIPES, Recipe, recipe_for
+from .settings import Machine
 from .training import fit
+
+_BENCH_PARTS = ("attention", "loss", "evaluation", "training", "data", "gpu")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +55,31 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "ltm-edu", description="Few-shot segmentation with the Local Transformation Module."
     )
-    commands = parser.add_subparsers(required=True, metavar="train | evaluate | predict")
+    commands = parser.add_subparsers(
+        required=True, metavar="fetch | verify | train | evaluate | results | predict | bench"
+    )
+
+    get = commands.add_parser("fetch", help="download a dataset, or put it together from files")
+    get.add_argument("dataset", help="pascal5i")
+    get.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="DIR",
+        help="holds the archives, or a VOCdevkit with SegmentationClassAug",
+    )
+    get.add_argument(
+        "--mirror",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a folder with the archives, asked first; repeat for more",
+    )
+    get.set_defaults(run=_fetch)
+
+    look = commands.add_parser("verify", help="say what is missing or broken in a dataset")
+    look.add_argument("dataset", nargs="?", default="pascal5i", help="or a folder in VOC's layout")
+    look.set_defaults(run=_verify)
 
     train = commands.add_parser("train", help="train a fold on its base classes")
     _add_data(train)
@@ -63,6 +94,30 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int)
     train.add_argument("--shots", type=int, default=1)
     train.add_argument("--novel-images", choices=("keep", "drop"))
+    train.add_argument("--recipe", choices=tuple(RECIPES), help="by default the one for the data")
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="any other field of the recipe: batch=24, precision=bfloat16, lambda_r=0...",
+    )
+    train.add_argument("--device", help="default: the GPU, or the CPU where there is none")
+    train.add_argument(
+        "--features",
+        choices=("file", "memory", "device"),
+        default="file",
+        help="where features are kept: a memory-mapped file, memory, or the GPU's memory",
+    )
+    train.add_argument("--workers", type=int, default=0, help="processes that gather batches")
+    train.add_argument("--compile", action="store_true", help="let torch.compile make the update")
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep the run's state beside the checkpoint, and go on from it if it is there",
+    )
+    train.add_argument("--save-every", type=int, default=100, help="updates between two states")
+    train.add_argument("--tensorboard", type=Path, help="also write learning curves to this folder")
     train.set_defaults(run=_train)
 
     score = commands.add_parser("evaluate", help="score checkpoints on novel classes")
@@ -76,7 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--episodes", type=int, default=1000)
     score.add_argument("--seed", type=int, action="append", help="of the episodes; repeat for more")
     score.add_argument("--json", type=Path, help="write the results here")
+    score.add_argument("--device", help="default: the GPU, or the CPU where there is none")
     score.set_defaults(run=_evaluate)
+
+    table = commands.add_parser("results", help="our scores beside the paper's, fold by fold")
+    table.add_argument("files", type=Path, nargs="+", help="what evaluate --json wrote")
+    table.add_argument("--png", type=Path, help="draw the IoU of each class into this file")
+    table.set_defaults(run=_results)
 
     segment = commands.add_parser("predict", help="segment your own pictures")
     segment.add_argument("--checkpoint", type=Path, required=True)
@@ -87,11 +148,23 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--class-id", type=int, help="the value in the masks that is the object")
     segment.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write to")
     segment.set_defaults(run=_predict)
+
+    speed = commands.add_parser("bench", help="measure what the short cuts are worth here")
+    speed.add_argument("--quick", action="store_true", help="small sizes, a minute or two")
+    speed.add_argument("--only", action="append", choices=_BENCH_PARTS, help="repeat for more")
+    speed.add_argument("--data", default="emoji5i", help="emoji5i, or a folder in VOC's layout")
+    speed.add_argument("--masks", type=Path, help="a folder of mask PNGs; else data's")
+    speed.add_argument(
+        "--out", type=Path, help="folder for bench.json and bench.png (default: bench/ in data)"
+    )
+    speed.set_defaults(run=_bench)
     return parser
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", default="emoji5i", help="emoji5i, or a folder in VOC's layout")
+    parser.add_argument(
+        "--data", default="emoji5i", help="emoji5i, pascal5i, or a folder in VOC's layout"
+    )
     parser.add_argument("--rule", choices=("grid", "area", "any"), default="grid")
     parser.add_argument(
         "--cache",
@@ -100,51 +173,111 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _fetch(options: argparse.Namespace) -> None:
+    if options.dataset != "pascal5i":
+        raise InputError(f"fetch {options.dataset}: it knows pascal5i (emoji5i is drawn, not got)")
+    root = pascal5i.fetch(options.source, options.mirror)
+    print(f"{root}: complete; use it with --data pascal5i")
+    for path in pascal5i.kept_archives():
+        print(f"{path}: no longer needed; delete it if you like")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    if options.dataset == "pascal5i":
+        root, faults = pascal5i.folder(), pascal5i.verify()
+        advice = "ltm-edu fetch pascal5i makes again only what is missing or broken"
+    else:
+        dataset = open_dataset(options.dataset)
+        root, faults = dataset.root, inspect_folder(dataset)
+        advice = "replace them, or take their names out of the lists"
+    for line in report(faults):
+        print(line)
+    if faults:
+        raise InputError(f"{root}: {len(faults)} missing or broken: {advice}")
+    print(f"{root}: every file that the lists name is there and can be read")
+
+
 def _train(options: argparse.Namespace) -> None:
     folds = [None] if options.all_classes else _folds(options.fold)
     target = str(options.checkpoint or f"runs/{Path(options.data).name}_fold{{fold}}.pt")
     if len(folds) > 1 and "{fold}" not in target:
         raise InputError("--checkpoint needs {fold} in its name to write four of them")
     dataset = open_dataset(options.data)
-    for fold in folds:
-        recipe = recipe_for(options.data)
-        model_options = _set(options, "transformation", "rows")
-        if options.size is not None:
-            model_options["image_size"] = options.size
-        training = recipe.training(**_set(options, "steps", "seed"))
-        protocol = Protocol(
-            options.rule, options.novel_images or recipe.novel_images, options.shots
-        )
-        torch.manual_seed(training.seed)
-        model = LTM(recipe.model(**model_options))
-        path = Path(target.replace("{fold}", "_all" if fold is None else str(fold)))
-        fitted = fit(
-            model,
-            dataset,
-            fold,
-            training,
-            protocol,
-            options.split,
-            options.cache or data_dir() / "cache",
-            path.with_suffix(".jsonl"),
-        )
-        name = dataset.root.name
-        save_checkpoint(
-            path,
-            model,
-            TrainedOn(
-                name,
-                fold,
-                fitted.base_classes,
-                protocol,
-                {**training.as_dict(), "best_step": fitted.best_step},
-                options.command_line,
-            ),
-        )
-        chosen = f", step {fitted.best_step} of {training.steps}"
-        if fitted.held_out:
-            chosen += f" chosen on {', '.join(fitted.held_out)}"
-        print(f"{path}: {'all classes' if fold is None else f'fold {fold}'}{chosen}")
+    recipe = _chosen_recipe(options)
+    training = recipe.training_config
+    protocol = Protocol(options.rule, options.novel_images or recipe.novel_images, options.shots)
+    with processes(options.device) as device:
+        for fold in folds:
+            path = Path(target.replace("{fold}", "_all" if fold is None else str(fold)))
+            machine = _machine(options, path)
+            torch.manual_seed(training.seed)
+            model = LTM(recipe.model_config).to(device)
+            with _curves(options.tensorboard, path.stem) as on_step:
+                fitted = fit(
+                    model,
+                    dataset,
+                    fold,
+                    training,
+                    protocol,
+                    options.split,
+                    log=path.with_suffix(".jsonl"),
+                    on_step=on_step,
+                    machine=machine,
+                )
+            if rank() > 0:
+                continue
+            settings = {**training.as_dict(), "best_step": fitted.best_step}
+            name, command = dataset.root.name, options.command_line
+            about = TrainedOn(name, fold, fitted.base_classes, protocol, settings, command)
+            save_checkpoint(path, model, about)
+            if machine.state is not None:
+                machine.state.unlink(missing_ok=True)
+            chosen = f", step {fitted.best_step} of {training.steps}"
+            if fitted.held_out:
+                chosen += f" chosen on {', '.join(fitted.held_out)}"
+            print(f"{path}: {'all classes' if fold is None else f'fold {fold}'}{chosen}")
+
+
+def _chosen_recipe(options: argparse.Namespace) -> Recipe:
+    recipe = recipe_for(options.data, options.recipe)
+    short = {
+        "transformation": options.transformation,
+        "rows": options.rows,
+        "image_size": options.size,
+        "steps": options.steps,
+        "seed": options.seed,
+    }
+    return recipe.changed([*(f"{k}={v}" for k, v in short.items() if v is not None), *options.set])
+
+
+def _machine(options: argparse.Namespace, checkpoint: Path) -> Machine:
+    return Machine(
+        options.cache or data_dir() / "cache" if options.features == "file" else None,
+        options.features == "device",
+        options.workers,
+        options.compile,
+        checkpoint.with_suffix(".state") if options.resume else None,
+        options.save_every,
+    )
+
+
+@contextmanager
+def _curves(folder: Path | None, name: str) -> Iterator[Callable[[int, dict], None] | None]:
+    """What TensorBoard shows of a run, a curve a number of the log."""
+    if folder is None or rank() > 0:
+        yield None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError("--tensorboard needs: pip install 'ltm-edu[tensorboard]'") from None
+    with SummaryWriter(folder / name) as writer:
+
+        def on_step(step: int, row: dict) -> None:
+            for key in row.keys() - {"step", "seconds"}:
+                writer.add_scalar(key, row[key], step)
+
+        yield on_step
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -154,6 +287,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     found: list[Results] = []
     for fold in folds:
         models, novel_images = _rows_to_score(options, dataset, fold)
+        with processes(options.device) as device:
+            for model in models.values():
+                model.to(device)
         protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
         cache = options.cache or data_dir() / "cache"
         found.append(evaluate(models, dataset, fold, protocol, options.split, cache_folder=cache))
@@ -191,6 +327,20 @@ def _rows_to_score(
     return models, rules.pop() if rules else recipe.novel_images
 
 
+def _results(options: argparse.Namespace) -> None:
+    found = [r for path in options.files for r in load_results(path)]
+    folds = [r for r in found if r.fold != "mean"]
+    if len(folds) == FOLDS and len(found) == FOLDS:
+        found.append(mean_over_folds(folds))
+    print(beside_the_paper(found))
+    if options.png:
+        from .figures import per_class_bars
+
+        whole = next((r for r in found if r.fold == "mean"), found[0])
+        with written_whole(options.png) as part:
+            per_class_bars(whole).savefig(part, format="png", bbox_inches="tight")
+
+
 def _predict(options: argparse.Namespace) -> None:
     model, _ = load_checkpoint(options.checkpoint)
     stems = [q.stem for q in options.query]
@@ -204,16 +354,20 @@ def _predict(options: argparse.Namespace) -> None:
             print(path)
 
 
+def _bench(options: argparse.Namespace) -> None:
+    from . import bench
+
+    sizes = bench.QUICK if options.quick else bench.FULL
+    folder = options.out or data_dir() / "bench"
+    bench.run(folder, sizes, options.only or (), options.data, options.masks)
+
+
 def _folds(given: str) -> list[int]:
     if given == "all":
         return list(range(FOLDS))
     if given not in map(str, range(FOLDS)):
         raise InputError(f"--fold {given}: there are folds 0, 1, 2 and 3, or all")
     return [int(given)]
-
-
-def _set(options: argparse.Namespace, *names: str) -> dict:
-    return {n: getattr(options, n) for n in names if getattr(options, n) is not None}
 
 
 def _refuse_leakage(path: Path, trained_on: TrainedOn, dataset: VocFolder, fold: int) -> None:

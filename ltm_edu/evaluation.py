@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from .datasets.mask_index import cached_index
 from .datasets.voc_layout import VOID, VocFolder
 from .episodes import EpisodeList, draw_episodes, find_pairs
+from .errors import InputError
 from .features import FeatureCache
 from .geometry import resize_logits
 from .model import LTM, TrainingFreeMap
@@ -86,6 +88,7 @@ class Score:
         fb_iou: likewise the mean.
         pooled_foreground_iou: likewise the mean.
         per_class: class name to IoU, mean over the seeds.
+        miou_of_seeds: mIoU of each episode seed, in the protocol's order.
     """
 
     method: str
@@ -94,6 +97,7 @@ class Score:
     fb_iou: float
     pooled_foreground_iou: float
     per_class: dict[str, float]
+    miou_of_seeds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,35 @@ def save_results(path: str | Path, results: Sequence[Results]) -> None:
         part.write_text(json.dumps([r.as_dict() for r in results], indent=1), encoding="utf-8")
 
 
+def load_results(path: str | Path) -> list[Results]:
+    """The inverse of `save_results`.
+
+    Raises:
+        InputError: the file is missing or holds no results.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        return [
+            Results(
+                row["dataset"],
+                row["split"],
+                row["fold"],
+                Protocol(**row["protocol"]),
+                tuple(
+                    Score(**{**s, "miou_of_seeds": tuple(s["miou_of_seeds"])})
+                    for s in row["scores"]
+                ),
+            )
+            for row in found
+        ]
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(
+            f"{path} holds no results: write them with ltm-edu evaluate --json"
+        ) from None
+
+
 def evaluate(
     models: Mapping[str, Model],
     dataset: VocFolder,
@@ -173,7 +206,8 @@ def evaluate(
         protocol: the rules; `Protocol()` by default.
         split: the list that queries and supports come from ("all" for every list).
         name: the dataset's name in the table; its folder's name by default.
-        cache_folder: where to keep features between runs; None keeps them in memory.
+        cache_folder: where to keep features and what masks hold between runs; None keeps them in
+            memory.
         progress: show bars with the time left.
 
     Returns:
@@ -184,7 +218,7 @@ def evaluate(
     """
     protocol = protocol or Protocol()
     novel = novel_classes(fold, len(dataset.classes))
-    pairs = find_pairs(dataset.index(split), novel, protocol.list_rule)
+    pairs = find_pairs(cached_index(dataset, split, cache_folder), novel, protocol.list_rule)
     lists = [
         draw_episodes(pairs, protocol.shots, protocol.episodes, seed) for seed in protocol.seeds
     ]
@@ -261,19 +295,24 @@ def score_model(
 
 
 def mean_over_folds(results: Sequence[Results]) -> Results:
-    """The table of the four folds' means, for the methods that all of them hold."""
+    """The table of the four folds' means, for the methods that all of them hold.
+
+    Its spread is that of the mean over the seeds, not the mean of the folds' spreads.
+    """
     first = results[0]
     rows = []
     for score in first.scores:
         same = [s for r in results for s in r.scores if s.method == score.method]
+        of_seeds = np.mean([s.miou_of_seeds for s in same], axis=0)
         rows.append(
             Score(
                 score.method,
-                float(np.mean([s.miou for s in same])),
-                float(np.mean([s.miou_spread for s in same])),
+                float(np.mean(of_seeds)),
+                float(np.std(of_seeds)),
                 float(np.mean([s.fb_iou for s in same])),
                 float(np.mean([s.pooled_foreground_iou for s in same])),
                 {c: v for s in same for c, v in s.per_class.items()},
+                tuple(of_seeds.tolist()),
             )
         )
     return Results(first.dataset, first.split, "mean", first.protocol, tuple(rows))
@@ -290,6 +329,7 @@ def _score(method: str, counters: Sequence[IoUCounter], dataset: VocFolder) -> S
         float(np.mean([c.fb_iou() for c in counters])),
         float(np.mean([c.pooled_foreground_iou() for c in counters])),
         {dataset.classes[i - 1]: float(np.mean([p[i] for p in each if i in p])) for i in ids},
+        tuple(mious),
     )
 
 

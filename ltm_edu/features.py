@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,11 +36,12 @@ class FeatureCache:
         flips: also keep each picture's mirror image.
         folder: keep the features in a memory-mapped file in this folder, and find them there
             next time; None keeps them in memory.
-        progress: show a bar with the time left.
+        progress: show a bar with the features' size and the time left.
+        half: keep the features in float16, half the room; no longer exact to the last digit.
 
     Raises:
         InputError: a picture or mask is missing, unreadable, of another size, or has an id over
-            the list.
+            the list; or the features do not fit on the disk.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class FeatureCache:
         flips: bool = False,
         folder: Path | None = None,
         progress: bool = True,
+        half: bool = False,
     ) -> None:
         self.dataset = dataset
         self.names = tuple(dict.fromkeys(names))
@@ -57,6 +60,7 @@ class FeatureCache:
         self.stride = model.backbone.stride
         self._at = {name: i for i, name in enumerate(self.names)}
         self._copies = 2 if flips else 1
+        self._dtype = np.dtype(np.float16 if half else np.float32)
         if 1.0 not in model.config.query_scales:
             raise InputError("query_scales must hold 1.0: supports are seen at that scale")
         self._native = model.config.query_scales.index(1.0)
@@ -71,6 +75,7 @@ class FeatureCache:
                 list(model.config.stages),
                 self.size,
                 list(model.config.query_scales),
+                *(["float16"] if half else []),
             ]
         )
         place = folder / f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
@@ -91,10 +96,16 @@ class FeatureCache:
         """Bytes that the features take."""
         return sum(m.numel() * m.element_size() for m in self._maps)
 
+    def to(self, device: torch.device) -> FeatureCache:
+        """Hold everything on a device from here on."""
+        self._maps = [m.to(device) for m in self._maps]
+        self._masks = self._masks.to(device)
+        return self
+
     def mean(self, names: Sequence[str]) -> Tensor:
         """The mean feature vector of some pictures at scale 1, (C,)."""
-        maps = self._maps[self._native]
-        return torch.stack([maps[i].mean(dim=(1, 2)) for i in self._rows(names, None)]).mean(dim=0)
+        maps, rows = self._maps[self._native], self._rows(names, None)
+        return torch.stack([maps[i].float().mean(dim=(1, 2)) for i in rows]).mean(dim=0)
 
     def features(self, names: Sequence[str], flips: Sequence[bool] | None = None) -> list[Tensor]:
         """Features of pictures, a (n, C, h, w) tensor for each query scale.
@@ -117,7 +128,7 @@ class FeatureCache:
         flips = flips or [False] * len(names)
         out = torch.stack([self._masks[self._at[n]] for n in names])
         out = torch.stack([m.flip(-1) if f else m for m, f in zip(out, flips, strict=True)])
-        wanted = torch.tensor(class_ids, dtype=torch.uint8)[:, None, None]
+        wanted = torch.tensor(class_ids, dtype=torch.uint8, device=out.device)[:, None, None]
         return torch.where(out == 255, 255, (out == wanted).to(torch.uint8))
 
     def grid_masks(self, masks: Tensor) -> Tensor:
@@ -146,6 +157,8 @@ class FeatureCache:
             with torch.inference_mode():
                 found = model.query_features(copies.to(device))
             if not maps:
+                size = self._foresee(sum(f[0].numel() for f in found), part)
+                bar.set_description(f"features, {size / 1e9:.2f} GB")
                 maps = [self._room(f.shape[1:], j, part) for j, f in enumerate(found)]
             for room, f in zip(maps, found, strict=True):
                 room[i * self._copies : (i + 1) * self._copies] = f.cpu().numpy()
@@ -155,11 +168,22 @@ class FeatureCache:
             np.save(part / "masks.npy", masks)
         return [torch.from_numpy(m) for m in maps], torch.from_numpy(masks)
 
+    def _foresee(self, numbers: int, part: Path | None) -> int:
+        """Bytes of features and masks, before they are there; refuse what the disk cannot take."""
+        rows = len(self.names) * self._copies
+        size = rows * numbers * self._dtype.itemsize + len(self.names) * self.size**2
+        if part is not None and (free := shutil.disk_usage(part).free) < size:
+            raise InputError(
+                f"features take {size / 1e9:.2f} GB and {part.parent} has {free / 1e9:.2f} GB "
+                "free: name another folder, or keep them in memory"
+            )
+        return size
+
     def _room(self, shape: torch.Size, scale: int, part: Path | None) -> np.ndarray:
         full = (len(self.names) * self._copies, *shape)
         if part is None:
-            return np.empty(full, np.float32)
-        return np.lib.format.open_memmap(part / f"scale{scale}.npy", "w+", np.float32, full)
+            return np.empty(full, self._dtype)
+        return np.lib.format.open_memmap(part / f"scale{scale}.npy", "w+", self._dtype, full)
 
 
 def image_tensor(image: Image.Image, size: int) -> Tensor:

@@ -47,7 +47,6 @@ class LTMConfig:
         embedding: D, channels of T_e.
         features: D', channels of T_f.
         widths: Upsam's channels.
-        feature_dropout: share of F_q's channels hidden from T_f while training.
         transformation: "local" (the paper) or "global" (averaged prototype).
         rows: mask rows of the local transformation.
         shots: how K supports join.
@@ -59,8 +58,7 @@ class LTMConfig:
     image_size: int = 321
     embedding: int = 432
     features: int = 128
-    widths: tuple[int, int, int] = (64, 32, 16)
-    feature_dropout: float = 0.0
+    widths: tuple[int, int, int] = (32, 16, 16)
     transformation: Literal["local", "global"] = "local"
     rows: Rows = "fg"
     shots: Shots = "mean"
@@ -87,7 +85,6 @@ PAPER = LTMConfig(
     embedding=1000,
     features=2048,
     widths=(128, 64, 32),
-    feature_dropout=0.0,
 )
 SMALL = LTMConfig()
 
@@ -110,18 +107,20 @@ class LTM(nn.Module):
         C = self.backbone.channels
         self.T_e = nn.Conv2d(C, config.embedding, 1)
         self.T_f = nn.Conv2d(C, config.features, 1)
-        self.hide = nn.Dropout2d(config.feature_dropout)
         self.transformation = (
             LocalTransformation(config.rows, config.shots)
             if config.transformation == "local"
             else GlobalTransformation()
         )
         self.upsam = Upsam(config.features, config.widths)
+        self.register_buffer("feature_mean", torch.zeros(C, 1, 1))
         if config.embedding == C:
             # The embedding starts as the features themselves, so training starts from the
             # training-free map instead of from noise.
             nn.init.dirac_(self.T_e.weight)
             nn.init.zeros_(self.T_e.bias)
+        # On two CPU cores this layout trains Upsam almost twice as fast; the values are the same.
+        self.to(memory_format=torch.channels_last)
 
     @classmethod
     def paper(
@@ -204,24 +203,26 @@ class LTM(nn.Module):
             G_s: support masks on the grid, (B, K, 1, h, w), in [0, 1].
             size: (H, W) that M is brought to.
         """
-        maps = [F_q] if isinstance(F_q, Tensor) else list(F_q)
+        maps = [m - self.feature_mean for m in ([F_q] if isinstance(F_q, Tensor) else F_q)]
         grid = F_s.shape[-2:]
         query = _mean_on_grid(maps, grid)
-        E_q = self.T_e(query)
-        seen = F_s.flatten(0, 1)
+        E_q = self.T_e(query).float()
+        seen = F_s.flatten(0, 1) - self.feature_mean
         if self.transformation.masks_support:
             seen = masked_features(seen, G_s.flatten(0, 1))
-        E_s = self.T_e(seen).unflatten(0, F_s.shape[:2])
-        A_hat = self.transformation(E_q, E_s, G_s)
-        F_hat = _mean_on_grid([F.relu(self.T_f(self.hide(m))) for m in maps], grid)
-        M = self.upsam(attended_features(F_hat, A_hat))
+        E_s = self.T_e(seen).float().unflatten(0, F_s.shape[:2])
+        # Under autocast convolutions are computed in half precision, the equations never.
+        with torch.autocast(E_q.device.type, enabled=False):
+            A_hat = self.transformation(E_q, E_s, G_s)
+        F_hat = _mean_on_grid([F.relu(self.T_f(m)) for m in maps], grid)
+        M = self.upsam(attended_features(F_hat, A_hat)).float()
         rows = self.transformation.mask_rows(G_s.flatten(0, 1)).unflatten(0, G_s.shape[:2])
         return LTMOutput(map_to_image(M, size, grid), A_hat, E_q, E_s, rows)
 
     @torch.no_grad()
-    def centre_embedding(self, mean: Tensor) -> None:
-        """Set T_e's bias so that a mean feature vector (C,) is embedded at the origin."""
-        self.T_e.bias.copy_(-(self.T_e.weight[:, :, 0, 0] @ mean))
+    def centre_features(self, mean: Tensor) -> None:
+        """Set the mean feature vector (C,) that is taken from all features before T_e and T_f."""
+        self.feature_mean.copy_(mean[:, None, None])
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The state without the frozen backbone: what a checkpoint keeps."""

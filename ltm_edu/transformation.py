@@ -24,8 +24,10 @@ class LocalTransformation(nn.Module):
 
     Args:
         rows: "fg" is the paper's G_s, one row. "fg_bg" adds the background 1 - G_s as a second
-            row; A is then the foreground's column minus the background's, and the generalized
-            inverse un-mixes pixels that the soft mask shares between the two.
+            row, and A is the foreground's column minus the background's. The generalized inverse
+            un-mixes each column where a soft mask shares a pixel between the rows; from their
+            difference it cancels, up to a positive factor: what is left is the difference of the
+            two weighted means.
         shots: "mean" takes the mean of the normalised maps of the K supports (the released
             code's way); "stack" puts all supports' pixels into one G_s and solves once.
 

@@ -12,7 +12,7 @@ from ltm_edu.checkpoint import TrainedOn
 from ltm_edu.errors import InputError
 from ltm_edu.model import LTM
 from ltm_edu.protocol import Protocol
-from ltm_edu.training import TrainingConfig
+from ltm_edu.settings import TrainingConfig
 
 SEEN = TrainedOn(
     "tiny",

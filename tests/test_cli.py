@@ -11,7 +11,7 @@ import torch
 from helpers import write_voc
 from PIL import Image
 
-from ltm_edu import load_checkpoint
+from ltm_edu import load_checkpoint, update
 from ltm_edu.cli import main
 from ltm_edu.datasets.voc_layout import VocFolder
 from ltm_edu.protocol import Protocol
@@ -76,6 +76,80 @@ def test_training_writes_a_checkpoint_and_its_log_and_says_where(voc, tmp_path, 
     assert "fold 1" in out
 
 
+def test_any_field_of_a_recipe_can_be_set_and_lands_in_the_checkpoint(voc, tmp_path):
+    path = tmp_path / "fold0.pt"
+    settings = ("--set", "features=8", "--set", "widths=8, 4, 4", "--set", "lambda_r=0")
+    given = ("train", "--data", voc, "--checkpoint", path, *FAST, *settings)
+    assert command(*given, "--set", "optimizer=adam", "--seed", 3, "--recipe", "photos") == 0
+    model, trained_on = load_checkpoint(path)
+    assert (model.config.features, model.config.widths) == (8, (8, 4, 4))
+    assert trained_on.training["losses"]["lambda_r"] == 0
+    assert (trained_on.training["optimizer"], trained_on.training["seed"]) == ("adam", 3)
+
+
+def test_a_run_that_was_stopped_goes_on_and_leaves_no_state(voc, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "fold0.pt"
+    given = ("train", "--data", voc, "--checkpoint", path, "--size", 97, "--steps", 4)
+    given += ("--resume", "--save-every", 1)
+    assert command(*given) == 0
+    whole, _ = load_checkpoint(path)
+
+    plain, calls = update.ltm_loss, []
+
+    def stop(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return plain(*arguments)
+
+    monkeypatch.setattr(update, "ltm_loss", stop)
+    assert command(*given) == 130
+    assert (tmp_path / "fold0.state").is_file()
+    assert command(*given, "--rows", "fg_bg") == 2
+    assert "model.rows was fg, is fg_bg" in capsys.readouterr().err
+    assert command(*given) == 0
+    assert len(calls) == 5  # two before the stop, the stopped one, two after it
+    again, _ = load_checkpoint(path)
+    a, b = whole.trainable_state(), again.trainable_state()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert not (tmp_path / "fold0.state").exists()
+    assert len((tmp_path / "fold0.jsonl").read_text().splitlines()) == 4
+
+
+def test_tensorboard_gets_a_curve_a_number(voc, tmp_path, monkeypatch):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            written.append(folder)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            written.append("closed")
+
+        def add_scalar(self, *row):
+            written.append((row[0], row[2]))
+
+    module = type(sys)("torch.utils.tensorboard")
+    module.SummaryWriter = SummaryWriter
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    given = ("train", "--data", voc, "--checkpoint", tmp_path / "a.pt", *FAST)
+    assert command(*given, "--tensorboard", tmp_path / "curves") == 0
+    assert written[0] == tmp_path / "curves" / "a"
+    assert written[-1] == "closed"
+    assert set(written[1:-1]) == {(k, i) for k in ("L", "L_m", "L_a", "L_r") for i in (1, 2)}
+
+
+def test_without_tensorboard_the_line_says_what_to_install(voc, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    given = ("train", "--data", voc, "--checkpoint", tmp_path / "a.pt", *FAST)
+    assert command(*given, "--tensorboard", tmp_path / "curves") == 2
+    assert "pip install 'ltm-edu[tensorboard]'" in capsys.readouterr().err
+    assert not (tmp_path / "a.pt").exists()
+
+
 def test_a_checkpoint_says_how_to_make_it_again(voc, tmp_path):
     first, second = tmp_path / "a.pt", tmp_path / "b.pt"
     command("train", "--data", voc, "--seed", 3, "--checkpoint", first, *FAST)
@@ -103,7 +177,7 @@ def test_four_folds_are_trained_and_scored_with_their_mean(voc, tmp_path, capsys
     methods = [s["method"] for s in found[0]["scores"]]
     assert methods[0].startswith("fold{fold}")
     assert {"training-free map (fg)", "all foreground", "all background"} <= set(methods)
-    assert str(Protocol(episodes=4, seeds=(0, 1))) in out
+    assert str(Protocol(novel_images="drop", episodes=4, seeds=(0, 1))) in out
 
 
 def test_evaluating_without_a_checkpoint_gives_the_floors(voc, tmp_path, capsys):
@@ -362,12 +436,8 @@ def test_a_training_that_fails_leaves_the_old_checkpoint_and_log(
 def test_a_loss_that_is_not_finite_ends_with_status_1_and_one_line(
     voc, tmp_path, capsys, monkeypatch
 ):
-    from ltm_edu import training
-
-    plain = training.ltm_loss
-    monkeypatch.setattr(
-        training, "ltm_loss", lambda *a: (plain(*a)[0] * float("nan"), plain(*a)[1])
-    )
+    plain = update.ltm_loss
+    monkeypatch.setattr(update, "ltm_loss", lambda *a: (plain(*a)[0] * float("nan"), plain(*a)[1]))
     path = tmp_path / "m.pt"
     assert command("train", "--data", voc, "--checkpoint", path, *FAST) == 1
     last = capsys.readouterr().err.splitlines()[-1]

@@ -346,6 +346,38 @@ def test_relationship_loss_without_R_has_the_gradients_of_the_loss_with_it(scale
         torch.testing.assert_close(ours, theirs, atol=0, rtol=1e-7)
 
 
+@pytest.mark.parametrize(("N", "D"), [(900, 64), (225, 256)])
+def test_float32_keeps_four_digits_of_the_loss_without_R_at_grid_sizes(N, D):
+    E_q, E_s = (badly_scaled(1, D, N).requires_grad_() for _ in range(2))
+    G_q, G_s = torch.rand(1, 1, N), torch.rand(1, 1, N)
+    plain = relationship_loss(relationship_matrix(E_q, E_s), relationship_truth(G_q, G_s))
+    fast = relationship_loss_from_embeddings(E_q, E_s, G_q, G_s)
+    torch.testing.assert_close(fast, plain, atol=0, rtol=1e-4)
+    by_R, ours = gradients(plain, E_q, E_s), gradients(fast, E_q, E_s)
+    for theirs, mine in zip(by_R, ours, strict=True):
+        # Column by column: a long vector's gradient is small, and must still be right.
+        off = (mine - theirs).norm(dim=1) / theirs.norm(dim=1)
+        assert off.max() < 1e-4
+
+
+def test_float32_loses_digits_without_R_only_where_the_loss_is_nearly_zero():
+    def relative_error(noise: float) -> tuple[float, float]:
+        g = (torch.arange(225) < 56).float()[None, None]
+        on, rest_q, rest_s = torch.eye(64)[:3, None, :, None]
+        E_q, E_s = (on * g + rest * (1 - g) for rest in (rest_q, rest_s))
+        E_q, E_s = (E + noise * torch.randn(1, 64, 225) / 8 for E in (E_q, E_s))
+        R, R_truth = relationship_matrix(E_q.double(), E_s.double()), relationship_truth(g, g)
+        exact = relationship_loss(R, R_truth.double()).item()
+        return exact, abs(relationship_loss_from_embeddings(E_q, E_s, g, g).item() / exact - 1)
+
+    exact, error = relative_error(0.3)
+    assert exact > 1e-3
+    assert error < 1e-4
+    exact, error = relative_error(0.003)
+    assert exact < 1e-5
+    assert error > 1e-4  # three large terms cancel; equations.relationship_loss does not suffer
+
+
 def test_the_fast_forms_agree_with_R_where_vectors_have_no_length():
     E_q, E_s = torch.randn(1, 4, 6), torch.randn(1, 4, 8)
     E_q[..., 2], E_s[..., :3], E_s[..., 4] = 0, 0, 1e-8

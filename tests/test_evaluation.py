@@ -256,6 +256,20 @@ def test_the_mean_over_folds_is_the_mean_of_each_rows_scores(tiny):
     assert len({f.scores[0].miou for f in folds}) == 4
 
 
+def test_the_spread_of_the_mean_is_over_the_seeds_of_the_mean(tiny):
+    protocol = Protocol(episodes=4, seeds=(0, 1, 2))
+    folds = [evaluate({"map": free()}, tiny, f, protocol, progress=False) for f in range(4)]
+    (row,) = (s for s in mean_over_folds(folds).scores if s.method == "map")
+    each = np.array([f.scores[0].miou_of_seeds for f in folds])
+    assert each.shape == (4, 3)
+    np.testing.assert_allclose(row.miou_of_seeds, each.mean(axis=0))
+    assert row.miou_spread == pytest.approx(each.mean(axis=0).std())
+    assert row.miou_spread < each.std(axis=1).mean()  # folds make up for each other
+    for fold, of_seeds in zip(folds, each, strict=True):
+        assert fold.scores[0].miou == pytest.approx(of_seeds.mean())
+        assert fold.scores[0].miou_spread == pytest.approx(of_seeds.std())
+
+
 def test_results_are_written_with_their_protocol(tiny, tmp_path):
     results = evaluate({"map": free()}, tiny, 0, PROTOCOL, name="mine", progress=False)
     save_results(tmp_path / "new" / "r.json", [results])

@@ -221,15 +221,17 @@ def test_maps_of_several_scales_are_averaged_after_T_f():
     torch.testing.assert_close(fed[0], F_hat * out.A_hat, atol=1e-4, rtol=1e-4)
 
 
-def test_dropout_hides_channels_from_T_f_alone_and_only_while_training():
-    model = shaken(tiny_model(feature_dropout=0.9))
+def test_the_mean_feature_is_taken_out_before_the_mask_is_applied():
+    model = shaken(tiny_model())
     images, masks, query = episode()
-    calm = model(images, masks, query)
-    assert torch.equal(calm.M, model(images, masks, query).M)
-    model.hide.train()
-    hidden = model(images, masks, query)
-    assert torch.equal(hidden.A_hat, calm.A_hat)
-    assert not torch.allclose(hidden.M, calm.M)
+    mean = torch.linspace(-1, 1, model.backbone.channels)
+    model.centre_features(mean)
+    out = model(images, masks, query)
+    F_q, F_s = model.backbone(query), model.backbone(images.flatten(0, 1))
+    around = mean[None, :, None, None]
+    torch.testing.assert_close(out.E_q, model.T_e(F_q - around), atol=1e-5, rtol=1e-5)
+    expected = model.T_e((F_s - around) * out.G_s.flatten(0, 1))
+    torch.testing.assert_close(out.E_s.flatten(0, 1), expected, atol=1e-5, rtol=1e-5)
 
 
 # Where training starts
@@ -309,7 +311,7 @@ def test_a_picture_too_small_for_a_grid_is_refused(side):
 def test_the_trainable_state_leaves_the_backbone_out():
     model = tiny_model()
     names = set(model.trainable_state())
-    assert {n.split(".")[0] for n in names} == {"T_e", "T_f", "upsam"}
+    assert {n.split(".")[0] for n in names} == {"T_e", "T_f", "upsam", "feature_mean"}
     assert {n for n, p in model.named_parameters() if p.requires_grad} <= names
 
 

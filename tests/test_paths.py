@@ -22,9 +22,14 @@ def test_a_file_is_in_place_only_after_the_block(tmp_path):
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), written_whole(path) as part:
-        part.write_text("half")
-        raise RuntimeError
+
+    def fail():
+        with written_whole(path) as part:
+            part.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == "old"
     assert left_in(tmp_path) == ["a.txt"]
 
@@ -39,9 +44,13 @@ def test_a_folder_is_in_place_only_after_the_block(tmp_path):
 
 
 def test_a_block_that_fails_leaves_no_folder(tmp_path):
-    with pytest.raises(RuntimeError), made_whole(tmp_path / "a") as part:
-        (part / "file").write_text("half")
-        raise RuntimeError
+    def fail():
+        with made_whole(tmp_path / "a") as part:
+            (part / "file").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert left_in(tmp_path) == []
 
 
@@ -57,6 +66,6 @@ def test_of_two_processes_that_make_a_folder_the_first_wins(tmp_path):
 
 def test_a_folder_that_cannot_be_put_in_place_is_one_line(tmp_path):
     (tmp_path / "a").write_text("a file is in the way")
-    with pytest.raises(InputError, match="cannot write .*a: "), made_whole(tmp_path / "a"):
+    with pytest.raises(InputError, match=r"cannot write .*a: "), made_whole(tmp_path / "a"):
         pass
     assert left_in(tmp_path) == ["a"]

@@ -6,7 +6,12 @@ import torch.nn.functional as F
 from helpers import badly_scaled
 from torch import Tensor, nn
 
-from ltm_edu.equations import attention, normalize_attention, relationship_matrix
+from ltm_edu.equations import (
+    attention,
+    attention_from_embeddings,
+    normalize_attention,
+    relationship_matrix,
+)
 from ltm_edu.transformation import GlobalTransformation, LocalTransformation
 
 KINDS = {
@@ -88,6 +93,24 @@ def test_a_hard_mask_of_two_rows_sets_the_object_against_the_background():
     ours = LocalTransformation("fg_bg")(E_q, E_s, g[None, None, None].float())
     expected = normalize_attention(difference[None, None])
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+
+
+def test_from_the_difference_of_two_soft_rows_the_inverse_cancels():
+    E_q, E_s, G_s = (x.double() for x in episode(B=1))
+    g = G_s[0, 0, 0].flatten()
+    assert ((g > 0.1) & (g < 0.9)).any()
+    cosine = F.cosine_similarity(
+        E_q[0].flatten(1)[:, :, None], E_s[0, 0].flatten(1)[:, None], dim=0
+    )
+    means = [(cosine * w).sum(-1) / w.sum() for w in (g, 1 - g)]
+    ours = LocalTransformation("fg_bg")(E_q, E_s, G_s).flatten()
+    torch.testing.assert_close(
+        ours, normalize_attention((means[0] - means[1])[None])[0], atol=1e-4, rtol=0
+    )
+    # Each column by itself is another map than the mean: there the inverse does its work.
+    rows = torch.cat([G_s[:, 0], 1 - G_s[:, 0]], dim=1)
+    column = normalize_attention(attention_from_embeddings(E_q, E_s[:, 0], rows)[..., 0])[0]
+    assert (column - normalize_attention(means[0][None])[0]).abs().max() > 0.01
 
 
 def test_global_map_is_a_cosine_with_the_mask_weighted_mean():

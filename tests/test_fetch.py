@@ -1,0 +1,365 @@
+"""Downloads that break off, servers that fail or lie, full disks; archives made to do harm."""
+
+import hashlib
+import io
+import shutil
+import tarfile
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from web import serving
+
+from ltm_edu import fetch as fetching
+from ltm_edu.archives import members
+from ltm_edu.errors import InputError
+from ltm_edu.fetch import Archive, alone, check, missing_bytes, need_room, obtain
+
+CONTENT = bytes(range(256)) * 40
+NAME = "data.tar"
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def web():
+    with serving() as server:
+        server.files[NAME] = CONTENT
+        yield server
+
+
+@pytest.fixture
+def other():
+    """A second server, with nothing wrong."""
+    with serving() as server:
+        server.files[NAME] = CONTENT
+        yield server
+
+
+def archive(*servers) -> Archive:
+    urls = tuple(f"{s.url}/{NAME}" for s in servers)
+    return Archive(NAME, len(CONTENT), hashlib.md5(CONTENT).hexdigest(), urls)
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+
+
+def refused(call, *parts: str) -> None:
+    with pytest.raises(InputError) as raised:
+        call()
+    message = str(raised.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message, message
+
+
+# Downloads
+
+
+def test_a_file_is_downloaded_and_nothing_else_is_left(web, tmp_path):
+    path = obtain(archive(web), tmp_path / "new", progress=False)
+    assert path == tmp_path / "new" / NAME
+    assert path.read_bytes() == CONTENT
+    assert left_in(path.parent) == [NAME]
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(web, tmp_path):
+    web.cut = 4000
+    assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
+    assert [start for _, start in web.asked] == [0, 4000, 8000]
+
+
+def test_a_later_run_goes_on_from_what_an_earlier_one_kept(web, tmp_path):
+    part = tmp_path / f"{NAME}.part"
+    part.write_bytes(CONTENT[:7000])
+    assert missing_bytes(archive(web), tmp_path) == len(CONTENT) - 7000
+    obtain(archive(web), tmp_path, progress=False)
+    assert web.asked == [(NAME, 7000)]
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert left_in(tmp_path) == [NAME]
+
+
+def test_what_came_is_kept_where_every_server_fails_and_the_message_says_so(
+    web, tmp_path, monkeypatch
+):
+    web.cut = 600
+    monkeypatch.setattr(fetching, "ATTEMPTS", 3)
+    wanted = archive(web)
+    refused(
+        lambda: obtain(wanted, tmp_path, progress=False),
+        f"{web.url}/{NAME}: it broke off after 1800 of 10240 bytes",
+        "1.8 kB are kept",
+        "--mirror",
+        "--from",
+        wanted.md5,
+    )
+    assert left_in(tmp_path) == [f"{NAME}.part"]
+    assert (tmp_path / f"{NAME}.part").read_bytes() == CONTENT[:1800]
+
+
+def test_a_run_killed_between_the_last_byte_and_the_name_asks_for_nothing_more(web, tmp_path):
+    (tmp_path / f"{NAME}.part").write_bytes(CONTENT)
+    assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
+    assert web.asked == []
+
+
+def test_a_server_that_knows_no_ranges_sends_all_again(web, tmp_path):
+    web.ranges = False
+    (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:7000])
+    assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
+    assert web.asked == [(NAME, 7000)]  # one answer is enough
+
+
+def test_a_server_that_gives_no_length_is_believed_up_to_the_checksum(web, tmp_path):
+    web.lengths = False
+    web.files[NAME] = CONTENT + b"and more"
+    assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("kept", [CONTENT[:3000][::-1], CONTENT[::-1], CONTENT + b"too much"])
+def test_a_damaged_part_is_thrown_away_and_the_same_server_asked_again(web, tmp_path, kept):
+    (tmp_path / f"{NAME}.part").write_bytes(kept)
+    assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
+    assert web.asked[-1] == (NAME, 0)
+
+
+# Servers that fail
+
+
+def spoil(web, fault: str, monkeypatch) -> str:
+    """Break a server; return what the message must say of it."""
+    if fault == "another checksum":
+        web.files[NAME] = CONTENT[::-1]
+    elif fault == "cut short":
+        web.files[NAME] = CONTENT[:-1000]
+    elif fault == "an error page":
+        web.files[NAME] = b"<html>We have moved</html>"
+    elif fault == "not there":
+        web.files.clear()
+    elif fault == "unavailable":
+        web.status = 503
+    elif fault == "silent":
+        web.cut, web.stall = 0, True
+        monkeypatch.setattr(fetching, "TIMEOUT", 0.3)
+    return {
+        "another checksum": "another checksum",
+        "cut short": "has 9240 bytes instead of 10240",
+        "an error page": "has 26 bytes instead of 10240",
+        "not there": "HTTP 404",
+        "unavailable": "HTTP 503",
+        "silent": "timed out",
+    }[fault]
+
+
+FAULTS = ["another checksum", "cut short", "an error page", "not there", "unavailable", "silent"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_server_that_fails_is_followed_by_the_next(web, other, tmp_path, monkeypatch, fault):
+    spoil(web, fault, monkeypatch)
+    assert obtain(archive(web, other), tmp_path, progress=False).read_bytes() == CONTENT
+    assert len(web.asked) == 1
+    assert left_in(tmp_path) == [NAME]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_without_another_server_the_fault_is_named_and_nothing_is_left(
+    web, tmp_path, monkeypatch, fault
+):
+    said = spoil(web, fault, monkeypatch)
+    refused(lambda: obtain(archive(web), tmp_path, progress=False), f"{web.url}/{NAME}: ", said)
+    assert left_in(tmp_path) == []
+
+
+def test_every_server_that_fails_is_named(web, other, tmp_path):
+    web.status, other.status = 500, 404
+    refused(
+        lambda: obtain(archive(web, other), tmp_path, progress=False),
+        f"{web.url}/{NAME}: HTTP 500",
+        f"{other.url}/{NAME}: HTTP 404",
+    )
+
+
+def test_a_server_that_does_not_answer_is_named(tmp_path):
+    with serving() as gone:
+        wanted = archive(gone)
+    refused(lambda: obtain(wanted, tmp_path, progress=False), gone.url, "refused")
+
+
+def test_a_mirror_is_asked_first_and_the_known_servers_after_it(web, other, tmp_path):
+    obtain(archive(web), tmp_path / "a", [f"{other.url}/"], progress=False)
+    assert (len(web.asked), len(other.asked)) == (0, 1)
+    other.status = 503
+    obtain(archive(web), tmp_path / "b", [other.url], progress=False)
+    assert (len(web.asked), len(other.asked)) == (1, 2)
+
+
+@pytest.mark.parametrize("mirror", ["ftp://host/voc", "/srv/voc", "file:///srv/voc", "http://"])
+def test_a_mirror_that_is_no_web_address_is_refused(tmp_path, mirror):
+    refused(lambda: obtain(archive(), tmp_path, [mirror]), f"--mirror {mirror}", "http")
+    assert left_in(tmp_path) == []
+
+
+# Files that are there
+
+
+def test_a_right_file_is_not_downloaded_again(web, tmp_path):
+    (tmp_path / NAME).write_bytes(CONTENT)
+    assert missing_bytes(archive(web), tmp_path) == 0
+    assert obtain(archive(web), tmp_path, progress=False) == tmp_path / NAME
+    assert web.asked == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(CONTENT[:-1], "has 10,239 bytes"), (CONTENT[::-1], "it is damaged")]
+)
+def test_a_wrong_file_of_that_name_is_named_and_left_alone(web, tmp_path, content, said):
+    (tmp_path / NAME).write_bytes(content)
+    for call in (
+        lambda: obtain(archive(web), tmp_path, progress=False),
+        lambda: check(tmp_path / NAME, archive(web), progress=False),
+    ):
+        refused(call, str(tmp_path / NAME), said, "get it again")
+    assert (tmp_path / NAME).read_bytes() == content
+    assert web.asked == []
+
+
+# The disk
+
+
+def test_too_little_room_is_refused_with_what_is_needed_and_what_there_is(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")(9_000_000_000, 8_000_000_000, 1_000_000_000)
+    asked = []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or usage)
+    need_room(tmp_path / "not" / "yet", 1_000_000_000)
+    refused(
+        lambda: need_room(tmp_path / "not" / "yet", 3_400_000_000),
+        "3.4 GB",
+        "1.0 GB free",
+        "LTM_EDU_DATA",
+    )
+    assert asked == [tmp_path] * 2
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full")
+def test_a_disk_that_fills_up_is_not_taken_for_a_server_that_fails(web, other, tmp_path):
+    (tmp_path / f"{NAME}.part").symlink_to("/dev/full")
+    refused(
+        lambda: obtain(archive(web, other), tmp_path, progress=False),
+        "cannot write",
+        "No space left",
+        "it goes on",
+    )
+    assert other.asked == []
+    assert not (tmp_path / NAME).exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(web, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    refused(lambda: obtain(archive(web), tmp_path / "file" / "x", progress=False), "cannot write")
+
+
+def test_a_second_process_is_kept_out_until_the_first_is_done(tmp_path):
+    with alone(tmp_path):
+        refused(lambda: alone(tmp_path).__enter__(), str(tmp_path), "another process")
+    with alone(tmp_path):
+        pass
+
+
+def test_a_bar_shows_how_much_and_how_long(web, tmp_path, capsys):
+    obtain(archive(web), tmp_path)
+    err = capsys.readouterr().err
+    assert f"{NAME}: " in err
+    assert "/10.2k [" in err
+    assert "B/s" in err
+
+
+# Archives
+
+
+def tar_of(path: Path, *entries: tarfile.TarInfo | tuple[str, bytes], mode: str = "w") -> Path:
+    """Write a tar; an entry is (name, content), or a TarInfo of something else than a file."""
+    with tarfile.open(path, mode) as tar:
+        for entry in entries:
+            if isinstance(entry, tarfile.TarInfo):
+                tar.addfile(entry)
+            else:
+                info = tarfile.TarInfo(entry[0])
+                info.size = len(entry[1])
+                tar.addfile(info, io.BytesIO(entry[1]))
+    return path
+
+
+def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def read_all(path: Path) -> dict[str, bytes]:
+    return {m[1]: read() for m, read in members(path, r"in/(\w+)\.txt", progress=False)}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_only_members_that_fit_are_read(tmp_path, mode):
+    path = tar_of(
+        tmp_path / "a.tar",
+        special("in", tarfile.DIRTYPE),
+        ("in/a.txt", b"A"),
+        ("in/a.txt.exe", b"B"),
+        ("out/b.txt", b"C"),
+        ("./in/c.txt", b"D"),
+        ("in/deep/../e.txt", b"E"),
+        mode=mode,
+    )
+    assert read_all(path) == {"a": b"A", "c": b"D"}
+    assert left_in(tmp_path) == ["a.tar"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil.txt", "/evil.txt", "in/../../evil.txt", "C:\\evil.txt", "..\\evil.txt", "in/../.."],
+)
+def test_a_member_that_would_leave_the_folder_ends_the_matter(tmp_path, name):
+    path = tar_of(tmp_path / "a.tar", ("in/a.txt", b"A"), (name, b"evil"), ("in/b.txt", b"B"))
+    refused(lambda: read_all(path), str(path), repr(name), "leave its folder", "another server")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        special("in/a.txt", tarfile.SYMTYPE, "/etc/passwd"),
+        special("in/a.txt", tarfile.LNKTYPE, "secret"),
+        special("in/a.txt", tarfile.FIFOTYPE),
+        special("in/a.txt", tarfile.CHRTYPE),
+    ],
+    ids=["symbolic link", "hard link", "fifo", "device"],
+)
+def test_a_wanted_member_that_is_no_plain_file_is_refused(tmp_path, entry):
+    path = tar_of(tmp_path / "a.tar", ("secret", b"S"), entry)
+    refused(lambda: read_all(path), str(path), "in/a.txt", "link or device")
+
+
+def test_links_to_the_outside_are_never_made(tmp_path):
+    folder = special("in", tarfile.SYMTYPE, str(tmp_path / "outside"))
+    (tmp_path / "outside").mkdir()
+    path = tar_of(tmp_path / "a.tar", folder, ("in/a.txt", b"A"))
+    assert read_all(path) == {"a": b"A"}
+    assert left_in(tmp_path / "outside") == []
+
+
+@pytest.mark.parametrize("fault", ["no archive", "cut short", "missing", "empty"])
+def test_a_damaged_archive_is_named(tmp_path, fault):
+    content = bytes(hashlib.sha256(bytes([i])).digest()[0] for i in range(256)) * 200
+    path = tar_of(tmp_path / "a.tgz", ("in/a.txt", content), ("in/b.txt", content), mode="w:gz")
+    whole = path.read_bytes()
+    path.unlink()
+    if fault != "missing":
+        bad = {"no archive": b"no archive" * 200, "cut short": whole[: len(whole) // 2]}
+        path.write_bytes(bad.get(fault, b""))
+    refused(lambda: read_all(path), str(path), "cannot be read as an archive")

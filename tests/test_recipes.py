@@ -1,0 +1,89 @@
+"""Recipes by name, and the fields of them that a user sets."""
+
+import pytest
+
+from ltm_edu.errors import InputError
+from ltm_edu.recipes import EMOJI5I, PHOTOS, RECIPES, recipe_for
+
+
+def test_a_dataset_has_its_recipe_and_a_name_goes_before_it():
+    assert recipe_for("emoji5i") is EMOJI5I
+    assert recipe_for("some/folder") is PHOTOS
+    assert recipe_for("emoji5i", "paper") is RECIPES["paper"]
+    with pytest.raises(
+        InputError, match="no recipe 'none': there are emoji5i, photos, paper, tuned"
+    ):
+        recipe_for("emoji5i", "none")
+
+
+def test_the_papers_recipe_is_the_released_one():
+    recipe = RECIPES["paper"]
+    model, training = recipe.model(), recipe.training()
+    assert (model.backbone, model.image_size, model.query_scales) == (
+        "resnet50",
+        320,
+        (0.7, 1.0, 1.3),
+    )
+    assert (model.embedding, model.features, model.widths) == (1000, 2048, (128, 64, 32))
+    assert (training.optimizer, training.learning_rate, training.weight_decay) == (
+        "adam",
+        1e-4,
+        1e-6,
+    )
+    assert (training.batch, training.schedule, training.flips) == (24, "decay", False)
+    losses = training.losses
+    assert (losses.lambda_m, losses.lambda_a, losses.lambda_r) == (1, 1, 1)
+    assert (losses.form, losses.reduction, recipe.novel_images) == ("released", "mean", "drop")
+
+
+def test_no_recipe_chooses_on_the_test_fold_and_long_ones_choose_on_training_classes():
+    assert RECIPES["paper"].training_config.held_out
+    assert RECIPES["tuned"].training_config.held_out
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_each_setting_lands_where_it_belongs_and_nowhere_else(name):
+    recipe = RECIPES[name]
+    changed = recipe.changed(
+        ["steps=7", "features=9", "widths=4, 2, 2", "rows=fg_bg", "lambda_r=3", "centre=False"]
+    )
+    assert changed.training_config.steps == 7
+    assert changed.model_config.features == 9
+    assert changed.model_config.widths == (4, 2, 2)
+    assert changed.model_config.rows == "fg_bg"
+    assert changed.training_config.losses.lambda_r == 3
+    assert changed.training_config.centre is False
+    assert (
+        changed.training(
+            steps=recipe.training_config.steps,
+            losses=recipe.training_config.losses,
+            centre=recipe.training_config.centre,
+        )
+        == recipe.training_config
+    )
+    assert recipe.changed([]) == recipe
+
+
+def test_one_number_is_a_tuple_of_one():
+    assert PHOTOS.changed(["query_scales=1.0"]).model_config.query_scales == (1.0,)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("colour=3", "colour=3: no such field; .*batch.*lambda_r.*widths"),
+        ("losses=3", "no such field"),
+        ("steps=many", "steps=many: expected something like 100"),
+        ("steps=1.5", "expected something like 100"),
+        ("steps", "expected something like 100"),
+        ("centre=1", "expected something like True"),
+        ("learning_rate=[1]", "expected something like 0.001"),
+        ("widths={}", "expected something like"),
+        ("steps=__import__('os')", "expected something like 100"),
+        ("precision=float8", "precision 'float8': it is float32 or bfloat16 or float16"),
+        ("steps=0", "it must be at least 1"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_refused(setting, says):
+    with pytest.raises(InputError, match=says):
+        PHOTOS.changed([setting])
