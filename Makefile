@@ -8,12 +8,12 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help lab test lint format clean
+.PHONY: help lab test test-browser book bench readme lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Options: ARGS=\"...\" goes to JupyterLab or pytest; PYTHON=... chooses the Python of $(VENV)."
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Options: ARGS=\"...\" goes to JupyterLab, pytest, the book or bench; PYTHON=... chooses the Python of $(VENV)."
 
 lab: $(STAMP)  ## open the course in JupyterLab, e.g. make lab ARGS="--no-browser --port 8899"
 	$(RUN) jupyterlab --ServerApp.root_dir="$(CURDIR)" \
@@ -25,6 +25,22 @@ test: $(STAMP)  ## lint, then run every test, docstring example and notebook
 	$(RUN) pytest --nbval $(ARGS)
 	@echo "make test: lint, tests, docstring examples and notebooks all passed"
 
+test-browser: $(STAMP)  ## try JupyterLab and the book in headless Chromium (apt: chromium chromium-driver)
+	@command -v chromedriver >/dev/null || { echo "No Chromium with its driver." \
+		"On Debian: apt install chromium chromium-driver" >&2; exit 1; }
+	@$(VENV)/bin/python -c 'import selenium' 2>/dev/null || \
+		$(RUN) pip install --disable-pip-version-check -e '.[browser]'
+	$(RUN) pytest -m browser tests/test_browser.py $(ARGS)
+
+book: $(STAMP)  ## render the notebooks as saved to book/, HTML that needs no network
+	$(RUN) ltm_edu.book $(ARGS)
+
+bench: $(STAMP)  ## measure what the short cuts are worth here, e.g. make bench ARGS="--quick"
+	$(VENV)/bin/ltm-edu bench $(ARGS)
+
+readme: $(STAMP)  ## rewrite README's tables of notebooks and equations
+	$(RUN) ltm_edu.course
+
 lint: $(STAMP)  ## check style and formatting
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -34,7 +50,7 @@ format: $(STAMP)  ## format code and notebooks, fix what ruff can fix
 	$(RUN) ruff format .
 
 clean:  ## remove caches and build leftovers (not data/, nor .venv: rm -r .venv does that)
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache screenshots
 	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-prune -exec rm -rf {} +
 

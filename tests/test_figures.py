@@ -82,7 +82,7 @@ def test_picking_a_pixel_redraws_in_time(episode):
     box = widgets.pick_pixel(*big, torch.rand(225, 225), start=(0, 0))
     (row, column, left, right, up, down), (query_image, support_image), said = (
         box.children[0].children,
-        box.children[1].children,
+        [panel.children[1] for panel in box.children[1].children],
         box.children[2],
     )
     seen, slowest = set(), 0.0
@@ -107,7 +107,7 @@ def test_the_widget_shows_the_row_that_the_figure_shows(episode):
     query, support, R, mask = episode
     box = widgets.pick_pixel(query, support, R, mask, start=(2, 1))
     wanted = figures.relation_overlay(support, R[7].reshape(3, 3), mask)
-    assert box.children[1].children[1].value == widgets.to_png(wanted)
+    assert box.children[1].children[1].children[1].value == widgets.to_png(wanted)
 
 
 # Episodes -----------------------------------------------------------------------------------------

@@ -82,9 +82,20 @@ def test_the_version_has_one_source():
 def test_readme_names_only_make_targets_that_exist():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", readme, flags=re.DOTALL))
-    named = set(re.findall(r"\bmake ([a-z]+)", code))
-    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE))
-    assert {"lab", "test"} <= named <= targets
+    named = set(re.findall(r"\bmake ([a-z-]+)", code))
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
+    assert {"lab", "test", "test-browser", "book"} <= named <= targets
+
+
+def test_make_help_lists_every_target():
+    targets = re.findall(r"^([a-z-]+):(.*)$", MAKEFILE, flags=re.MULTILINE)
+    assert [target for target, rest in targets if "  ## " not in rest] == []
+
+
+def test_browser_tests_run_only_when_asked_for():
+    options = TOML["tool"]["pytest"]["ini_options"]
+    assert options["addopts"][-2:] == ["-m", "not browser"]
+    assert any(marker.startswith("browser:") for marker in options["markers"])
 
 
 def test_readme_names_only_commands_that_exist():

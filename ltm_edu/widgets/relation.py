@@ -57,4 +57,6 @@ def pick_pixel(
     draw()
     arrows = [arrow("←", column, -1), arrow("→", column, 1), arrow("↑", row, -1)]
     controls = ipw.HBox([row, column, *arrows, arrow("↓", row, 1)])
-    return ipw.VBox([controls, ipw.HBox([left, right]), said])
+    named = {"query": left, "its row of R, over the support": right}
+    panels = [ipw.VBox([ipw.Label(name), panel]) for name, panel in named.items()]
+    return ipw.VBox([controls, ipw.HBox(panels), said])

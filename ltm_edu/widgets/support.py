@@ -73,4 +73,6 @@ def support_picker(
     menu.observe(draw, "index")
     draw()
     labelled = [ipw.VBox([ipw.Label(c), p]) for c, p in zip(captions, panels, strict=True)]
+    # As wide as the widest support, so that the panels beside it stay where they are.
+    labelled[0].layout.width = f"{max(240 * s.width // s.height for s in shown) + 4}px"
     return ipw.VBox([menu, ipw.HBox(labelled)])

@@ -1,0 +1,346 @@
+"""Exercises of notebook 10: brackets moved, products counted, K shots in two Gram matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+
+from .engine import Edge, Exercise, Invariance, Slip
+
+Tensor = torch.Tensor
+
+BUILDS_R = "R was built: nothing of N_q x N_s numbers is needed"
+ZERO = "NaN or infinity where a vector is zero: it has no direction, so its relation must be 0"
+DOTS = "the mean dot product: R holds cosines, so give every column length 1 first"
+OF_MEANS = (
+    "a cosine of two averages: average unit vectors, and leave the averages as short as they are"
+)
+ONE_NUMBER = "one number for the whole batch: a mean for each episode"
+
+
+def _normal(g: torch.Generator, *size: int) -> Tensor:
+    return torch.randn(size, generator=g, dtype=torch.float64)
+
+
+def _unit(E: Tensor) -> Tensor:
+    return F.normalize(E.flatten(2), dim=1, eps=1e-5)
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.allclose(a, b, atol=1e-6)
+
+
+class _LargestTensor(TorchFunctionMode):
+    """Notes the size of the largest tensor that any torch function returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, Tensor):
+            self.size = max(self.size, out.numel())
+        return out
+
+
+def _largest(fn: Callable[..., Tensor], *args: Tensor) -> int:
+    with _LargestTensor() as largest:
+        fn(*args)
+    return largest.size
+
+
+# 10.1 ---------------------------------------------------------------------------------------------
+
+
+def mean_relation(E_q: torch.Tensor, E_s: torch.Tensor) -> torch.Tensor:
+    """The mean of all entries of R, without R: (B, D, h, w) and (B, D, h', w') -> (B,)."""
+    q, s = E_q.flatten(2), E_s.flatten(2)
+    q = q / torch.linalg.vector_norm(q, dim=1, keepdim=True).clamp_min(1e-5)
+    s = s / torch.linalg.vector_norm(s, dim=1, keepdim=True).clamp_min(1e-5)
+    return (q.mean(dim=2) * s.mean(dim=2)).sum(dim=1)
+
+
+def _mean_loop(E_q: Tensor, E_s: Tensor) -> Tensor:
+    means = []
+    for q, s in zip(E_q.double().flatten(2), E_s.double().flatten(2), strict=True):
+        total = 0.0
+        for a in q.T:
+            for b in s.T:
+                lengths = float(a.norm() * b.norm())
+                total += float(a @ b) / lengths if lengths > 1e-10 else 0.0
+        means.append(total / (q.shape[1] * s.shape[1]))
+    return torch.tensor(means, dtype=torch.float64)
+
+
+def _maps(g: torch.Generator) -> tuple[Tensor, Tensor]:
+    return 1 + _normal(g, 2, 2, 4, 5), 1 + _normal(g, 2, 2, 3, 6)
+
+
+def _with_a_zero_pixel() -> tuple[Tensor, Tensor]:
+    E_q, E_s = _maps(torch.Generator().manual_seed(7))
+    E_q[0, :, 1, 2] = 0
+    E_s[1, :, 0, 1] = 0
+    return E_q, E_s
+
+
+MEAN_RELATION = Exercise(
+    id="10.1",
+    title="the mean of R, brackets moved",
+    reference=mean_relation,
+    spec=_mean_loop,
+    tiny=[
+        (
+            torch.tensor([[[[1.0, 0.0, 3.0]], [[0.0, 2.0, 4.0]]]]),
+            torch.tensor([[[[5.0, 0.0]], [[0.0, 1.0]]]]),
+        )
+    ],
+    draw=_maps,
+    invariances=[
+        Invariance(
+            BUILDS_R, lambda fn, q, s: _largest(fn, q, s) < q[0, 0].numel() * s[0, 0].numel()
+        ),
+        Invariance(
+            "a brighter feature is no closer: nothing may change when E_q or E_s is scaled",
+            lambda fn, q, s: _close(fn(1000 * q, 50 * s), fn(q, s)),
+        ),
+    ],
+    edges=[Edge(_with_a_zero_pixel(), ZERO)],
+    differentiable=(0, 1),
+    slips=[
+        Slip(DOTS, lambda q, s: (q.flatten(2).mean(2) * s.flatten(2).mean(2)).sum(1)),
+        Slip(
+            OF_MEANS,
+            lambda q, s: F.cosine_similarity(q.flatten(2).mean(2), s.flatten(2).mean(2)),
+        ),
+        Slip(OF_MEANS, lambda q, s: F.cosine_similarity(_unit(q).mean(2), _unit(s).mean(2))),
+        Slip(
+            "the sum of R, not its mean: divide by N_q and by N_s",
+            lambda q, s: (_unit(q).sum(2) * _unit(s).sum(2)).sum(1),
+        ),
+        Slip(
+            "divided by N_q only: R has N_q times N_s entries",
+            lambda q, s: (_unit(q).mean(2) * _unit(s).sum(2)).sum(1),
+        ),
+        Slip(
+            "averaged over the channels, too: a dot product is their sum",
+            lambda q, s: (_unit(q).mean(2) * _unit(s).mean(2)).mean(1),
+        ),
+        Slip(ONE_NUMBER, lambda q, s: mean_relation(q, s).mean()),
+        Slip(BUILDS_R, lambda q, s: (_unit(q).mT @ _unit(s)).mean((1, 2))),
+        Slip(
+            ZERO,
+            lambda q, s: (
+                (q.flatten(2) / q.flatten(2).norm(dim=1, keepdim=True)).mean(2)
+                * (s.flatten(2) / s.flatten(2).norm(dim=1, keepdim=True)).mean(2)
+            ).sum(1),
+        ),
+    ],
+    hints=[
+        "The mean of R is (1/N_q) 1^T R (1/N_s) 1, and R = u_q^T u_s. Move the brackets.",
+        "The mean of u_q over its pixels and the mean of u_s over its pixels are two vectors; "
+        "their dot product (not their cosine) is the answer, one an episode.",
+    ],
+)
+
+
+# 10.2 ---------------------------------------------------------------------------------------------
+
+
+def multiplications(N_q: int, N_s: int, D: int) -> torch.Tensor:
+    """Multiplications in R's product and in the two Gram matrices', (2,) of int64: R, Gram."""
+    return torch.tensor([N_q * N_s * D, (N_q + N_s) * D * D])
+
+
+def _multiplications_loop(N_q: int, N_s: int, D: int) -> Tensor:
+    by_R = sum(D for _ in range(N_q) for _ in range(N_s))
+    by_gram = sum(N for N in (N_q, N_s) for _ in range(D) for _ in range(D))
+    return torch.tensor([by_R, by_gram])
+
+
+def _sizes(g: torch.Generator) -> tuple[int, ...]:
+    return tuple(torch.randint(3, 40, (3,), generator=g).tolist())
+
+
+MULTIPLICATIONS = Exercise(
+    id="10.2",
+    title="the multiplications of either form",
+    reference=multiplications,
+    spec=_multiplications_loop,
+    tiny=[(3, 5, 2)],
+    draw=_sizes,
+    edges=[
+        Edge((3600, 3600, 256), "the large grid: whole numbers, please, not rounded ones"),
+        Edge((1, 1, 1000), "one pixel each: R is one number, the Gram matrices are not"),
+    ],
+    slips=[
+        Slip(
+            "the other way round: R first, then the Gram matrices",
+            lambda N_q, N_s, D: multiplications(N_q, N_s, D).flip(0),
+        ),
+        Slip(
+            "one Gram matrix: the query has one and the support has one",
+            lambda N_q, N_s, D: torch.tensor([N_q * N_s * D, N_q * D * D]),
+        ),
+        Slip(
+            "one Gram matrix: the query has one and the support has one",
+            lambda N_q, N_s, D: torch.tensor([N_q * N_s * D, N_s * D * D]),
+        ),
+        Slip(
+            "both grids taken for the query's: their sizes may differ",
+            lambda N_q, N_s, D: torch.tensor([N_q * N_q * D, 2 * N_q * D * D]),
+        ),
+        Slip(
+            "the entries of the results, not the multiplications: each entry is a sum of products",
+            lambda N_q, N_s, D: torch.tensor([N_q * N_s, 2 * D * D]),
+        ),
+        Slip(
+            "additions counted as well: multiplications only",
+            lambda N_q, N_s, D: 2 * multiplications(N_q, N_s, D),
+        ),
+        Slip(
+            "a Gram matrix is D x D, and each of its entries sums over the pixels",
+            lambda N_q, N_s, D: torch.tensor([N_q * N_s * D, (N_q + N_s) * D]),
+        ),
+        Slip(
+            "that is N x N: the Gram matrices here are of the channels, u u^T, D x D",
+            lambda N_q, N_s, D: torch.tensor([N_q * N_s * D, (N_q * N_q + N_s * N_s) * D]),
+        ),
+    ],
+    hints=[
+        "A product of (a x b) and (b x c) has a times c entries, each a sum of b products.",
+        "R is (N_q x D) times (D x N_s). A Gram matrix is (D x N) times (N x D), and there are "
+        "two of them, with N_q and with N_s.",
+    ],
+)
+
+
+# 10.3 ---------------------------------------------------------------------------------------------
+
+
+def loss_of_shots(
+    u_q: torch.Tensor, u_s: torch.Tensor, g_q: torch.Tensor, g_s: torch.Tensor
+) -> torch.Tensor:
+    """L_r, the mean over K shots, from unit columns and two Gram matrices an episode.
+
+    (B, D, N_q), (B, K, D, N_s), (B, N_q), (B, K, N_s) -> a scalar.
+    """
+    s = u_s.transpose(1, 2).flatten(2)  # all shots' columns side by side, (B, D, K N_s)
+    g = g_s.flatten(1)
+    relation = ((u_q @ u_q.mT) * (s @ s.mT)).sum()
+    on_truth = ((u_q @ g_q[..., None]) * (s @ g[..., None])).sum()
+    truth = (g_q.square().sum(1) * g.square().sum(1)).sum()
+    return (relation - 2 * on_truth + truth) / (g_q.numel() * g.shape[1])
+
+
+def _shots_loop(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> Tensor:
+    B, K = u_s.shape[:2]
+    total = torch.zeros((), dtype=torch.float64)
+    for b in range(B):
+        for k in range(K):
+            R = u_q[b].double().T @ u_s[b, k].double()
+            R_truth = torch.outer(g_q[b].double(), g_s[b, k].double())
+            total += (R - R_truth).square().mean()
+    return total / (B * K)
+
+
+def _shots(g: torch.Generator) -> tuple[Tensor, ...]:
+    # Grids so large, next to 3 channels, that even one shot's R is the largest tensor by far.
+    u_q, u_s = F.normalize(_normal(g, 2, 3, 40), dim=1), F.normalize(_normal(g, 2, 2, 3, 30), dim=2)
+    masks = (torch.rand(n, generator=g, dtype=torch.float64) for n in ((2, 40), (2, 2, 30)))
+    return u_q, u_s, *masks
+
+
+def _by_R(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> Tensor:
+    return (u_q[:, None].mT @ u_s - g_q[:, None, :, None] * g_s[:, :, None]).square().mean()
+
+
+def _scrambled(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> Tensor:
+    B, K, D, N = u_s.shape
+    s = u_s.reshape(B, D, K * N)
+    return loss_of_shots(u_q, s[:, None], g_q, g_s.flatten(1)[:, None])
+
+
+def _with(
+    u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor, cross: float = -2, truth: float = 1
+) -> Tensor:
+    s, g = u_s.transpose(1, 2).flatten(2), g_s.flatten(1)
+    R = u_q.mT @ s
+    T = g_q[:, :, None] * g[:, None]
+    return (R * R + cross * R * T + truth * T * T).mean()
+
+
+_TINY = (
+    torch.tensor([[[1.0, 0.6], [0.0, 0.8]]]),
+    torch.tensor([[[[1.0, 0.0], [0.0, 1.0]], [[0.8, 0.0], [0.6, 1.0]]]]),
+    torch.tensor([[1.0, 0.0]]),
+    torch.tensor([[[1.0, 0.5], [0.0, 1.0]]]),
+)
+
+LOSS_OF_SHOTS = Exercise(
+    id="10.3",
+    title="the loss of K shots from two Gram matrices",
+    reference=loss_of_shots,
+    spec=_shots_loop,
+    tiny=[_TINY],
+    draw=_shots,
+    invariances=[
+        Invariance(
+            BUILDS_R,
+            lambda fn, *given: _largest(fn, *given) < given[2].shape[1] * given[3].shape[2],
+        ),
+        Invariance(
+            "the order of the shots must not matter",
+            lambda fn, q, s, g_q, g_s: _close(
+                fn(q, s.flip(1), g_q, g_s.flip(1)), fn(q, s, g_q, g_s)
+            ),
+        ),
+    ],
+    edges=[
+        Edge(
+            (*_TINY[:2], torch.zeros(1, 2), _TINY[3]), "an empty query mask: R_truth is 0, R is not"
+        ),
+        Edge((_TINY[0], _TINY[1][:, :1], _TINY[2], _TINY[3][:, :1]), "one shot is K = 1"),
+    ],
+    differentiable=(0, 1, 2, 3),
+    slips=[
+        Slip(
+            "the shots were averaged first: a mean of losses is no loss of means",
+            lambda q, s, g_q, g_s: _by_R(
+                q, s.mean(1, keepdim=True), g_q, g_s.mean(1, keepdim=True)
+            ),
+        ),
+        Slip(
+            "only the first shot counts",
+            lambda q, s, g_q, g_s: _by_R(q, s[:, :1], g_q, g_s[:, :1]),
+        ),
+        Slip(
+            "channels and shots got mixed: transpose(1, 2) first, then flatten",
+            _scrambled,
+        ),
+        Slip("the middle term once: a square has it twice", lambda *given: _with(*given, cross=-1)),
+        Slip("the middle term is subtracted", lambda *given: _with(*given, cross=2)),
+        Slip("the masks' own term is missing", lambda *given: _with(*given, truth=0)),
+        Slip(
+            "a sum over the shots: take their mean",
+            lambda *given: _by_R(*given) * given[1].shape[1],
+        ),
+        Slip(
+            "a sum over all entries: take the mean",
+            lambda *given: _by_R(*given) * (given[2].numel() * given[3][0].numel()),
+        ),
+        Slip(BUILDS_R, _by_R),
+    ],
+    hints=[
+        "A shot is more support pixels: put the columns of all shots side by side, and their "
+        "masks as well. What is left is the one-shot formula.",
+        "s = u_s.transpose(1, 2).flatten(2) is (B, D, K N_s), g = g_s.flatten(1) is (B, K N_s). "
+        "Then <K_q, K_s> - 2 (u_q g_q) . (s g) + |g_q|^2 |g|^2, over B N_q K N_s entries.",
+    ],
+)
+
+
+EXERCISES = (MEAN_RELATION, MULTIPLICATIONS, LOSS_OF_SHOTS)

@@ -1,0 +1,237 @@
+import base64
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from small_notebooks import ROOT, code, png, text, write
+
+from ltm_edu import book
+from ltm_edu.course import read_notebooks
+from ltm_edu.errors import InputError
+
+bs4 = pytest.importorskip("bs4")
+pytest.importorskip("nbconvert")
+
+README = (
+    "# a_course\n\nWhat it is, with *emphasis*.\n\n![The net](data/net.png)\n\n## Start\n\nno\n"
+)
+
+
+def soup(page: Path):
+    return bs4.BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def pngs(cells: list[dict]) -> list[str]:
+    outputs = [o for c in cells for o in c.get("outputs", ())]
+    return ["".join(o["data"]["image/png"]) for o in outputs if "image/png" in o.get("data", {})]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """The course itself as a book."""
+    out = tmp_path_factory.mktemp("book") / "book"
+    book.build(ROOT / "notebooks", ROOT / "README.md", out)
+    return out
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A course of two notebooks."""
+    (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "net.png").write_bytes(base64.b64decode(png()))
+    write(
+        tmp_path,
+        "00_a.ipynb",
+        text("# 00 · First <&> `last`\n\n[on](01_b.ipynb#next), [far](09_z.ipynb)"),
+        text("Here.\n\n*Figure: a grey\nbox, $T_e$.*\n\n$$ a < b \\tag{2} $$"),
+        code("x = 1", printed="hello"),
+        code("explore()", widget={"model_id": "1"}),
+        code("draw()", png=png()),
+    )
+    write(tmp_path, "01_b.ipynb", text("# 01 · Second"), text("## Odd"), code(png=png(50, 20)))
+    return tmp_path
+
+
+@pytest.fixture
+def small(checkout) -> Path:
+    out = checkout / "book"
+    book.build(checkout / "notebooks", checkout / "README.md", out)
+    return out
+
+
+# The course's own book ---------------------------------------------------------------------------
+
+
+def test_every_link_picture_script_and_style_leads_to_a_file(made):
+    for page in made.glob("*.html"):
+        tags = soup(page).select("[href], [src]")
+        addresses = [tag.get("href") or tag.get("src") for tag in tags]
+        assert addresses
+        for address in addresses:
+            if re.match(r"https?:", address):
+                assert tags[addresses.index(address)].name == "a"  # to follow, never to load
+                continue
+            path, _, fragment = re.sub(r"\?.*", "", address).partition("#")
+            target = page.parent / unquote(path) if path else page
+            assert target.is_file(), f"{page.name}: {address}"
+            if fragment:
+                assert soup(target).find(id=unquote(fragment)), f"{page.name}: {address}"
+
+
+def test_every_figure_is_there_in_its_order_and_says_what_it_shows(made):
+    for found in read_notebooks():
+        saved = [base64.b64decode(p) for p in pngs(found.content["cells"])]
+        images = soup(made / f"{found.path.stem}.html").select(".output_png img")
+        assert [(made / image["src"]).read_bytes() for image in images] == saved
+        assert all(len(image["alt"]) > 10 for image in images)
+
+
+def test_no_alt_text_holds_markup(made):
+    alts = [i["alt"] for page in made.glob("*.html") for i in soup(page).select("img")]
+    assert not [alt for alt in alts if re.search(r"[$*`{}\\]|<|\bfigure below", alt)]
+
+
+def test_every_cell_is_there_and_every_widget_leaves_a_sentence(made):
+    for found in read_notebooks():
+        page = soup(made / f"{found.path.stem}.html")
+        kinds = [c["cell_type"] for c in found.content["cells"]]
+        assert len(page.select(".code_cell")) == kinds.count("code")
+        assert len(page.select(".text_cell")) == kinds.count("markdown")
+        widgets = json.dumps(found.content["cells"]).count(f'"{book.WIDGET}"')
+        assert len(page.select("p.widget")) == widgets
+        assert "VBox(" not in page.get_text()
+        assert not page.find(type=re.compile("widget"))
+
+
+def test_formulas_reach_the_page_as_they_were_written(made):
+    for found in read_notebooks():
+        texts = [c["source"] for c in found.content["cells"] if c["cell_type"] == "markdown"]
+        written = re.findall(r"\$\$.+?\$\$", "".join("".join(t) for t in texts), flags=re.DOTALL)
+        shown = soup(made / f"{found.path.stem}.html").get_text()
+        assert [f for f in written if f.strip() not in shown] == []
+
+
+def test_the_index_names_every_notebook(made):
+    entries = soup(made / "index.html").select(".notebooks a")
+    notebooks = read_notebooks()
+    assert [e["href"] for e in entries] == [f"{n.path.stem}.html" for n in notebooks]
+    for entry, found in zip(entries, notebooks, strict=True):
+        said = entry.get_text()
+        assert found.number in said
+        assert found.title in said
+        assert found.moment in said
+
+
+def test_pages_load_nothing_from_the_network(made):
+    for path in [*made.glob("*.html"), made / "style.css"]:
+        assert not re.search(r"(?:src=\"|url\(|@import\s)['\"]?https?:", path.read_text("utf-8"))
+    assert (made / "mathjax" / "MathJax.js").is_file()
+    assert (made / "mathjax" / "LICENSE").is_file()
+    assert sum(len(content) for content in files(made / "mathjax").values()) < 4_000_000
+
+
+# A small one -------------------------------------------------------------------------------------
+
+
+def test_pages_are_chained(small):
+    first, second = soup(small / "00_a.html"), soup(small / "01_b.html")
+    for page, here in [(first, {"next": "01_b.html"}), (second, {"prev": "00_a.html"})]:
+        assert len(page.select("nav")) == 2
+        for nav in page.select("nav"):
+            links = {a["class"][0]: a["href"] for a in nav.select("a")}
+            assert links == {"index": "index.html", **here}
+
+
+def test_links_between_notebooks_become_links_between_pages(checkout, small):
+    page = soup(small / "00_a.html")
+    assert page.find("a", string="on")["href"] == "01_b.html#next"
+    assert page.find("a", string="far") is None
+    assert "far" in page.get_text()
+    notes = book.build(checkout / "notebooks", checkout / "README.md", small)
+    assert notes == ["00_a.ipynb: 09_z.ipynb is not in the book, so it is no link there"]
+
+
+def test_a_caption_becomes_the_alt_text_and_a_heading_stands_in_for_one(small):
+    assert soup(small / "00_a.html").img["alt"] == "a grey box, T_e."
+    image = soup(small / "01_b.html").img
+    assert image["alt"] == "Figure: Odd"
+    assert (image["width"], image["height"]) == ("50", "20")
+
+
+def test_captions_go_to_figures_in_order():
+    cells = [
+        text("# 00 · T"),
+        text("*Figure: one.* Then *not this*, **nor this**.\n\n*The figure below: two.*"),
+        code(printed="no figure"),
+        {**code(png=png()), "outputs": code(png=png())["outputs"] * 2},
+        text("## More\n\nWords."),
+        code(png=png()),
+    ]
+    assert list(book.figure_texts({"cells": cells})) == ["one.", "two.", "Figure: More"]
+
+
+def test_the_index_opens_with_readmes_first_words(small):
+    index = soup(small / "index.html")
+    assert index.h1.get_text() == "a_course"
+    assert "What it is" in index.get_text()
+    assert "Start" not in index.get_text()
+    assert index.img["src"] == "figures/net.png"
+    assert "Still to come: 02 to 10." in index.get_text()
+
+
+def test_titles_are_escaped(small):
+    assert "First <&> last" in soup(small / "00_a.html").title.get_text()
+    assert "<&>" not in (small / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_second_run_makes_the_same_book(checkout, small):
+    once = files(small)
+    book.build(checkout / "notebooks", checkout / "README.md", small)
+    assert files(small) == once
+
+
+def test_a_notebook_that_is_gone_leaves_no_page(checkout, small):
+    (checkout / "notebooks" / "01_b.ipynb").unlink()
+    book.build(checkout / "notebooks", checkout / "README.md", small)
+    assert sorted(p.name for p in small.glob("*.html")) == ["00_a.html", "index.html"]
+    assert not list((small / "figures").glob("01*"))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"raw": "{"},
+        {"raw": '{"cells": [{"cell_type": "markdown", "source": "# 01 · x"}], "metadata": 1}'},
+        {"cells": [text("# 01 · x"), code(png="no picture")]},
+    ],
+)
+def test_a_bad_notebook_leaves_the_old_book_and_nothing_else(checkout, small, spoil, capsys):
+    once, before = files(small), sorted(checkout.iterdir())
+    write(checkout, "01_b.ipynb", *spoil.get("cells", ()), raw=spoil.get("raw", ""))
+    arguments = ["--notebooks", checkout / "notebooks", "--readme", checkout / "README.md"]
+    assert book.main([str(a) for a in [*arguments, "--out", small]]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("make book: 01_b.ipynb")
+    assert said.count("\n") == 1
+    assert files(small) == once
+    assert sorted(checkout.iterdir()) == before
+
+
+def test_a_folder_with_something_else_is_not_replaced(checkout):
+    with pytest.raises(InputError, match="holds something else than the book"):
+        book.build(checkout / "notebooks", checkout / "README.md", checkout / "data")
+    assert (checkout / "data" / "net.png").is_file()
+
+
+def test_the_command_says_where_the_book_is(checkout, capsys):
+    out = checkout / "elsewhere" / "book"
+    arguments = ["--notebooks", checkout / "notebooks", "--readme", checkout / "README.md"]
+    assert book.main([str(a) for a in [*arguments, "--out", out]]) == 0
+    assert f"open {out / 'index.html'} in a browser" in capsys.readouterr().out

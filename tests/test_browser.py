@@ -1,0 +1,393 @@
+"""The course as a student sees it: JupyterLab and the book in headless Chromium.
+
+`make test-browser` runs these; a plain `pytest` leaves them out. What they saw is in screenshots/.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+selenium = pytest.importorskip("selenium", reason='no selenium: pip install -e ".[browser]"')
+from selenium import webdriver  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+from ltm_edu import book  # noqa: E402
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parent.parent
+SCREENSHOTS = ROOT / "screenshots"
+RUN_SECONDS = 600  # a notebook, on two busy cores, the miniature drawn on the way
+WAIT_SECONDS = 90  # everything else
+
+
+# What moves in each notebook ---------------------------------------------------------------------
+
+
+def choose(text: str) -> Callable[[WebElement], None]:
+    """Choose an entry of the first menu."""
+    return lambda widget: Select(widget.find_element(By.TAG_NAME, "select")).select_by_visible_text(
+        text
+    )
+
+
+def press(key: str) -> Callable[[WebElement], None]:
+    """Press a key on the first slider."""
+    return lambda widget: widget.find_element(By.CSS_SELECTOR, ".noUi-handle").send_keys(key)
+
+
+def click(title: str) -> Callable[[WebElement], None]:
+    """Click the button that is called so, or that says so when the mouse rests on it."""
+    path = f'.//button[normalize-space()="{title}" or @title="{title}"]'
+    return lambda widget: widget.find_element(By.XPATH, path).click()
+
+
+MOVES = {  # what to do with a notebook's first widget; each move must change its pictures
+    "00": [choose("bicycle 1"), choose("boat (none there)")],
+    "03": [press(Keys.ARROW_RIGHT), click("↓")],
+    "04": [click("nothing"), click("cell (7, 7)")],
+}
+
+
+# Starting and stopping ---------------------------------------------------------------------------
+
+
+class Lab(NamedTuple):
+    """A running JupyterLab."""
+
+    notebooks: Path  # its copy of the course
+    address: str
+    token: str
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[webdriver.Chrome]:
+    """Headless Chromium with the driver that the distribution ships beside it."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    chromedriver = shutil.which("chromedriver")
+    if not (browser and chromedriver):
+        pytest.skip("no Chromium with its driver: apt install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for argument in ("--headless=new", "--window-size=1400,1100", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # in a container one is root
+    driver = webdriver.Chrome(options, webdriver.ChromeService(chromedriver))
+    driver.set_script_timeout(WAIT_SECONDS)
+    driver.set_page_load_timeout(WAIT_SECONDS)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab on a copy of the notebooks, with settings of its own."""
+    home = tmp_path_factory.mktemp("lab")
+    ignore = shutil.ignore_patterns(".*")
+    shutil.copytree(ROOT / "notebooks", home / "course" / "notebooks", ignore=ignore)
+    settings = {
+        # Every cell in the page, so that a test can look at all of them.
+        "notebook-extension/tracker": {"windowingMode": "none"},
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    }
+    for name, values in settings.items():
+        path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = os.urandom(16).hex()
+    env = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
+    env |= {
+        "JUPYTER_TOKEN": token,  # not on the command line, where everybody could read it
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        **{f"JUPYTER_{d.upper()}_DIR": str(home / d) for d in ("config", "data", "runtime")},
+        "IPYTHONDIR": str(home / "ipython"),
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += [f"--ServerApp.root_dir={home / 'course'}", f"--ServerApp.port={port}"]
+    command += ["--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True"]
+    log = home / "lab.log"
+    with log.open("wb") as stream:
+        server = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=env)
+    try:
+        address = f"http://127.0.0.1:{port}/lab"
+        deadline = time.monotonic() + 2 * WAIT_SECONDS
+        while not answers(f"{address}?token={token}"):
+            if server.poll() is not None or time.monotonic() > deadline:
+                text = log.read_text(encoding="utf-8", errors="replace")
+                pytest.fail(f"JupyterLab does not start:\n{text[-2000:]}")
+            time.sleep(0.5)
+        yield Lab(home / "course" / "notebooks", address, token)
+    finally:
+        server.terminate()  # it stops its kernels first
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urlopen(address, timeout=5) as reply:
+            return reply.status == 200
+    except (URLError, OSError):
+        return False
+
+
+# A notebook in JupyterLab ------------------------------------------------------------------------
+
+PANEL = "const app = window.jupyterapp, panel = app && app.shell.currentWidget;"
+OPEN = PANEL + "return Boolean(panel && panel.context && panel.context.path === arguments[0]);"
+# Cleared first, so that nothing saved passes for a result. The command ends at the first error, an
+# announced one too, after which the kernel goes on; so nobody waits for it.
+RUN_ALL = (
+    PANEL
+    + """const done = arguments[arguments.length - 1];
+(async () => {
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  await app.commands.execute('notebook:clear-all-cell-outputs');
+  app.commands.execute('notebook:run-all-cells');
+})().then(() => done(''), error => done(String(error)));"""
+)
+AT_REST = (
+    PANEL
+    + """const cells = panel.content.widgets.filter(w => w.model.type === 'code');
+const stopped = cells.some(w => !(w.model.sharedModel.getMetadata('tags') || [])
+  .includes('raises-exception') && w.model.outputs.toJSON().some(o => o.output_type === 'error'));
+return panel.sessionContext.session?.kernel?.status === 'idle'
+  && (stopped || cells.every(w => w.model.executionCount !== null));"""
+)
+CELLS = (
+    PANEL
+    + """return panel.content.widgets.filter(w => w.model.type === 'code').map(w => ({
+  tags: w.model.sharedModel.getMetadata('tags') || [],
+  count: w.model.executionCount,
+  outputs: w.model.outputs.toJSON(),
+}));"""
+)
+ANSWER = (
+    PANEL
+    + """const done = arguments[arguments.length - 1], [found, source] = arguments;
+const i = panel.content.widgets.findIndex(w => w.model.sharedModel.getSource().includes(found));
+panel.content.activeCellIndex = i;
+panel.content.widgets[i].model.sharedModel.setSource(source);
+app.commands.execute('notebook:run-cell').then(
+  () => done(panel.content.widgets[i].model.outputs.toJSON()), error => done(String(error)));"""
+)
+MATHS = (
+    PANEL
+    + r"""const texts = panel.content.widgets.filter(w => w.model.type === 'markdown');
+return {
+  written: texts.map(w => w.model.sharedModel.getSource().match(/\$\$[^]+?\$\$/g) || [])
+    .reduce((n, found) => n + found.length, 0),
+  set: panel.node.querySelectorAll('mjx-container[display="true"]').length,
+  inline: panel.node.querySelectorAll('mjx-container:not([display="true"])').length,
+  wrong: panel.node.querySelectorAll('mjx-merror, [data-mjx-error]').length,
+  raw: texts.filter(w => w.node.querySelector('.jp-RenderedMarkdown').innerText.includes('$$'))
+    .length,
+};"""
+)
+
+
+@dataclass
+class Opened:
+    """A notebook that JupyterLab shows, all its cells run."""
+
+    number: str
+    path: Path
+    driver: webdriver.Chrome
+
+    def cells(self) -> list[dict]:
+        return self.driver.execute_script(CELLS)
+
+    def widget(self) -> WebElement:
+        """The first widget's output, in view."""
+        css = ".jp-OutputArea-output .jupyter-widgets"
+        found = WebDriverWait(self.driver, WAIT_SECONDS).until(
+            lambda d: d.find_elements(By.CSS_SELECTOR, css),
+            f"notebook {self.number} shows no widget",
+        )[0]
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
+        return found
+
+    def screenshot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.driver.save_screenshot(str(SCREENSHOTS / f"{self.number}_{name}.png"))
+
+
+PIXELS = """const found = [...arguments[0].querySelectorAll('img, canvas')];
+if (found.some(f => f.tagName === 'IMG' && !(f.complete && f.naturalWidth))) return [];
+return found.map(picture => {
+  const copy = document.createElement('canvas');
+  copy.width = picture.naturalWidth || picture.width;
+  copy.height = picture.naturalHeight || picture.height;
+  copy.getContext('2d').drawImage(picture, 0, 0);
+  return copy.toDataURL();
+});"""
+
+
+def pictures(widget: WebElement) -> list[str]:
+    """The pixels of a widget's pictures, whatever lies over them; [] while they are loading."""
+    return widget.parent.execute_script(PIXELS, widget)
+
+
+@pytest.fixture(scope="module", params=sorted(MOVES))
+def opened(request: pytest.FixtureRequest, driver: webdriver.Chrome, lab: Lab) -> Iterator[Opened]:
+    """A notebook, opened and run once for all that is asked of it."""
+    yield open_and_run(request.param, driver, lab)
+    driver.execute_script(PANEL + "panel?.sessionContext?.shutdown();")
+
+
+def open_and_run(number: str, driver: webdriver.Chrome, lab: Lab) -> Opened:
+    path = next(lab.notebooks.glob(f"{number}*.ipynb"), None)
+    if path is None:
+        pytest.skip(f"notebook {number} is not there yet")
+    # A workspace of its own, so that no other notebook's tab is in the page.
+    workspace = f"workspaces/{os.urandom(4).hex()}/tree/notebooks/{path.name}"
+    driver.get(f"{lab.address}/{workspace}?token={lab.token}")
+    where = f"notebooks/{path.name}"
+    wait = WebDriverWait(driver, WAIT_SECONDS, 0.5)
+    wait.until(lambda d: d.execute_script(OPEN, where), f"JupyterLab does not open {where}")
+    assert driver.execute_async_script(RUN_ALL) == ""
+    rest = WebDriverWait(driver, RUN_SECONDS, 0.5)
+    rest.until(lambda d: d.execute_script(AT_REST), f"the kernel of {where} does not come to rest")
+    return Opened(number, path, driver)
+
+
+def test_all_cells_run_and_only_announced_errors_show(opened):
+    cells = opened.cells()
+    assert [c["count"] for c in cells] == list(range(1, len(cells) + 1))
+    for i, cell in enumerate(cells):
+        errors = [o for o in cell["outputs"] if o["output_type"] == "error"]
+        assert bool(errors) == ("raises-exception" in cell["tags"]), f"code cell {i}: {errors}"
+        assert not [o for o in cell["outputs"] if o.get("name") == "stderr"], f"code cell {i}"
+    opened.screenshot("end")
+
+
+def test_formulas_are_set(opened):
+    wait = WebDriverWait(opened.driver, WAIT_SECONDS, 0.5)
+    wait.until(lambda d: (m := d.execute_script(MATHS))["set"] == m["written"], "some are not set")
+    maths = opened.driver.execute_script(MATHS)
+    assert maths["set"] > 0
+    assert maths["inline"] > 0
+    assert (maths["wrong"], maths["raw"]) == (0, 0)
+    first = opened.driver.find_element(By.CSS_SELECTOR, 'mjx-container[display="true"]')
+    assert first.size["height"] > 10
+    opened.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", first)
+    opened.screenshot("maths")
+
+
+def test_moving_the_widget_changes_its_pictures(opened):
+    wait = WebDriverWait(opened.driver, WAIT_SECONDS, 0.1)
+    widget = opened.widget()
+    before = wait.until(lambda _: pictures(widget), "the widget shows no picture")
+    opened.screenshot("widget_0")
+    for i, move in enumerate(MOVES[opened.number], 1):
+        move(widget)
+        wait.until(lambda _, was=before: pictures(widget) not in ([], was), f"move {i} did nothing")
+        before = pictures(widget)
+        opened.screenshot(f"widget_{i}")
+
+
+def loaded(image: WebElement) -> bool:
+    return image.get_property("complete") and image.get_property("naturalWidth") > 0
+
+
+# A student's walk --------------------------------------------------------------------------------
+
+FORGETS_VOID = """def iou(predicted, truth):
+    both = predicted & (truth == 1)
+    return (both.sum() / (predicted | (truth == 1)).sum()).item()
+
+
+check("0.1", iou)"""
+RIGHT = """def iou(predicted, truth):
+    counts = truth != 255
+    either = ((predicted | (truth == 1)) & counts).sum()
+    both = (predicted & (truth == 1) & counts).sum()
+    return (both / either).item() if either > 0 else 1.0
+
+
+check("0.1", iou)"""
+
+
+def test_a_student_is_told_what_is_wrong_and_then_that_it_is_right(driver, lab):
+    walk = open_and_run("00", driver, lab)
+
+    def said(source: str) -> str:
+        outputs = driver.execute_async_script(ANSWER, 'check("0.1"', source)
+        return "".join("".join(o["text"]) for o in outputs)
+
+    (stub,) = [c for c in walk.cells() if "0.1 not attempted" in json.dumps(c["outputs"])]
+    assert 'hint(\\"0.1\\") helps' in json.dumps(stub["outputs"])
+    wrong = said(FORGETS_VOID)
+    assert wrong.startswith("0.1 wrong: 255 counted as background")
+    assert wrong.count("\n") == 1  # one line, no traceback
+    (shown,) = driver.find_elements(By.XPATH, '//pre[contains(., "0.1 wrong")]')
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", shown)
+    walk.screenshot("exercise_wrong")
+    assert said(RIGHT) == "0.1 ok: IoU that skips the void\n"
+    walk.screenshot("exercise_ok")
+
+
+# The book ----------------------------------------------------------------------------------------
+
+MATHJAX = "return Boolean(window.MathJax?.Hub?.queue && !MathJax.Hub.queue.pending)"
+
+
+def test_the_book_opens_at_its_index_and_sets_formulas_without_a_network(driver, tmp_path):
+    book.build(ROOT / "notebooks", ROOT / "README.md", tmp_path / "book")
+    driver.set_window_size(1200, 1100)
+    driver.execute_cdp_cmd("Network.enable", {})
+    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    try:
+        driver.get((tmp_path / "book" / "index.html").as_uri())
+        SCREENSHOTS.mkdir(exist_ok=True)
+        driver.save_screenshot(str(SCREENSHOTS / "book_index.png"))
+        entries = driver.find_elements(By.CSS_SELECTOR, ".notebooks a")
+        assert len(entries) == len(list((ROOT / "notebooks").glob("*.ipynb")))
+        entries[0].click()
+        wait = WebDriverWait(driver, WAIT_SECONDS, 0.5)
+        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".MathJax_Display .math"))
+        wait.until(lambda d: d.execute_script(MATHJAX))
+        assert not driver.find_elements(By.CSS_SELECTOR, ".MathJax_Error, .merror")
+        for image in driver.find_elements(By.TAG_NAME, "img"):
+            driver.execute_script("arguments[0].scrollIntoView()", image)
+            wait.until(lambda _, image=image: loaded(image), "a figure is missing")
+            assert image.get_attribute("alt")
+        formula = driver.find_element(By.CSS_SELECTOR, ".MathJax_Display")
+        driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", formula)
+        driver.save_screenshot(str(SCREENSHOTS / "book_page.png"))
+        for width in (1200, 420):  # nothing but formulas, tables and code may scroll sideways
+            driver.set_window_size(width, 900)
+            page = driver.find_element(By.TAG_NAME, "html")
+            assert page.get_property("scrollWidth") <= page.get_property("clientWidth") + 1
+        driver.save_screenshot(str(SCREENSHOTS / "book_narrow.png"))
+    finally:
+        online = {**offline, "offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+        driver.execute_cdp_cmd("Network.emulateNetworkConditions", online)
+        driver.set_window_size(1400, 1100)

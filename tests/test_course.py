@@ -1,0 +1,134 @@
+import ast
+import re
+import shutil
+
+import pytest
+from small_notebooks import ROOT, notebook, text, write
+
+from ltm_edu import course, equations
+from ltm_edu.course import EQUATIONS, MOMENTS, read_notebooks
+from ltm_edu.errors import InputError
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A README and two notebooks, the first with equations 2 and 5."""
+    shutil.copy(ROOT / "README.md", tmp_path)
+    write(tmp_path, "02_a.ipynb", text("# 02 · One"), text("$$R \\tag{2}$$ and $$A \\tag{5}$$"))
+    write(tmp_path, "03_b.ipynb", text("# 03 · Two"), text("$$B \\tag*{IoU} \\notag$$"))
+    return tmp_path
+
+
+# README --------------------------------------------------------------------------------------
+
+
+def test_readme_holds_the_tables_that_the_notebooks_give():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == course.with_tables(readme, read_notebooks()), "run `make readme`"
+
+
+def test_the_equations_are_all_there_in_the_papers_order():
+    assert [n for e in EQUATIONS for n in e.numbers] == list(range(1, 12))
+
+
+@pytest.mark.parametrize("equation", EQUATIONS, ids=lambda e: e.name)
+def test_every_function_says_which_equation_it_is(equation):
+    for name in equation.functions:
+        said = getattr(equations, name).__doc__.split("\n\n")[0]
+        numbers = {int(n) for n in re.findall(r"\d+", said.split(":")[0])}
+        assert numbers & set(equation.numbers), f"{name}: {said}"
+
+
+def test_every_test_in_the_table_exists():
+    names = set()
+    for path in (ROOT / "tests").glob("test_*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert {e.test for e in EQUATIONS} <= names
+
+
+def test_every_notebook_of_the_course_has_its_moment_and_cites_the_papers_numbers():
+    for found in read_notebooks():
+        assert found.moment, f"{found.path.name}: add its line to ltm_edu.course.MOMENTS"
+        assert set(found.equations) <= set(range(1, 12)), found.path.name
+
+
+def test_the_notebooks_column_comes_from_the_tags(checkout):
+    rows = course.equation_table(read_notebooks(checkout / "notebooks")).splitlines()
+    shown = {row.split("|")[1].strip(): row.split("|")[3].strip() for row in rows[2:]}
+    assert shown["2 relationship matrix"] == shown["4, 5 attention"] == "02"
+    assert {v for k, v in shown.items() if k[0] not in "24"} == {"-"}
+
+
+def test_a_new_notebook_enters_both_tables(checkout):
+    before = read_notebooks(checkout / "notebooks")
+    write(checkout, "04_c.ipynb", text("# 04 · Three\n\nwords"), text("$$A \\tag{4}$$"))
+    after = read_notebooks(checkout / "notebooks")
+    assert "04" not in course.notebook_table(before).split("Still to come")[0]
+    assert f"[04 Three](notebooks/04_c.ipynb) | {MOMENTS['04']} | 4 |" in course.notebook_table(
+        after
+    )
+    assert "Still to come: 00, 01, 05 to 10." in course.notebook_table(after)
+    assert "| 02, 04 |" in course.equation_table(after)
+
+
+def test_the_command_rewrites_readme_once(checkout, capsys):
+    readme = checkout / "README.md"
+    prose = re.sub(r"(?s)<!-- (\w+): .*?<!-- end of \1 -->", "", readme.read_text(encoding="utf-8"))
+    assert course.main(["--root", str(checkout)]) == 0
+    written = readme.read_text(encoding="utf-8")
+    assert "[02 One](notebooks/02_a.ipynb)" in written
+    assert re.sub(r"(?s)<!-- (\w+): .*?<!-- end of \1 -->", "", written) == prose
+    assert course.main(["--root", str(checkout)]) == 0
+    assert readme.read_text(encoding="utf-8") == written
+    assert capsys.readouterr().out.splitlines() == [
+        "README's tables rewritten",
+        "README's tables are up to date",
+    ]
+
+
+def test_a_readme_without_markers_is_left_alone(checkout, capsys):
+    readme = checkout / "README.md"
+    readme.write_text("# bare\n", encoding="utf-8")
+    assert course.main(["--root", str(checkout)]) == 2
+    said = capsys.readouterr().err
+    assert "README.md needs the lines <!-- notebooks:" in said
+    assert said.count("\n") == 1
+    assert readme.read_text(encoding="utf-8") == "# bare\n"
+
+
+# Reading a notebook ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mark", ["·", ".", ":", "-", "–", ""])
+def test_a_title_may_be_set_off_in_several_ways(tmp_path, mark):
+    path = write(tmp_path, "07_x.ipynb", text(f"# 07 {mark} Train: it\n\nwords"))
+    found = course.read_notebook(path)
+    assert (found.number, found.title) == ("07", "Train: it")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "is no notebook"),
+        ("{}", "is no notebook"),
+        ("[]", "is no notebook"),
+        (notebook(), 'must begin with "# NN · Title"'),
+        (notebook(text("## no title")), 'must begin with "# NN · Title"'),
+    ],
+)
+def test_what_is_no_notebook_of_the_course_is_named(tmp_path, content, says):
+    path = write(tmp_path, "07_x.ipynb", raw=content)
+    with pytest.raises(InputError, match=rf"^07_x\.ipynb.*{says}"):
+        course.read_notebook(path)
+
+
+def test_two_notebooks_with_one_number_are_named(checkout):
+    write(checkout, "02_z.ipynb", text("# 02 · Again"))
+    with pytest.raises(InputError, match=r"02_a\.ipynb and 02_z\.ipynb share the number 02"):
+        read_notebooks(checkout / "notebooks")
+
+
+def test_a_folder_without_notebooks_is_named(tmp_path):
+    with pytest.raises(InputError, match="no notebook in"):
+        read_notebooks(tmp_path)

@@ -1,0 +1,90 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from helpers import CENTRED
+
+from ltm_edu import figures
+
+SIDE = 33
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def history():
+    rows = [{"step": s, "L": 3.0 / s, "L_m": 1 / s, "L_a": 1.0, "L_r": 0.1} for s in range(1, 7)]
+    rows[2]["held_out_miou"], rows[5]["held_out_miou"] = 0.3, 0.2
+    return rows
+
+
+@pytest.fixture
+def question():
+    truth = torch.zeros(SIDE, SIDE)
+    truth[8:25, 8:25], truth[:4] = 1, 255
+    return torch.rand(3, SIDE, SIDE), truth
+
+
+def frames(*steps):
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[8:25, 8:25] = True
+    return [figures.Frame(s, torch.eye(3), mask, 1.0) for s in steps]
+
+
+def test_smoothing_keeps_a_line_and_its_length():
+    line = np.arange(20.0)
+    np.testing.assert_allclose(figures.smoothed(line, 5)[2:-2], line[2:-2])
+    assert figures.smoothed([1.0, 2.0], 9).tolist() == [1.5, 1.5]
+
+
+def test_curves_show_every_loss_and_every_check(history):
+    left, right = figures.learning_curves(history, best_step=3).axes
+    assert [t.get_text() for t in left.get_legend().get_texts()] == ["$L_m$", "$L_a$", "$L_r$"]
+    np.testing.assert_allclose(left.lines[0].get_ydata(), [r["L_m"] for r in history])
+    assert right.lines[0].get_xdata().tolist() == [3, 6]
+    assert right.lines[1].get_xdata() == [3, 3]
+    assert len(figures.learning_curves(history).axes[1].lines) == 1
+
+
+def test_a_weighted_loss_says_so(history):
+    left = figures.learning_curves(history, lambdas={"L_m": 1.0, "L_r": 10}).axes[0]
+    assert [t.get_text() for t in left.get_legend().get_texts()] == ["$L_m$", "$L_a$", "10 $L_r$"]
+    np.testing.assert_allclose(left.lines[4].get_ydata(), [1.0] * 6)
+
+
+def test_curves_are_drawn_of_a_real_log(trained):
+    left, right = figures.learning_curves(trained.fitted.history, trained.fitted.best_step).axes
+    assert len(left.lines[0].get_xdata()) == 40
+    assert trained.fitted.best_step in right.lines[0].get_xdata()
+    assert trained.model.config.image_size == CENTRED
+
+
+def test_frames_are_titled_with_their_steps(question):
+    axes = figures.training_frames(*question, frames(0, 7)).axes
+    titles = [a.get_title() for a in axes]
+    assert titles[:2] == ["before training", "after 7 updates"]
+    assert titles[2:] == ["answer, IoU 1.00"] * 2
+
+
+def test_the_truth_is_outlined_in_black_on_the_answer(question):
+    query, truth = question
+    drawn = figures.answer_on(query, np.zeros((SIDE, SIDE), bool), truth)
+    border = figures.outline(truth)
+    assert not drawn[border].any()
+    assert drawn[~border].any(axis=1).all()
+
+
+def test_a_run_without_a_loss_has_no_line_of_it(history):
+    without = [{**row, "L_r": 0.0} for row in history]
+    panels = figures.run_curves({"all": history, "no $L_r$": without}).axes
+    assert [len(a.lines) for a in panels] == [2, 2, 1]
+
+
+def test_bars_of_runs_are_as_high_as_their_scores():
+    axes = figures.scored_runs({"all": 0.5, "none": 0.1}, {"floor": 0.2}).axes[0]
+    assert [b.get_height() for b in axes.patches] == [0.5, 0.1]
+    assert axes.lines[0].get_ydata() == [0.2, 0.2]
