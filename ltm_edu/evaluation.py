@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ from .episodes import EpisodeList, draw_episodes, find_pairs
 from .errors import InputError
 from .features import FeatureCache
 from .geometry import resize_logits
-from .model import LTM, TrainingFreeMap
+from .model import LTM, Embedded, TrainingFreeMap
 from .paths import written_whole
 from .protocol import Protocol, novel_classes
 
 Model = LTM | TrainingFreeMap
+_KEPT_BYTES = 1_000_000_000
 
 
 @dataclass
@@ -267,7 +269,8 @@ def score_model(
     counter = IoUCounter()
     device = next(model.parameters()).device
     was_training = model.training
-    model.eval()
+    fast = model.for_inference()
+    embedded = _embedder(fast, cache, device)
     truths = _truth_reader(cache.dataset)
     questions = list(episodes)
     bar = tqdm(total=len(questions), desc=label, unit="ep", disable=not progress, leave=False)
@@ -278,9 +281,9 @@ def score_model(
             K = len(part[0].supports)
             ids = [e.class_id for e in part for _ in range(K)]
             G_s = cache.grid_masks(cache.masks(supports, ids))
-            output = model.forward_features(
-                [f.to(device) for f in cache.features([e.query for e in part])],
-                cache.support_features(supports).unflatten(0, (-1, K)).to(device),
+            output = fast.forward_embedded(
+                embedded([e.query for e in part]),
+                embedded(supports),
                 G_s.unflatten(0, (-1, K)).to(device),
                 (cache.size, cache.size),
             )
@@ -292,6 +295,26 @@ def score_model(
     bar.close()
     model.train(was_training)
     return counter
+
+
+def _embedder(
+    model: Model, cache: FeatureCache, device: torch.device
+) -> Callable[[Sequence[str]], Embedded]:
+    """Embed each picture once, as long as what is kept stays under a gigabyte."""
+
+    def embed(name: str) -> Embedded:
+        F_q = [f.to(device) for f in cache.features([name])]
+        return model.embed(F_q, cache.support_features([name]).to(device))
+
+    with torch.inference_mode():
+        each = sum(x.numel() * x.element_size() for x in embed(cache.names[0]))
+    kept = lru_cache(maxsize=_KEPT_BYTES // each)(embed)
+
+    def embedded(names: Sequence[str]) -> Embedded:
+        rows = [kept(name) for name in names]
+        return Embedded(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
+
+    return embedded
 
 
 def mean_over_folds(results: Sequence[Results]) -> Results:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -34,6 +35,20 @@ class LTMOutput(NamedTuple):
     E_q: Tensor
     E_s: Tensor
     G_s: Tensor
+
+
+class Embedded(NamedTuple):
+    """All that the network computes from one picture alone, for n pictures.
+
+    Attributes:
+        E_q: embedding as a query, (n, D, h, w).
+        E_s: embedding as a support, without T_e's bias and before the mask, (n, D, h, w).
+        F_hat: T_f's features as a query, (n, D', h, w).
+    """
+
+    E_q: Tensor
+    E_s: Tensor
+    F_hat: Tensor
 
 
 @dataclass(frozen=True)
@@ -219,6 +234,46 @@ class LTM(nn.Module):
         rows = self.transformation.mask_rows(G_s.flatten(0, 1)).unflatten(0, G_s.shape[:2])
         return LTMOutput(map_to_image(M, size, grid), A_hat, E_q, E_s, rows)
 
+    def embed(self, F_q: Sequence[Tensor], F_s: Tensor) -> Embedded:
+        """What can be kept of pictures that are asked about many times.
+
+        Args:
+            F_q: their features, one (n, C, h, w) a query scale.
+            F_s: their features at scale 1, (n, C, h, w).
+        """
+        maps, grid = [m - self.feature_mean for m in F_q], F_s.shape[-2:]
+        return Embedded(
+            self.T_e(_mean_on_grid(maps, grid)).float(),
+            F.conv2d(F_s - self.feature_mean, self.T_e.weight).float(),
+            _mean_on_grid([F.relu(self.T_f(m)) for m in maps], grid),
+        )
+
+    def forward_embedded(
+        self, query: Embedded, support: Embedded, G_s: Tensor, size: Sequence[int]
+    ) -> LTMOutput:
+        """`forward_features` from `embed`: equal up to rounding, for T_e is linear.
+
+        Args:
+            query: of the B queries.
+            support: of the B * K supports, an episode's K together.
+            G_s: support masks on the grid, (B, K, 1, h, w), in [0, 1].
+            size: (H, W) that M is brought to.
+        """
+        seen, flat = support.E_s, G_s.flatten(0, 1)
+        if self.transformation.masks_support:
+            seen = masked_features(seen, flat)  # T_e(G F) = G T_e(F), but for the bias
+        E_s = (seen + self.T_e.bias[:, None, None]).unflatten(0, G_s.shape[:2])
+        A_hat = self.transformation(query.E_q, E_s, G_s)
+        M = self.upsam(attended_features(query.F_hat, A_hat)).float()
+        rows = self.transformation.mask_rows(flat).unflatten(0, G_s.shape[:2])
+        return LTMOutput(map_to_image(M, size, E_s.shape[-2:]), A_hat, query.E_q, E_s, rows)
+
+    def for_inference(self) -> LTM:
+        """A model in eval mode that shares these weights, but for a decoder that is faster."""
+        fast = copy(self)
+        fast._modules = {**self._modules, "upsam": self.upsam.folded()}
+        return fast.eval()
+
     @torch.no_grad()
     def centre_features(self, mean: Tensor) -> None:
         """Set the mean feature vector (C,) that is taken from all features before T_e and T_f."""
@@ -261,6 +316,23 @@ class TrainingFreeMap(nn.Module):
     ) -> LTMOutput:
         """As `LTM.forward_features`; M is positive in its second channel above the threshold."""
         E_q = _mean_on_grid([F_q] if isinstance(F_q, Tensor) else list(F_q), F_s.shape[-2:])
+        return self._cut(E_q, F_s, G_s, size)
+
+    def embed(self, F_q: Sequence[Tensor], F_s: Tensor) -> Embedded:
+        """As `LTM.embed`; there is no T_f."""
+        return Embedded(_mean_on_grid(F_q, F_s.shape[-2:]), F_s, F_s[:, :0])
+
+    def forward_embedded(
+        self, query: Embedded, support: Embedded, G_s: Tensor, size: Sequence[int]
+    ) -> LTMOutput:
+        """As `LTM.forward_embedded`."""
+        return self._cut(query.E_q, support.E_s.unflatten(0, G_s.shape[:2]), G_s, size)
+
+    def for_inference(self) -> TrainingFreeMap:
+        """Itself: there is nothing to fold."""
+        return self.eval()
+
+    def _cut(self, E_q: Tensor, F_s: Tensor, G_s: Tensor, size: Sequence[int]) -> LTMOutput:
         A_hat = self.transformation(E_q, F_s, G_s)
         on_image = F.interpolate(A_hat, tuple(size), mode="bilinear", align_corners=True)
         M = torch.cat([self.threshold - on_image, on_image - self.threshold], dim=1)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .parallel import BatchNorm2d
 
@@ -113,6 +115,20 @@ class Upsam(nn.Sequential):
             )
         )
 
+    def folded(self) -> Upsam:
+        """A copy for eval mode whose BatchNorms are folded into their convolutions.
+
+        It gives the same map, up to rounding, in less time.
+        """
+        copy = deepcopy(self).eval()
+        for block in copy.modules():
+            for conv, bn in _FOLDED.get(type(block), ()):
+                layer, norm = getattr(block, conv), getattr(block, bn)
+                fused = fuse_conv_bn_eval(layer, norm, isinstance(layer, nn.ConvTranspose2d))
+                setattr(block, conv, fused)
+                setattr(block, bn, nn.Identity())
+        return copy
+
     def load_vectors(self, arrays: Mapping[str, object]) -> None:
         """Load weights named `w/<block>.<layer>.<parameter>`, as the conformance vectors are.
 
@@ -128,3 +144,10 @@ class Upsam(nn.Sequential):
         state = {k[2:]: torch.as_tensor(arrays[k]) for k in arrays if k.startswith("w/")}
         counters = {k: v for k, v in self.state_dict().items() if k.endswith("batches_tracked")}
         self.load_state_dict({**counters, **state})
+
+
+_FOLDED = {
+    Residual: (("conv1", "bn1"), ("conv2", "bn2")),
+    Deconv: (("deconv", "bn"),),
+    LastDeconv: (("deconv", "bn1"), ("conv", "bn2")),
+}

@@ -14,6 +14,7 @@ from ltm_edu.episodes import EpisodeList, draw_episodes, find_pairs
 from ltm_edu.errors import InputError
 from ltm_edu.evaluation import IoUCounter, evaluate, mean_over_folds, save_results, score_model
 from ltm_edu.features import FeatureCache, image_tensor
+from ltm_edu.geometry import resize_logits
 from ltm_edu.model import LTM, TrainingFreeMap
 from ltm_edu.protocol import Protocol, novel_classes
 
@@ -314,3 +315,22 @@ def test_a_trained_model_and_the_map_of_its_features_share_a_cache(lite0, tiny):
     score(tiny, models=models)
     hook.remove()
     assert len(calls) == len(draw(tiny, 0).names())
+
+
+@pytest.mark.parametrize("shots", [1, 2])
+def test_scoring_with_each_picture_once_is_scoring_every_episode_by_itself(trained, tiny, shots):
+    model, episodes = trained.model, episodes_of(tiny, shots=shots)
+    cache = FeatureCache(model, tiny, episodes.names(), progress=False)
+    plain = IoUCounter()
+    for e in episodes:
+        images = torch.stack([image_tensor(tiny.image(n), 97) for n in e.supports])[None]
+        G_s = cache.masks(list(e.supports), [e.class_id] * shots)
+        query = image_tensor(tiny.image(e.query), 97)[None]
+        with torch.inference_mode():
+            M = model(images, (G_s == 1).float()[None], query).M
+        truth = tiny.mask(e.query)
+        logits = resize_logits(M, truth.shape)[0]
+        asked = np.where(truth == 255, 255, truth == e.class_id).astype(np.uint8)
+        plain.add((logits[1] > logits[0]).numpy(), asked, e.class_id)
+    assert score_model(model, cache, episodes).miou() == pytest.approx(plain.miou(), abs=1e-3)
+    assert plain.miou() > 0.2

@@ -333,3 +333,43 @@ def test_wrong_shapes_are_named():
     ):
         with pytest.raises(ValueError, match=f"^{named} has shape .*, expected"):
             model(*spoilt)
+
+
+# Each picture once
+
+
+@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"rows": "fg_bg"},
+        {"shots": "stack"},
+        {"transformation": "global"},
+        {"query_scales": (0.7, 1.0, 1.3)},
+    ],
+    ids=str,
+)
+def test_embedding_pictures_once_gives_what_the_plain_way_gives(options, K):
+    model = shaken(tiny_model(**options))
+    model.centre_features(torch.linspace(-1, 1, model.backbone.channels))
+    images, masks, query = episode(K=K)
+    with torch.no_grad():
+        plain = model(images, masks, query)
+        F_q, flat = model.query_features(query), images.flatten(0, 1)
+        asked = model.embed(F_q, model.backbone(query))
+        seen = model.embed(model.query_features(flat), model.backbone(flat))
+        grid = plain.A_hat.shape[-2:]
+        G_s = mask_to_grid(masks.flatten(0, 1)[:, None], grid).unflatten(0, masks.shape[:2])
+        fast = model.for_inference().forward_embedded(asked, seen, G_s, query.shape[-2:])
+    for name, expected in plain._asdict().items():
+        torch.testing.assert_close(getattr(fast, name), expected, atol=1e-4, rtol=1e-4, msg=name)
+
+
+def test_the_model_for_inference_shares_its_weights_and_changes_nothing():
+    model = shaken(tiny_model())
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    fast = model.for_inference()
+    assert fast.T_e.weight is model.T_e.weight
+    assert any(isinstance(m, torch.nn.BatchNorm2d) for m in model.upsam.modules())
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())

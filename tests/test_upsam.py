@@ -211,3 +211,12 @@ def test_vectors_that_do_not_fit_are_refused(small, fault):
         arrays["w/up1.deconv.weight"] = np.zeros((8, 7, 4, 4), np.float32)
     with pytest.raises(RuntimeError, match=r"aspp\.out\.bias|aspp\.d8|up1\.deconv\.weight"):
         Upsam(8, widths=(6, 5, 4)).load_vectors(arrays)
+
+
+def test_the_folded_decoder_gives_the_same_map_and_leaves_the_original_alone(small):
+    before = {k: v.clone() for k, v in small.state_dict().items()}
+    folded = small.train().folded()
+    x = torch.randn(2, 8, 5, 5)
+    torch.testing.assert_close(folded(x), small.eval()(x), atol=1e-5, rtol=1e-5)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
+    assert all(torch.equal(v, before[k]) for k, v in small.state_dict().items())

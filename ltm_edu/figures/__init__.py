@@ -60,6 +60,7 @@ from .loss_terms import (
     shares,
 )
 from .relation import best_matches, index_order, relation_blocks, relation_overlay, relation_rows
+from .results import Page, border_readings, class_bars, judged, results_pages
 from .scores import (
     Answered,
     answered_panels,

@@ -10,6 +10,7 @@ from .frames import training_frames
 from .inverse import paint_mask
 from .loss_terms import lambda_sliders
 from .relation import pick_pixel
+from .results import results_browser
 from .stages import stage_slider
 from .support import support_picker
 from .thresholds import threshold_slider
