@@ -3,9 +3,11 @@
 `make test-browser` runs these; a plain `pytest` leaves them out. What they saw is in screenshots/.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -20,20 +23,25 @@ from urllib.request import urlopen
 import pytest
 
 selenium = pytest.importorskip("selenium", reason='no selenium: pip install -e ".[browser]"')
+psutil = pytest.importorskip("psutil")  # comes with ipykernel
 from selenium import webdriver  # noqa: E402
+from selenium.common.exceptions import TimeoutException  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 from ltm_edu import book  # noqa: E402
+from ltm_edu.datasets.emoji5i import generate  # noqa: E402
 
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = ROOT / "screenshots"
-RUN_SECONDS = 600  # a notebook, on two busy cores, the miniature drawn on the way
+RUN_SECONDS = 240  # a notebook, on two busy cores
 WAIT_SECONDS = 90  # everything else
+ANSWER_SECONDS = 1  # a widget, from the move to the last picture: the median of its moves
+WINDOW = (1400, 1100)
 
 
 # What moves in each notebook ---------------------------------------------------------------------
@@ -58,9 +66,9 @@ def click(title: str) -> Callable[[WebElement], None]:
 
 
 MOVES = {  # what to do with a notebook's first widget; each move must change its pictures
-    "00": [choose("bicycle 1"), choose("boat (none there)")],
-    "03": [press(Keys.ARROW_RIGHT), click("↓")],
-    "04": [click("nothing"), click("cell (7, 7)")],
+    "00": [choose("bicycle 1"), choose("boat (none there)"), choose("bird 2")],
+    "03": [press(Keys.ARROW_RIGHT), click("↓"), click("←")],
+    "04": [click("nothing"), click("cell (7, 7)"), click("the monitor")],
 }
 
 
@@ -75,6 +83,34 @@ class Lab(NamedTuple):
     token: str
 
 
+@pytest.fixture(scope="module", autouse=True)
+def stopped_is_interrupted() -> Iterator[None]:
+    """Let whoever stops the tests stop them as Ctrl-C does, which ends server and browser too."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all that it started; [] if it has ended."""
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def expect_gone(processes: list[psutil.Process]) -> None:
+    """Wait until they have ended; kill those that do not, and fail."""
+    _, left = psutil.wait_procs(processes, timeout=30)
+    names = []
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            names.append(process.name())
+            process.kill()
+    assert not names, f"left running: {names}"
+
+
 @pytest.fixture(scope="module")
 def driver() -> Iterator[webdriver.Chrome]:
     """Headless Chromium with the driver that the distribution ships beside it."""
@@ -84,22 +120,25 @@ def driver() -> Iterator[webdriver.Chrome]:
         pytest.skip("no Chromium with its driver: apt install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    for argument in ("--headless=new", "--window-size=1400,1100", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
+    for argument in ("headless=new", "disable-dev-shm-usage", "disable-background-networking"):
+        options.add_argument(f"--{argument}")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # in a container one is root
     driver = webdriver.Chrome(options, webdriver.ChromeService(chromedriver))
-    driver.set_script_timeout(WAIT_SECONDS)
-    driver.set_page_load_timeout(WAIT_SECONDS)
     try:
+        driver.set_window_size(*WINDOW)
+        driver.set_script_timeout(WAIT_SECONDS)
+        driver.set_page_load_timeout(WAIT_SECONDS)
         yield driver
     finally:
+        processes = family(driver.service.process.pid)
         driver.quit()
+        expect_gone(processes)
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab on a copy of the notebooks, with settings of its own."""
+    """JupyterLab on a copy of the notebooks, with settings and data of its own."""
     home = tmp_path_factory.mktemp("lab")
     ignore = shutil.ignore_patterns(".*")
     shutil.copytree(ROOT / "notebooks", home / "course" / "notebooks", ignore=ignore)
@@ -123,14 +162,18 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         **{f"JUPYTER_{d.upper()}_DIR": str(home / d) for d in ("config", "data", "runtime")},
         "IPYTHONDIR": str(home / "ipython"),
+        "LTM_EDU_DATA": str(home / "ltm_edu_data"),
     }
+    env.setdefault("OMP_NUM_THREADS", "1")  # the browser wants the other core
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     command += [f"--ServerApp.root_dir={home / 'course'}", f"--ServerApp.port={port}"]
     command += ["--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True"]
     log = home / "lab.log"
     with log.open("wb") as stream:
-        server = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=env)
+        streams = {"stdin": subprocess.DEVNULL, "stdout": stream, "stderr": subprocess.STDOUT}
+        server = subprocess.Popen(command, env=env, **streams)
     try:
+        generate(home / "ltm_edu_data" / "emoji5i", progress=False)  # while the server starts
         address = f"http://127.0.0.1:{port}/lab"
         deadline = time.monotonic() + 2 * WAIT_SECONDS
         while not answers(f"{address}?token={token}"):
@@ -140,12 +183,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             time.sleep(0.5)
         yield Lab(home / "course" / "notebooks", address, token)
     finally:
-        server.terminate()  # it stops its kernels first
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        if server.poll() is None:
+            processes = family(server.pid)
+            server.terminate()  # it stops its kernels first
+            expect_gone(processes)
 
 
 def answers(address: str) -> bool:
@@ -172,13 +213,20 @@ RUN_ALL = (
   app.commands.execute('notebook:run-all-cells');
 })().then(() => done(''), error => done(String(error)));"""
 )
-AT_REST = (
+# What is still awaited: '' when all cells have run, or one has failed that was not to fail.
+AWAITED = (
     PANEL
     + """const cells = panel.content.widgets.filter(w => w.model.type === 'code');
 const stopped = cells.some(w => !(w.model.sharedModel.getMetadata('tags') || [])
   .includes('raises-exception') && w.model.outputs.toJSON().some(o => o.output_type === 'error'));
-return panel.sessionContext.session?.kernel?.status === 'idle'
-  && (stopped || cells.every(w => w.model.executionCount !== null));"""
+const left = stopped ? [] : cells.flatMap((w, i) => w.model.executionCount === null ? [i] : []);
+const status = panel.sessionContext.session?.kernel?.status;
+return status === 'idle' && !left.length ? '' : `kernel ${status}, not run: [${left}]`;"""
+)
+SHUT_DOWN = (
+    PANEL
+    + """const done = arguments[arguments.length - 1];
+panel.sessionContext.shutdown().then(() => done(''), error => done(String(error)));"""
 )
 CELLS = (
     PANEL
@@ -257,11 +305,13 @@ def pictures(widget: WebElement) -> list[str]:
 @pytest.fixture(scope="module", params=sorted(MOVES))
 def opened(request: pytest.FixtureRequest, driver: webdriver.Chrome, lab: Lab) -> Iterator[Opened]:
     """A notebook, opened and run once for all that is asked of it."""
-    yield open_and_run(request.param, driver, lab)
-    driver.execute_script(PANEL + "panel?.sessionContext?.shutdown();")
+    with open_and_run(request.param, driver, lab) as notebook:
+        yield notebook
 
 
-def open_and_run(number: str, driver: webdriver.Chrome, lab: Lab) -> Opened:
+@contextlib.contextmanager
+def open_and_run(number: str, driver: webdriver.Chrome, lab: Lab) -> Iterator[Opened]:
+    """A notebook in JupyterLab, all its cells run; its kernel ends with it."""
     path = next(lab.notebooks.glob(f"{number}*.ipynb"), None)
     if path is None:
         pytest.skip(f"notebook {number} is not there yet")
@@ -271,10 +321,16 @@ def open_and_run(number: str, driver: webdriver.Chrome, lab: Lab) -> Opened:
     where = f"notebooks/{path.name}"
     wait = WebDriverWait(driver, WAIT_SECONDS, 0.5)
     wait.until(lambda d: d.execute_script(OPEN, where), f"JupyterLab does not open {where}")
-    assert driver.execute_async_script(RUN_ALL) == ""
-    rest = WebDriverWait(driver, RUN_SECONDS, 0.5)
-    rest.until(lambda d: d.execute_script(AT_REST), f"the kernel of {where} does not come to rest")
-    return Opened(number, path, driver)
+    try:
+        assert driver.execute_async_script(RUN_ALL) == ""
+        try:
+            at_rest = WebDriverWait(driver, RUN_SECONDS, 0.5)
+            at_rest.until(lambda d: d.execute_script(AWAITED) == "")
+        except TimeoutException:
+            pytest.fail(f"{where} does not come to rest: {driver.execute_script(AWAITED)}")
+        yield Opened(number, path, driver)
+    finally:
+        assert driver.execute_async_script(SHUT_DOWN) == ""
 
 
 def test_all_cells_run_and_only_announced_errors_show(opened):
@@ -300,16 +356,63 @@ def test_formulas_are_set(opened):
     opened.screenshot("maths")
 
 
-def test_moving_the_widget_changes_its_pictures(opened):
+# From a widget's first event to the last picture that came of it, in seconds.
+START_CLOCK = """const clock = window.clock = {moved: null, shown: null}, box = arguments[0];
+for (const kind of ['click', 'change', 'keydown'])
+  box.addEventListener(kind, () => { clock.moved ??= performance.now(); }, {capture: true});
+box.addEventListener('load', () => { clock.shown = performance.now(); }, {capture: true});"""
+READ_CLOCK = "return (window.clock.shown - window.clock.moved) / 1000"
+# Where the pictures lie, and what cannot be read or seen in full.
+LAYOUT = """const box = arguments[0].getBoundingClientRect();
+const found = [...arguments[0].querySelectorAll('img, canvas')];
+const texts = [...arguments[0].querySelectorAll('button, .widget-label, .widget-readout')];
+const area = arguments[0].closest('.jp-OutputArea-output').getBoundingClientRect();
+return {
+  places: found.map(p => p.getBoundingClientRect())
+    .map(r => [Math.round(r.left - box.left), Math.round(r.top - box.top)]),
+  height: Math.round(box.height),
+  cut: texts.filter(t => t.scrollWidth > t.clientWidth + 1).map(t => t.innerText),
+  outside: found.filter(p => p.getBoundingClientRect().right > area.right + 1).length,
+  distorted: found.filter(p => { const r = p.getBoundingClientRect();
+    return Math.abs(r.width / r.height / (p.naturalWidth / p.naturalHeight) - 1) > 0.03; }).length,
+};"""
+
+
+def layout(widget: WebElement) -> dict:
+    """Where the pictures lie; everything must be in full view."""
+    found = widget.parent.execute_script(LAYOUT, widget)
+    assert found.pop("cut") == []
+    assert (found.pop("outside"), found.pop("distorted")) == (0, 0)
+    return found
+
+
+def test_moving_the_widget_changes_its_pictures_at_once_and_moves_nothing_else(opened):
     wait = WebDriverWait(opened.driver, WAIT_SECONDS, 0.1)
     widget = opened.widget()
     before = wait.until(lambda _: pictures(widget), "the widget shows no picture")
+    places, seconds = layout(widget), []
     opened.screenshot("widget_0")
     for i, move in enumerate(MOVES[opened.number], 1):
+        opened.driver.execute_script(START_CLOCK, widget)
         move(widget)
         wait.until(lambda _, was=before: pictures(widget) not in ([], was), f"move {i} did nothing")
-        before = pictures(widget)
+        wait.until(lambda d: d.execute_script(AWAITED) == "", f"move {i} has no end")
+        before = wait.until(lambda _: pictures(widget))
+        seconds.append(opened.driver.execute_script(READ_CLOCK))
+        assert layout(widget) == places
         opened.screenshot(f"widget_{i}")
+    print(f"notebook {opened.number}: seconds until the pictures changed:", seconds)
+    assert median(seconds) < ANSWER_SECONDS
+
+
+def test_the_widget_fits_a_small_screen(opened):
+    try:
+        opened.driver.set_window_size(1100, 800)
+        widget = opened.widget()
+        opened.screenshot("widget_small_screen")
+        layout(widget)
+    finally:
+        opened.driver.set_window_size(*WINDOW)
 
 
 def loaded(image: WebElement) -> bool:
@@ -335,22 +438,30 @@ check("0.1", iou)"""
 
 
 def test_a_student_is_told_what_is_wrong_and_then_that_it_is_right(driver, lab):
-    walk = open_and_run("00", driver, lab)
+    with open_and_run("00", driver, lab) as walk:
 
-    def said(source: str) -> str:
-        outputs = driver.execute_async_script(ANSWER, 'check("0.1"', source)
-        return "".join("".join(o["text"]) for o in outputs)
+        def said(found: str, source: str) -> str:
+            outputs = driver.execute_async_script(ANSWER, found, source)
+            return "".join("".join(o["text"]) for o in outputs)
 
-    (stub,) = [c for c in walk.cells() if "0.1 not attempted" in json.dumps(c["outputs"])]
-    assert 'hint(\\"0.1\\") helps' in json.dumps(stub["outputs"])
-    wrong = said(FORGETS_VOID)
-    assert wrong.startswith("0.1 wrong: 255 counted as background")
-    assert wrong.count("\n") == 1  # one line, no traceback
-    (shown,) = driver.find_elements(By.XPATH, '//pre[contains(., "0.1 wrong")]')
-    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", shown)
-    walk.screenshot("exercise_wrong")
-    assert said(RIGHT) == "0.1 ok: IoU that skips the void\n"
-    walk.screenshot("exercise_ok")
+        def see(text: str, name: str) -> None:
+            (shown,) = driver.find_elements(By.XPATH, f"//pre[contains(., '{text}')]")
+            driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", shown)
+            walk.screenshot(name)
+
+        (stub,) = [c for c in walk.cells() if "0.1 not attempted" in json.dumps(c["outputs"])]
+        assert 'hint(\\"0.1\\") helps' in json.dumps(stub["outputs"])
+        see("0.1 not attempted", "exercise_stub")
+        wrong = said('check("0.1"', FORGETS_VOID)
+        assert wrong.startswith("0.1 wrong: 255 counted as background")
+        assert wrong.count("\n") == 1  # one line, no traceback
+        see("0.1 wrong", "exercise_wrong")
+        assert said('check("0.1"', RIGHT) == "0.1 ok: IoU that skips the void\n"
+        see("0.1 ok", "exercise_ok")
+        progress = said("progress()", "progress()")
+        assert progress.startswith("solved 1 of ")
+        assert "[x] 0.1 " in progress
+        see("solved 1 of", "progress")
 
 
 # The book ----------------------------------------------------------------------------------------
@@ -390,4 +501,4 @@ def test_the_book_opens_at_its_index_and_sets_formulas_without_a_network(driver,
     finally:
         online = {**offline, "offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
         driver.execute_cdp_cmd("Network.emulateNetworkConditions", online)
-        driver.set_window_size(1400, 1100)
+        driver.set_window_size(*WINDOW)

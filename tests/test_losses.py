@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ltm_edu import losses
 from ltm_edu.equations import (
     attention_loss,
     mask_loss,
@@ -80,3 +81,29 @@ def test_L_r_is_left_out_where_its_lambda_is_0():
     L, terms = ltm_loss(out, Y, G_q, LossWeights(lambda_r=0))
     assert terms["L_r"].item() == 0
     torch.testing.assert_close(L.detach(), terms["L_m"] + terms["L_a"])
+
+
+@pytest.mark.parametrize(("D", "by_gram"), [(5, True), (20, False)])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_L_r_takes_the_cheaper_form_and_both_are_one_value(D, by_gram, reduction, monkeypatch):
+    E_q, E_s = (torch.randn(2, D, 4, n, dtype=torch.float64, requires_grad=True) for n in (4, 5))
+    G_q, G_s = torch.rand(2, 1, 4, 4).double(), torch.rand(2, 1, 4, 5).double()
+    calls = []
+    gram = losses.relationship_loss_from_embeddings
+    monkeypatch.setattr(
+        losses, "relationship_loss_from_embeddings", lambda *a: calls.append(1) or gram(*a)
+    )
+    ours = losses.relationship_loss_either_way(E_q, E_s, G_q, G_s, reduction)
+    assert bool(calls) == by_gram
+    other = gram(E_q, E_s, G_q, G_s, reduction)
+    plain = relationship_loss(
+        relationship_matrix(E_q, E_s), relationship_truth(G_q, G_s), reduction
+    )
+    for form in (other, plain):
+        torch.testing.assert_close(ours, form)
+        for mine, theirs in zip(
+            torch.autograd.grad(ours, (E_q, E_s), retain_graph=True),
+            torch.autograd.grad(form, (E_q, E_s), retain_graph=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(mine, theirs)
