@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -34,9 +35,11 @@ if TYPE_CHECKING:
 MADE_HERE = '<meta name="generator" content="ltm_edu.book">'
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NO_WIDGET = (
-    '<p class="widget">An interactive figure stands here in JupyterLab (<code>make lab</code>). '
-    "The next figure shows the same.</p>"
+    '<p class="widget">An interactive figure stands here in JupyterLab (<code>make lab</code>); '
+    "{}.</p>"
 )
+# A notebook's own words on that, for readers of the file; the book takes their second half.
+EMPTY = re.compile(r"\s*\(On a page that runs no Python the widget stays empty; ([^)]+?)\.?\)\s*")
 MATHJAX = ("MathJax.js", "LICENSE", "config", "extensions", "fonts", "jax")
 NOT_NEEDED = ("a11y", "SVG", "*_IE.js")  # 7 MB that pages with web fonts never load
 
@@ -155,11 +158,17 @@ def _render(notebook: Notebook, exporter: HTMLExporter, folder: Path) -> Beautif
     node.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     alts = figure_texts(node)
     count = 0
+    for text, cell in pairwise(node.cells):
+        words = EMPTY.search(text.source) if text.cell_type == "markdown" else None
+        if words and _holds_widget(cell):
+            text.source = EMPTY.sub("\n\n", text.source).strip()
+            cell.metadata["twin"] = words[1]
     for cell in node.cells:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if WIDGET in data:
-                output["data"] = {"text/html": NO_WIDGET}
+                twin = cell.metadata.get("twin", "the next figure shows the same")
+                output["data"] = {"text/html": NO_WIDGET.format(html.escape(twin))}
             elif "image/png" in data:
                 count += 1
                 png = base64.b64decode(data["image/png"])
@@ -175,6 +184,10 @@ def _render(notebook: Notebook, exporter: HTMLExporter, folder: Path) -> Beautif
     for table in soup.find_all("table"):
         table.wrap(soup.new_tag("div", attrs={"class": "table"}))  # a wide one scrolls by itself
     return soup
+
+
+def _holds_widget(cell: dict) -> bool:
+    return any(WIDGET in output.get("data", {}) for output in cell.get("outputs", ()))
 
 
 def figure_texts(notebook: dict) -> Iterator[str]:

@@ -107,6 +107,7 @@ def test_every_cell_is_there_and_every_widget_leaves_a_sentence(made):
         widgets = json.dumps(found.content["cells"]).count(f'"{book.WIDGET}"')
         assert len(page.select("p.widget")) == widgets
         assert "VBox(" not in page.get_text()
+        assert "runs no Python" not in page.get_text()  # the sentence is said once
         assert not page.find(type=re.compile("widget"))
 
 
@@ -163,6 +164,26 @@ def test_a_caption_becomes_the_alt_text_and_a_heading_stands_in_for_one(small):
     image = soup(small / "01_b.html").img
     assert image["alt"] == "Figure: Odd"
     assert (image["width"], image["height"]) == ("50", "20")
+
+
+def test_a_widget_leaves_one_sentence_with_the_notebooks_words(checkout):
+    empty = "(On a page that runs no Python the widget stays empty; the figure after it shows {}.)"
+    last = text(empty.format("nothing"))
+    cells = [
+        text("# 00 · T\n\nMove it.\n\n" + empty.format("two < three") + "\n\nGo on."),
+        code("one()", widget={"model_id": "1"}),
+        text("Another."),
+        code("two()", widget={"model_id": "2"}),
+        last,
+    ]
+    write(checkout, "00_a.ipynb", *cells)
+    book.build(checkout / "notebooks", checkout / "README.md", checkout / "book")
+    page = soup(checkout / "book" / "00_a.html")
+    said = [p.get_text().split("; ")[1] for p in page.select("p.widget")]
+    assert said == ["the figure after it shows two < three.", "the next figure shows the same."]
+    first, *_, kept = page.select(".text_cell_render")
+    assert [p.get_text() for p in first.select("p")] == ["Move it.", "Go on."]
+    assert last["source"] in kept.get_text()  # no widget follows, so it is about something else
 
 
 def test_captions_go_to_figures_in_order():

@@ -41,11 +41,11 @@ def test_only_the_chosen_class_is_orange():
 
 
 def test_a_page_shows_bars_support_and_answer():
-    page = figures.Page("LTM", SCORES, answered())
+    page = figures.Page(SCORES, answered())
     figure = figures.results_pages({"first": page, "second": page})
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles == ["first: LTM", "support: wall", "answer, IoU 0.50",
-                      "second: LTM", "support: wall", "answer, IoU 0.50"]  # fmt: skip
+    assert titles == ["first", "support: wall", "answer, IoU 0.50",
+                      "second", "support: wall", "answer, IoU 0.50"]  # fmt: skip
     bars = figure.axes[0].images[0].get_array()
     np.testing.assert_array_equal(bars, figures.class_bars(SCORES, "wall"))
     plt.close(figure)

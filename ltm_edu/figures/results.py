@@ -46,12 +46,10 @@ class Page:
     """What the results browser shows at one setting.
 
     Attributes:
-        row: the method.
-        per_class: its IoU of each class.
+        per_class: a row's IoU of each class.
         episode: one of its answers.
     """
 
-    row: str
     per_class: Mapping[str, float]
     episode: Answered
 
@@ -71,7 +69,7 @@ def results_pages(pages: Mapping[str, Page]) -> Figure:
             e = page.episode
             bars = class_bars(page.per_class, e.name)
             support, answer = answered_panels(e)
-            bare(left, f"{title}: {page.row}").imshow(bars, interpolation="antialiased")
+            bare(left, title).imshow(bars, interpolation="antialiased")
             bare(middle, f"support: {e.name}").imshow(support, interpolation="antialiased")
             bare(right, f"answer, IoU {e.iou:.2f}").imshow(answer, interpolation="antialiased")
     return figure

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import figures
-from .base import to_png
+from .base import side_by_side, to_png
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -45,5 +45,6 @@ def episode_browser(episodes: Sequence[figures.Answered]) -> ipywidgets.VBox:
     menu.observe(choose, "value")
     slider.observe(draw, "value")
     draw()
-    labelled = [ipw.VBox([ipw.Label(c), p]) for c, p in zip(captions, panels, strict=True)]
-    return ipw.VBox([ipw.HBox([menu, slider]), ipw.HBox(labelled), said])
+    shapes = [figures.as_uint8(e.support).shape for e in ranked]
+    widest = max(280 * w // h for h, w, _ in shapes)
+    return ipw.VBox([ipw.HBox([menu, slider]), side_by_side(captions, panels, widest), said])

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from .. import figures
-from .base import to_png
+from .base import side_by_side, to_png
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -49,5 +49,4 @@ def training_frames(
 
     slider.observe(draw, "value")
     draw()
-    labelled = [ipw.VBox([ipw.Label(c), p]) for c, p in zip(captions, panels, strict=True)]
-    return ipw.VBox([slider, ipw.HBox(labelled), said])
+    return ipw.VBox([slider, side_by_side(captions, panels), said])

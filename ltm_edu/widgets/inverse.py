@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import figures
 from ..equations import generalized_inverse
-from .base import to_png
+from .base import side_by_side, to_png
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -73,7 +73,7 @@ def paint_mask(
         draw()
 
     def preset(title: str, mask: Tensor) -> ipw.Button:
-        button = ipw.Button(description=title)
+        button = ipw.Button(description=title, layout=ipw.Layout(width="auto"))
         button.on_click(lambda _: start(mask))
         return button
 
@@ -103,11 +103,12 @@ def paint_mask(
     canvas = ipw.GridBox([images[0], over], layout=ipw.Layout(margin="0", overflow="hidden"))
     draw()
     shown = [canvas, *images[1:]]
-    panels = [ipw.VBox([ipw.Label(t), p]) for t, p in zip(titles, shown, strict=True)]
     presets = [preset(t, m) for t, m in masks.items()]
     presets += [preset("everything", torch.ones(h, w)), preset("nothing", torch.zeros(h, w))]
-    tools = [ipw.HBox([value, brush]), ipw.HBox([ipw.Label("start from"), *presets])]
-    return ipw.VBox([*tools, ipw.HBox(panels, layout=ipw.Layout(flex_flow="row wrap")), said])
+    starts = [ipw.Label("start from", layout=ipw.Layout(flex="none")), *presets]
+    wrap = ipw.Layout(flex_flow="row wrap")
+    tools = [ipw.HBox([value, brush], layout=wrap), ipw.HBox(starts, layout=wrap)]
+    return ipw.VBox([*tools, side_by_side(titles, shown), said])
 
 
 def _panel(ipw: object, **more: str) -> ipywidgets.Layout:

@@ -43,7 +43,8 @@ def lambda_sliders(
     for control in (*sliders, reduction):
         control.observe(draw, "value")
     draw()
-    return ipw.VBox([ipw.HBox(sliders), reduction, bars])
+    wrap = ipw.Layout(flex_flow="row wrap")
+    return ipw.VBox([ipw.HBox(sliders, layout=wrap), reduction, bars])
 
 
 def _row(name: str, parts: Mapping[str, float]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from .. import figures
-from .base import to_png
+from .base import side_by_side, to_png
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -57,6 +57,5 @@ def pick_pixel(
     draw()
     arrows = [arrow("←", column, -1), arrow("→", column, 1), arrow("↑", row, -1)]
     controls = ipw.HBox([row, column, *arrows, arrow("↓", row, 1)])
-    named = {"query": left, "its row of R, over the support": right}
-    panels = [ipw.VBox([ipw.Label(name), panel]) for name, panel in named.items()]
-    return ipw.VBox([controls, ipw.HBox(panels), said])
+    captions = ("query", "its row of R, over the support")
+    return ipw.VBox([controls, side_by_side(captions, (left, right)), said])

@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import figures
 from ..figures import Picture
 from ..figures.features import Depth
-from .base import to_png
+from .base import side_by_side, to_png
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -46,5 +46,4 @@ def stage_slider(
 
     depth.observe(draw, "value")
     draw()
-    labelled = [ipw.VBox([ipw.Label(c), p]) for c, p in zip(captions, panels, strict=True)]
-    return ipw.VBox([ipw.HBox([depth, said]), ipw.HBox(labelled)])
+    return ipw.VBox([ipw.HBox([depth, said]), side_by_side(captions, panels)])

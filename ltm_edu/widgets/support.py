@@ -14,7 +14,7 @@ from .. import figures
 from ..features import image_tensor, resize_mask
 from ..figures import Picture
 from ..geometry import mask_to_grid, resize_logits
-from .base import to_png
+from .base import side_by_side, to_png
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -72,7 +72,5 @@ def support_picker(
 
     menu.observe(draw, "index")
     draw()
-    labelled = [ipw.VBox([ipw.Label(c), p]) for c, p in zip(captions, panels, strict=True)]
-    # As wide as the widest support, so that the panels beside it stay where they are.
-    labelled[0].layout.width = f"{max(240 * s.width // s.height for s in shown) + 4}px"
-    return ipw.VBox([menu, ipw.HBox(labelled)])
+    widest = max(240 * s.width // s.height for s in shown)
+    return ipw.VBox([menu, side_by_side(captions, panels, widest)])

@@ -53,7 +53,8 @@ def threshold_slider(
 
     slider.observe(draw, "value")
     draw()
-    return ipw.VBox([slider, ipw.HBox([picture, curve]), said])
+    wrap = ipw.Layout(flex_flow="row wrap")
+    return ipw.VBox([slider, ipw.HBox([picture, curve], layout=wrap), said])
 
 
 def _curve(at: np.ndarray, iou: np.ndarray, k: int) -> np.ndarray:

@@ -1,0 +1,99 @@
+"""The dress rehearsal, with a handful of masks."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers import write_voc
+
+from ltm_edu import rehearsal
+from ltm_edu.datasets.voc_layout import VocFolder
+from ltm_edu.rehearsal import draw, main, texture
+
+
+@pytest.fixture
+def masks(tmp_path):
+    root = write_voc(tmp_path / "voc", train=3, val=2)
+    lists = root / "ImageSets/Segmentation"
+    return root / "SegmentationClass", {s: lists / f"{s}.txt" for s in ("train", "val")}
+
+
+def test_a_class_has_one_texture_and_two_classes_two():
+    mask = np.zeros((90, 120), np.uint8)
+    mask[10:80, 5:50], mask[10:80, 60:110], mask[:5] = 3, 7, 255
+    first, second = texture(mask, 1), texture(mask, 2)
+    assert first.shape == (90, 120, 3)
+    assert np.array_equal(first, texture(mask, 1))
+    assert not np.array_equal(first, second)
+
+    def hue(picture, c):
+        colour = picture[mask == c].astype(float).mean(axis=0)
+        return colour / colour.sum()
+
+    same = abs(hue(first, 3) - hue(second, 3)).sum()
+    assert same < 0.5 * abs(hue(first, 3) - hue(first, 7)).sum()
+
+
+def test_pictures_are_drawn_under_the_masks_in_vocs_layout(masks, tmp_path):
+    source, lists = masks
+    root = tmp_path / "data" / "rehearsal"
+    assert draw(root, source, lists, progress=False) == 40
+    data = VocFolder.open(root)
+    assert (len(data.names("train")), len(data.names("val"))) == (24, 16)
+    for name in data.names("val")[:3]:
+        _, mask = data.pair(name)  # refuses sizes that differ
+        assert np.array_equal(mask, VocFolder.open(source.parent).mask(name))
+    before = (root / "JPEGImages" / f"{name}.jpg").stat().st_mtime_ns
+    assert draw(root, source, lists, progress=False) == 40  # left as it is
+    assert (root / "JPEGImages" / f"{name}.jpg").stat().st_mtime_ns == before
+
+
+def test_a_list_that_names_a_missing_mask_leaves_nothing(masks, tmp_path, capfd):
+    source, lists = masks
+    next(source.glob("train_*.png")).unlink()
+    given = ["--masks", source, "--train", lists["train"], "--val", lists["val"]]
+    assert main([str(g) for g in given]) == 2
+    assert "is not there" in capfd.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "ltm_edu_data" / "rehearsal").exists()
+
+
+def test_the_commands_run_in_order_with_one_kill_and_the_results_are_kept(
+    masks, tmp_path, monkeypatch
+):
+    source, lists = masks
+    asked = []
+
+    def pretend(*arguments, kill_at=None):
+        given = [str(a) for a in arguments]
+        asked.append((given[0], kill_at is not None))
+        if given[0] == "train":
+            log = tmp_path / "ltm_edu_data" / "rehearsal_runs" / f"fold{given[4]}.jsonl"
+            log.write_text("".join(f'{{"step": {i}}}\n' for i in (1, 2)))
+        else:
+            (tmp_path / "ltm_edu_data" / "rehearsal_runs" / "results.json").write_text("[]")
+        return {"command": " ".join(given), "seconds": 1.0, "peak_gb": 1.0, "killed": False}
+
+    monkeypatch.setattr(rehearsal, "measured", pretend)
+    given = ["--masks", source, "--train", lists["train"], "--val", lists["val"], "--steps", 2]
+    assert main([str(g) for g in [*given, "--out", tmp_path / "r.json"]]) == 0
+    assert asked == [("train", True)] + 4 * [("train", False)] + 2 * [("evaluate", False)]
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert found["what"].endswith("say nothing about PASCAL-5i")
+    assert found["pictures"] == 40
+
+
+def test_a_killed_training_goes_on_to_its_last_step(masks, tmp_path):
+    source, lists = masks
+    root, log = tmp_path / "data", tmp_path / "m.jsonl"
+    draw(root, source, lists, progress=False)
+    train = ("train", "--data", root, "--checkpoint", tmp_path / "m.pt", "--steps", 60)
+    train += ("--size", 97, "--set", "features=8", "--resume", "--save-every", 2)
+    first = rehearsal.measured(*train, kill_at=(log, 4))
+    assert first["killed"]
+    assert not (tmp_path / "m.pt").exists()
+    assert (tmp_path / "m.state").is_file()
+    second = rehearsal.measured(*train)
+    assert not second["killed"]
+    assert (tmp_path / "m.pt").is_file()
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+    assert steps == list(range(1, 61))
