@@ -32,7 +32,7 @@ from .datasets.voc_layout import VOID, read_mask
 from .errors import InputError
 from .paths import data_dir, made_whole, written_whole
 
-_CLI = (sys.executable, "-c", "from ltm_edu.cli import main; raise SystemExit(main())")
+_CLI = (sys.executable, "-m", "ltm_edu")
 
 
 def texture(mask: np.ndarray, seed: int) -> np.ndarray:
