@@ -18,7 +18,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -158,16 +157,17 @@ def _render(notebook: Notebook, exporter: HTMLExporter, folder: Path) -> Beautif
     node.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     alts = figure_texts(node)
     count = 0
-    for text, cell in pairwise(node.cells):
-        words = EMPTY.search(text.source) if text.cell_type == "markdown" else None
-        if words and _holds_widget(cell):
-            text.source = EMPTY.sub("\n\n", text.source).strip()
-            cell.metadata["twin"] = words[1]
+    text = None
     for cell in node.cells:
+        if cell.cell_type == "markdown":
+            text = cell
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if WIDGET in data:
-                twin = cell.metadata.get("twin", "the next figure shows the same")
+                words = EMPTY.search(text.source) if text else None
+                if words:
+                    text.source = EMPTY.sub("\n\n", text.source).strip()
+                twin = words[1] if words else "the next figure shows the same"
                 output["data"] = {"text/html": NO_WIDGET.format(html.escape(twin))}
             elif "image/png" in data:
                 count += 1
@@ -184,10 +184,6 @@ def _render(notebook: Notebook, exporter: HTMLExporter, folder: Path) -> Beautif
     for table in soup.find_all("table"):
         table.wrap(soup.new_tag("div", attrs={"class": "table"}))  # a wide one scrolls by itself
     return soup
-
-
-def _holds_widget(cell: dict) -> bool:
-    return any(WIDGET in output.get("data", {}) for output in cell.get("outputs", ()))
 
 
 def figure_texts(notebook: dict) -> Iterator[str]:

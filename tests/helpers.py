@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from ltm_edu.backbones import Backbone
+from ltm_edu.errors import InputError
 from ltm_edu.model import LTM
 
 CLASSES = ("disc", "square", "tower", "wall", "coin", "tile", "mast", "beam")
@@ -91,3 +93,23 @@ def badly_scaled(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Draw embeddings (B, D, ...) whose columns have norms from about 1e-3 to 1e3."""
     scale = 10 ** torch.empty(shape[0], 1, *shape[2:], dtype=dtype).uniform_(-3, 3)
     return torch.randn(shape, dtype=dtype) * scale
+
+
+def refused(call, *parts: str) -> None:
+    """Check that a call is refused in one line which holds all these parts."""
+    with pytest.raises(InputError) as raised:
+        call()
+    message = str(raised.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message, message
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file below a folder, to see that nothing has changed."""
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def left_in(folder: Path) -> list[str]:
+    """The names in a folder, hidden ones too; none where there is no folder."""
+    return sorted(p.name for p in folder.iterdir()) if folder.exists() else []

@@ -171,6 +171,7 @@ def test_a_widget_leaves_one_sentence_with_the_notebooks_words(checkout):
     last = text(empty.format("nothing"))
     cells = [
         text("# 00 · T\n\nMove it.\n\n" + empty.format("two < three") + "\n\nGo on."),
+        code("ready = True"),
         code("one()", widget={"model_id": "1"}),
         text("Another."),
         code("two()", widget={"model_id": "2"}),

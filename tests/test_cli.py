@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import write_voc
+from helpers import contents, write_voc
 from PIL import Image
 
 from ltm_edu import load_checkpoint, update
@@ -17,10 +17,6 @@ from ltm_edu.datasets.voc_layout import VocFolder
 from ltm_edu.protocol import Protocol
 
 FAST = ("--size", "97", "--steps", "2")
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
 def command(*arguments: object) -> int:

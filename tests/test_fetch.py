@@ -8,11 +8,11 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from helpers import left_in, refused
 from web import serving
 
 from ltm_edu import fetch as fetching
 from ltm_edu.archives import members
-from ltm_edu.errors import InputError
 from ltm_edu.fetch import Archive, alone, check, missing_bytes, need_room, obtain
 
 CONTENT = bytes(range(256)) * 40
@@ -42,19 +42,6 @@ def other():
 def archive(*servers) -> Archive:
     urls = tuple(f"{s.url}/{NAME}" for s in servers)
     return Archive(NAME, len(CONTENT), hashlib.md5(CONTENT).hexdigest(), urls)
-
-
-def left_in(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir()) if folder.exists() else []
-
-
-def refused(call, *parts: str) -> None:
-    with pytest.raises(InputError) as raised:
-        call()
-    message = str(raised.value)
-    assert "\n" not in message
-    for part in parts:
-        assert part in message, message
 
 
 # Downloads

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import contents
 from PIL import Image
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
@@ -157,10 +158,6 @@ def devkit(web, tmp_path) -> Path:
         Image.fromarray(ids).save(root / "SegmentationClassAug" / f"{name}.png")
     web.files.clear()
     return root
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
 def check_whole(root: Path) -> None:

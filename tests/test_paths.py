@@ -1,13 +1,10 @@
 """What is written is whole, or is not there."""
 
 import pytest
+from helpers import left_in
 
 from ltm_edu.errors import InputError
 from ltm_edu.paths import made_whole, written_whole
-
-
-def left_in(folder):
-    return sorted(p.name for p in folder.iterdir())
 
 
 def test_a_file_is_in_place_only_after_the_block(tmp_path):

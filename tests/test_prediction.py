@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import TinyBackbone, tiny_model
+from helpers import TinyBackbone, refused, tiny_model
 from PIL import Image
 
 from ltm_edu import predict
-from ltm_edu.errors import InputError
 from ltm_edu.features import image_tensor
 from ltm_edu.model import LTM, TrainingFreeMap
 from ltm_edu.prediction import draw_overlay
@@ -41,15 +40,6 @@ def files(tmp_path) -> dict[str, Path]:
 def array(path: Path) -> np.ndarray:
     with Image.open(path) as file:
         return np.array(file)
-
-
-def refused(call, *parts: str) -> None:
-    with pytest.raises(InputError) as raised:
-        call()
-    message = str(raised.value)
-    assert "\n" not in message
-    for part in parts:
-        assert part in message, message
 
 
 # What comes out

@@ -6,23 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import CLASSES
+from helpers import CLASSES, refused
 from PIL import Image
 
 from ltm_edu import open_dataset
 from ltm_edu.datasets.voc_layout import VocFolder, read_image, read_mask
-from ltm_edu.errors import InputError
 from ltm_edu.protocol import VOC_CLASSES
-
-
-def refused(call, *parts: str) -> None:
-    """Check that a call is refused in one line which holds all these parts."""
-    with pytest.raises(InputError) as raised:
-        call()
-    message = str(raised.value)
-    assert "\n" not in message
-    for part in parts:
-        assert part in message, message
 
 
 def cut_short(path: Path) -> None:

@@ -7,23 +7,12 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
+from .common import close, normal, uniform
 from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
 ONE_EPISODE = "one episode for the whole batch: keep the batch dimension first"
-
-
-def _uniform(g: torch.Generator, *size: int) -> Tensor:
-    return torch.rand(*size, generator=g, dtype=torch.float64)
-
-
-def _normal(g: torch.Generator, *size: int) -> Tensor:
-    return torch.randn(*size, generator=g, dtype=torch.float64)
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
 # 2.1 ----------------------------------------------------------------------------------------------
@@ -57,7 +46,7 @@ def _to_grid_loop(masks: Tensor, stride: int) -> Tensor:
 
 
 def _blobs(g: torch.Generator) -> tuple[Tensor, int]:
-    return _uniform(g, 2, 1, 9, 13), 4
+    return uniform(g, 2, 1, 9, 13), 4
 
 
 def _dot() -> Tensor:
@@ -83,7 +72,7 @@ TO_GRID = Exercise(
     invariances=[
         Invariance(
             "what is not object is background: the grid of 1 - mask must be 1 - the grid",
-            lambda fn, m, s: _close(fn(1 - m, s), 1 - fn(m, s)),
+            lambda fn, m, s: close(fn(1 - m, s), 1 - fn(m, s)),
         )
     ],
     edges=[
@@ -157,8 +146,8 @@ def _masked_loop(F_s: Tensor, G_s: Tensor) -> Tensor:
 
 def _features_and_mask(g: torch.Generator) -> tuple[Tensor, Tensor]:
     # As many channels as episodes, and a square grid: careless broadcasting does not fail here.
-    G = _uniform(g, 2, 1, 3, 3)
-    return _normal(g, 2, 2, 3, 3), torch.where(G < 0.3, 0.0, G)
+    G = uniform(g, 2, 1, 3, 3)
+    return normal(g, 2, 2, 3, 3), torch.where(G < 0.3, 0.0, G)
 
 
 MASKED = Exercise(
@@ -176,7 +165,7 @@ MASKED = Exercise(
     invariances=[
         Invariance(
             "one episode's result changes with the rest of the batch",
-            lambda fn, f, g: _close(fn(f[:1], g[:1]), fn(f, g)[:1]),
+            lambda fn, f, g: close(fn(f[:1], g[:1]), fn(f, g)[:1]),
         )
     ],
     edges=[
@@ -256,8 +245,8 @@ def _pool_loop(F_s: Tensor, G_s: Tensor) -> Tensor:
 
 
 def _maps(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    G = _uniform(g, 2, 1, 3, 4)
-    return _normal(g, 2, 3, 3, 4), torch.where(G < 0.3, 0.0, G)
+    G = uniform(g, 2, 1, 3, 4)
+    return normal(g, 2, 3, 3, 4), torch.where(G < 0.3, 0.0, G)
 
 
 def _weighted(f: Tensor, g: Tensor) -> Tensor:
@@ -291,15 +280,15 @@ POOL = Exercise(
     invariances=[
         Invariance(
             "a mask of half the strength is the same object: the mean must not change",
-            lambda fn, f, g: _close(fn(f, g / 2), fn(f, g)),
+            lambda fn, f, g: close(fn(f, g / 2), fn(f, g)),
         ),
         Invariance(
             "what lies outside the mask must not matter",
-            lambda fn, f, g: _close(fn(torch.where(g > 0, f, f + 7), g), fn(f, g)),
+            lambda fn, f, g: close(fn(torch.where(g > 0, f, f + 7), g), fn(f, g)),
         ),
         Invariance(
             "one episode's prototype changes with the rest of the batch",
-            lambda fn, f, g: _close(fn(f[:1], g[:1]), fn(f, g)[:1]),
+            lambda fn, f, g: close(fn(f[:1], g[:1]), fn(f, g)[:1]),
         ),
         Invariance(
             "right values, but the gradient is NaN at an empty mask: keep the divisor above 0 "
@@ -392,7 +381,7 @@ def _cosine_map_loop(E_q: Tensor, prototype: Tensor) -> Tensor:
 
 
 def _query(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    return _normal(g, 2, 4, 3, 2), _normal(g, 2, 4)
+    return normal(g, 2, 4, 3, 2), normal(g, 2, 4)
 
 
 def _dots(E: Tensor, p: Tensor) -> Tensor:
@@ -423,11 +412,11 @@ COSINE_MAP = Exercise(
     invariances=[
         Invariance(
             "a longer vector is no closer: the map must not change with a vector's length",
-            lambda fn, E, p: _close(fn(100 * E, p), fn(E, p)) and _close(fn(E, 9 * p), fn(E, p)),
+            lambda fn, E, p: close(fn(100 * E, p), fn(E, p)) and close(fn(E, 9 * p), fn(E, p)),
         ),
         Invariance(
             "one episode's map changes with the rest of the batch",
-            lambda fn, E, p: _close(fn(E[:1], p[:1]), fn(E, p)[:1]),
+            lambda fn, E, p: close(fn(E[:1], p[:1]), fn(E, p)[:1]),
         ),
     ],
     edges=[Edge(_with_zeros(), _ZERO)],

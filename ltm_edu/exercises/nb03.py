@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from .common import close, normal
 from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
@@ -15,14 +16,6 @@ Tensor = torch.Tensor
 ZERO = "NaN or infinity where a vector is zero: it has no direction, so its relation must be 0"
 NOT_NORMALISED = "values over 1: did you normalise? Divide by both lengths"
 ONE_LENGTH = "divided by one of the two lengths only"
-
-
-def _normal(g: torch.Generator, *size: int) -> Tensor:
-    return torch.randn(*size, generator=g, dtype=torch.float64)
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
 # 3.1 ----------------------------------------------------------------------------------------------
@@ -43,7 +36,7 @@ def _cosine_loop(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _vectors(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    return _normal(g, 6), _normal(g, 6)
+    return normal(g, 6), normal(g, 6)
 
 
 COSINE = Exercise(
@@ -56,11 +49,11 @@ COSINE = Exercise(
     invariances=[
         Invariance(
             "a longer vector is no closer: the result must not change with a vector's length",
-            lambda fn, a, b: _close(fn(1000 * a, b), fn(a, b)) and _close(fn(a, 50 * b), fn(a, b)),
+            lambda fn, a, b: close(fn(1000 * a, b), fn(a, b)) and close(fn(a, 50 * b), fn(a, b)),
         ),
         Invariance(
             "the relation of a to b is that of b to a",
-            lambda fn, a, b: _close(fn(a, b), fn(b, a)),
+            lambda fn, a, b: close(fn(a, b), fn(b, a)),
         ),
     ],
     edges=[
@@ -121,7 +114,7 @@ def _relation_loop(E_q: Tensor, E_s: Tensor) -> Tensor:
 
 
 def _maps(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    return _normal(g, 2, 5, 2, 3), _normal(g, 2, 5, 3, 2)
+    return normal(g, 2, 5, 2, 3), normal(g, 2, 5, 3, 2)
 
 
 def _unit(E: Tensor, dim: int | tuple[int, ...] = 1) -> Tensor:
@@ -160,15 +153,15 @@ RELATION = Exercise(
     invariances=[
         Invariance(
             "a brighter feature is no closer: R must not change when E_q or E_s is scaled",
-            lambda fn, E_q, E_s: _close(fn(1000 * E_q, 50 * E_s), fn(E_q, E_s)),
+            lambda fn, E_q, E_s: close(fn(1000 * E_q, 50 * E_s), fn(E_q, E_s)),
         ),
         Invariance(
             "with query and support swapped, R must be its own transpose",
-            lambda fn, E_q, E_s: _close(fn(E_s, E_q), fn(E_q, E_s).transpose(1, 2)),
+            lambda fn, E_q, E_s: close(fn(E_s, E_q), fn(E_q, E_s).transpose(1, 2)),
         ),
         Invariance(
             "one episode's R changes with the rest of the batch",
-            lambda fn, E_q, E_s: _close(fn(E_q[:1], E_s[:1]), fn(E_q, E_s)[:1]),
+            lambda fn, E_q, E_s: close(fn(E_q[:1], E_s[:1]), fn(E_q, E_s)[:1]),
         ),
     ],
     edges=[Edge(_with_zero_pixel(), ZERO)],
@@ -256,7 +249,7 @@ def _row_loop(
 
 
 def _rows(g: torch.Generator) -> tuple[Any, ...]:
-    return _normal(g, 12, 12), 1, 2, (3, 4), (6, 2)
+    return normal(g, 12, 12), 1, 2, (3, 4), (6, 2)
 
 
 ROW_AS_MAP = Exercise(
@@ -359,11 +352,11 @@ TRUTH = Exercise(
     invariances=[
         Invariance(
             "with query and support swapped, R_truth must be its own transpose",
-            lambda fn, G_q, G_s: _close(fn(G_s, G_q), fn(G_q, G_s).transpose(1, 2)),
+            lambda fn, G_q, G_s: close(fn(G_s, G_q), fn(G_q, G_s).transpose(1, 2)),
         ),
         Invariance(
             "one episode's R_truth changes with the rest of the batch",
-            lambda fn, G_q, G_s: _close(fn(G_q[:1], G_s[:1]), fn(G_q, G_s)[:1]),
+            lambda fn, G_q, G_s: close(fn(G_q[:1], G_s[:1]), fn(G_q, G_s)[:1]),
         ),
     ],
     edges=[

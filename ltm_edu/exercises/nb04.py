@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from .common import close, normal, safe_gradient, uniform
 from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
@@ -21,40 +22,6 @@ EMPTY_GRADIENT = (
     "0 / 0, not its gradient. Keep the divisor above 0"
 )
 ZERO = "NaN or infinity where a vector is zero: it has no direction, so its relation must be 0"
-
-
-def _normal(g: torch.Generator, *size: int) -> Tensor:
-    return torch.randn(*size, generator=g, dtype=torch.float64)
-
-
-def _soft(g: torch.Generator, *size: int) -> Tensor:
-    return torch.rand(*size, generator=g, dtype=torch.float64)
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-3)
-
-
-def _safe_gradient(says: str, at: int, args: tuple[Tensor, ...]) -> Invariance:
-    """The law that the gradient, too, is finite at an edge: it may be NaN where values are not.
-
-    Args:
-        says: what to say where it is not.
-        at: which argument the gradient is taken of.
-        args: the edge.
-    """
-
-    def holds(fn: Callable[..., Tensor], *_: Tensor) -> bool:
-        given = [a.clone() for a in args]
-        leaf = given[at].requires_grad_()
-        with torch.enable_grad():
-            out = fn(*given)
-        if not isinstance(out, Tensor) or not out.requires_grad or not torch.isfinite(out).all():
-            return True  # another rule's case
-        (gradient,) = torch.autograd.grad(out.sum(), leaf, allow_unused=True)
-        return gradient is None or bool(torch.isfinite(gradient).all())
-
-    return Invariance(says, holds)
 
 
 def _gram(g: Tensor) -> Tensor:
@@ -83,7 +50,7 @@ def _inverse_loop(G_s: Tensor) -> Tensor:
 
 
 def _one_row(g: torch.Generator) -> tuple[Tensor]:
-    return (_soft(g, 2, 1, 3, 4),)
+    return (uniform(g, 2, 1, 3, 4),)
 
 
 def _with_an_empty_mask() -> Tensor:
@@ -102,11 +69,11 @@ INVERSE_OF_ROW = Exercise(
     invariances=[
         Invariance(
             "G_s times its inverse must be 1",
-            lambda fn, G_s: _close(G_s.flatten(2) @ fn(G_s), torch.ones_like(G_s[..., 0, :1])),
+            lambda fn, G_s: close(G_s.flatten(2) @ fn(G_s), torch.ones_like(G_s[..., 0, :1])),
         ),
         Invariance(
             "half the mask must have twice the inverse",
-            lambda fn, G_s: _close(fn(G_s / 2), 2 * fn(G_s)),
+            lambda fn, G_s: close(fn(G_s / 2), 2 * fn(G_s)),
         ),
     ],
     edges=[
@@ -184,7 +151,7 @@ def _attention_loop(E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
 
 
 def _episode(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    return _normal(g, 2, 3, 4, 5), _normal(g, 2, 3, 6, 4), _soft(g, 2, 1, 6, 4)
+    return normal(g, 2, 3, 4, 5), normal(g, 2, 3, 6, 4), uniform(g, 2, 1, 6, 4)
 
 
 def _builds_no_R(
@@ -247,9 +214,9 @@ ATTENTION_WITHOUT_R = Exercise(
         ),
         Invariance(
             "a brighter feature is no closer: A must not change when E_q or E_s is scaled",
-            lambda fn, E_q, E_s, G_s: _close(fn(1000 * E_q, 50 * E_s, G_s), fn(E_q, E_s, G_s)),
+            lambda fn, E_q, E_s, G_s: close(fn(1000 * E_q, 50 * E_s, G_s), fn(E_q, E_s, G_s)),
         ),
-        _safe_gradient(EMPTY_GRADIENT, 1, _with_nothing_marked()),
+        safe_gradient(EMPTY_GRADIENT, 1, _with_nothing_marked()),
     ],
     edges=[Edge(_with_a_zero_pixel(), ZERO), Edge(_with_nothing_marked(), EMPTY)],
     differentiable=(0, 1),
@@ -352,7 +319,7 @@ def _unmix_loop(R: Tensor, G_s: Tensor) -> Tensor:
 
 
 def _several_rows(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    return _normal(g, 2, 5, 12), _soft(g, 2, 3, 3, 4)
+    return normal(g, 2, 5, 12), uniform(g, 2, 3, 3, 4)
 
 
 def _with_an_empty_row() -> tuple[Tensor, Tensor]:
@@ -385,12 +352,12 @@ UNMIX = Exercise(
     invariances=[
         Invariance(
             "where R is A G_s exactly, A must come back",
-            lambda fn, R, G_s: _close(fn(R[..., :3] @ G_s.flatten(2), G_s), R[..., :3]),
+            lambda fn, R, G_s: close(fn(R[..., :3] @ G_s.flatten(2), G_s), R[..., :3]),
         ),
         Invariance(
             "with the mask rows in another order, the columns of A must change places and nothing "
             "else",
-            lambda fn, R, G_s: _close(fn(R, G_s.flip(1)), fn(R, G_s).flip(2)),
+            lambda fn, R, G_s: close(fn(R, G_s.flip(1)), fn(R, G_s).flip(2)),
         ),
     ],
     edges=[Edge(_with_an_empty_row(), EMPTY_ROW)],
@@ -458,7 +425,7 @@ def _stacked_loop(R: Tensor, G_s: Tensor) -> Tensor:
 
 
 def _shots(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    return _normal(g, 2, 3, 5, 6), _soft(g, 2, 3, 1, 2, 3)
+    return normal(g, 2, 3, 5, 6), uniform(g, 2, 3, 1, 2, 3)
 
 
 def _each_shot(R: Tensor, G_s: Tensor, squares: bool = True) -> tuple[Tensor, Tensor]:
@@ -501,16 +468,16 @@ STACKED_SHOTS = Exercise(
     invariances=[
         Invariance(
             "the order of the supports must not matter",
-            lambda fn, R, G_s: _close(fn(R.flip(1), G_s.flip(1)), fn(R, G_s)),
+            lambda fn, R, G_s: close(fn(R.flip(1), G_s.flip(1)), fn(R, G_s)),
         ),
         Invariance(
             "one support, given twice, must count as if given once",
-            lambda fn, R, G_s: _close(
+            lambda fn, R, G_s: close(
                 fn(R[:, :1].repeat(1, 2, 1, 1), G_s[:, :1].repeat(1, 2, 1, 1, 1)),
                 fn(R[:, :1], G_s[:, :1]),
             ),
         ),
-        _safe_gradient(EMPTY_GRADIENT, 0, _with_empty_shots(0, 1, 2)),
+        safe_gradient(EMPTY_GRADIENT, 0, _with_empty_shots(0, 1, 2)),
     ],
     edges=[
         Edge(_with_empty_shots(0), "an empty support has no say: the others decide alone"),

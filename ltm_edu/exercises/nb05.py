@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from .common import close, normal
 from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
 ACROSS = "normalised over the whole batch: each image has its own lowest and highest value"
 CONSTANT = "0 / 0 on a constant map: its range is 0, and the result must be zeros"
-
-
-def _normal(g: torch.Generator, *size: int) -> Tensor:
-    return torch.randn(*size, generator=g, dtype=torch.float64)
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
 def _ends(A: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,13 +53,13 @@ MIN_MAX = Exercise(
     reference=min_max,
     spec=_min_max_loop,
     tiny=[(torch.tensor([[1.0, 2.0, 5.0], [-1.0, -3.0, -3.0]]),)],
-    draw=lambda g: (_normal(g, 3, 7),),
+    draw=lambda g: (normal(g, 3, 7),),
     invariances=[
         Invariance(
             "a positive scale and a shift of A must change nothing",
-            lambda fn, A: _close(fn(3 * A + 2), fn(A)),
+            lambda fn, A: close(fn(3 * A + 2), fn(A)),
         ),
-        Invariance(ACROSS, lambda fn, A: _close(fn(A[:1]), fn(A)[:1])),
+        Invariance(ACROSS, lambda fn, A: close(fn(A[:1]), fn(A)[:1])),
         Invariance(
             "right values, but the gradient is NaN on a constant map: torch.where hides the value "
             "of 0 / 0, not its gradient. Keep the divisor above 0",
@@ -137,15 +130,15 @@ RAW_THRESHOLD = Exercise(
     reference=raw_threshold,
     spec=_raw_threshold_loop,
     tiny=[(torch.tensor([[1.0, 3.0, 2.0], [-2.0, 2.0, 1.0]]), 0.25)],
-    draw=lambda g: (_normal(g, 3, 8), 0.6),
+    draw=lambda g: (normal(g, 3, 8), 0.6),
     invariances=[
         Invariance(
             "twice the map plus 1 must be cut at twice the value plus 1",
-            lambda fn, A, t: _close(fn(2 * A + 1, t), 2 * fn(A, t) + 1),
+            lambda fn, A, t: close(fn(2 * A + 1, t), 2 * fn(A, t) + 1),
         ),
         Invariance(
             "one image's cut changes with the rest of the batch",
-            lambda fn, A, t: _close(fn(A[:1], t), fn(A, t)[:1]),
+            lambda fn, A, t: close(fn(A[:1], t), fn(A, t)[:1]),
         ),
     ],
     edges=[
@@ -216,7 +209,7 @@ def _attend_loop(T: Tensor, A_hat: Tensor) -> Tensor:
 
 
 def _features_and_map(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    return _normal(g, 2, 4, 2, 3), torch.rand(2, 6, generator=g, dtype=torch.float64)
+    return normal(g, 2, 4, 2, 3), torch.rand(2, 6, generator=g, dtype=torch.float64)
 
 
 def _grid(T: Tensor, A_hat: Tensor) -> Tensor:
@@ -226,7 +219,7 @@ def _grid(T: Tensor, A_hat: Tensor) -> Tensor:
 def _features_where_A_is_0_do_not_matter(fn: object, T: Tensor, A_hat: Tensor) -> bool:
     silent = A_hat < 0.5
     A_hat = A_hat.masked_fill(silent, 0)
-    return _close(fn(T, A_hat), fn(T + 9 * _grid(T, silent), A_hat))
+    return close(fn(T, A_hat), fn(T + 9 * _grid(T, silent), A_hat))
 
 
 ATTEND = Exercise(
@@ -243,7 +236,7 @@ ATTEND = Exercise(
         ),
         Invariance(
             "one episode's features change with the rest of the batch",
-            lambda fn, T, A: _close(fn(T[:1], A[:1]), fn(T, A)[:1]),
+            lambda fn, T, A: close(fn(T[:1], A[:1]), fn(T, A)[:1]),
         ),
     ],
     edges=[

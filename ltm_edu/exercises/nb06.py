@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch.overrides import TorchFunctionMode
 
+from .common import close, largest_tensor, normal, safe_gradient
 from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
@@ -23,38 +22,8 @@ NOTHING_GRADIENT = (
 )
 
 
-def _normal(g: torch.Generator, *size: int) -> Tensor:
-    return torch.randn(*size, generator=g, dtype=torch.float64)
-
-
 def _labels(g: torch.Generator, *size: int) -> Tensor:
     return torch.tensor([0, 1, 1, 0, 255])[torch.randint(5, size, generator=g)]
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-3)
-
-
-def _safe_gradient(says: str, at: int, args: tuple[Tensor, ...]) -> Invariance:
-    """The law that the gradient, too, is finite at an edge: it may be NaN where values are not.
-
-    Args:
-        says: what to say where it is not.
-        at: which argument the gradient is taken of.
-        args: the edge.
-    """
-
-    def holds(fn: Callable[..., Tensor], *_: Tensor) -> bool:
-        given = [a.clone() for a in args]
-        leaf = given[at].requires_grad_()
-        with torch.enable_grad():
-            out = fn(*given)
-        if not isinstance(out, Tensor) or not out.requires_grad or not torch.isfinite(out).all():
-            return True  # another rule's case
-        (gradient,) = torch.autograd.grad(out.sum(), leaf, allow_unused=True)
-        return gradient is None or bool(torch.isfinite(gradient).all())
-
-    return Invariance(says, holds)
 
 
 # 6.1 ----------------------------------------------------------------------------------------------
@@ -109,17 +78,17 @@ MASK_LOSS = Exercise(
             torch.tensor([[[1, 0, 255]]]),
         )
     ],
-    draw=lambda g: (2 * _normal(g, 3, 2, 4, 5), _labels(g, 3, 4, 5)),
+    draw=lambda g: (2 * normal(g, 3, 2, 4, 5), _labels(g, 3, 4, 5)),
     invariances=[
         Invariance(
             "a prediction on a void pixel changed the loss",
-            lambda fn, M, Y: _close(fn(M + 7 * (Y == 255)[:, None] * M.sign(), Y), fn(M, Y)),
+            lambda fn, M, Y: close(fn(M + 7 * (Y == 255)[:, None] * M.sign(), Y), fn(M, Y)),
         ),
         Invariance(
             "the same number added to both logits changed the loss: only their difference counts",
-            lambda fn, M, Y: _close(fn(M + 3, Y), fn(M, Y)),
+            lambda fn, M, Y: close(fn(M + 3, Y), fn(M, Y)),
         ),
-        _safe_gradient(NOTHING_GRADIENT, 0, _one_pixel(1.0, 2.0, label=255)),
+        safe_gradient(NOTHING_GRADIENT, 0, _one_pixel(1.0, 2.0, label=255)),
     ],
     edges=[
         Edge(
@@ -242,9 +211,9 @@ ATTENTION_LOSS = Exercise(
     invariances=[
         Invariance(
             "inside out: with object and background swapped in both, the loss must stay",
-            lambda fn, A, Y: _close(fn(1 - A, torch.where(Y < 2, 1 - Y, Y)), fn(A, Y)),
+            lambda fn, A, Y: close(fn(1 - A, torch.where(Y < 2, 1 - Y, Y)), fn(A, Y)),
         ),
-        _safe_gradient(NOTHING_GRADIENT, 0, _ALL_VOID),
+        safe_gradient(NOTHING_GRADIENT, 0, _ALL_VOID),
     ],
     edges=[
         Edge(
@@ -326,28 +295,12 @@ def _relation_loss_loop(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> T
 
 
 def _units_and_masks(g: torch.Generator) -> tuple[Tensor, ...]:
-    u_q, u_s = (F.normalize(_normal(g, 2, 3, n), dim=1) for n in (11, 14))
+    u_q, u_s = (F.normalize(normal(g, 2, 3, n), dim=1) for n in (11, 14))
     return u_q, u_s, *(torch.rand(2, n, generator=g, dtype=torch.float64) for n in (11, 14))
 
 
-class _LargestTensor(TorchFunctionMode):
-    """Notes the size of the largest tensor that any torch function returns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.size = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        if isinstance(out, Tensor):
-            self.size = max(self.size, out.numel())
-        return out
-
-
 def _never_builds_R(fn: object, *args: Tensor) -> bool:
-    with _LargestTensor() as largest:
-        fn(*args)
-    return largest.size < args[2].shape[1] * args[3].shape[1]
+    return largest_tensor(fn, *args) < args[2].shape[1] * args[3].shape[1]
 
 
 def _three(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -396,7 +349,7 @@ RELATION_LOSS = Exercise(
         ),
         Invariance(
             "with query and support swapped the loss must stay",
-            lambda fn, u_q, u_s, g_q, g_s: _close(fn(u_s, u_q, g_s, g_q), fn(u_q, u_s, g_q, g_s)),
+            lambda fn, u_q, u_s, g_q, g_s: close(fn(u_s, u_q, g_s, g_q), fn(u_q, u_s, g_q, g_s)),
         ),
     ],
     edges=[
@@ -480,13 +433,13 @@ TOTAL = Exercise(
     invariances=[
         Invariance(
             "twice the lambdas must be twice the loss",
-            lambda fn, s, n, w: _close(fn(s, n, 2 * w), 2 * fn(s, n, w)),
+            lambda fn, s, n, w: close(fn(s, n, 2 * w), 2 * fn(s, n, w)),
         ),
         Invariance(
             "the same pixels counted twice must change nothing",
-            lambda fn, s, n, w: _close(fn(2 * s, 2 * n, w), fn(s, n, w)),
+            lambda fn, s, n, w: close(fn(2 * s, 2 * n, w), fn(s, n, w)),
         ),
-        _safe_gradient(NOTHING_GRADIENT, 0, _NOTHING_COUNTED),
+        safe_gradient(NOTHING_GRADIENT, 0, _NOTHING_COUNTED),
     ],
     edges=[
         Edge(

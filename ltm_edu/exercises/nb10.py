@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
-from torch.overrides import TorchFunctionMode
 
+from .common import largest_tensor, normal
 from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
@@ -21,36 +19,12 @@ OF_MEANS = (
 ONE_NUMBER = "one number for the whole batch: a mean for each episode"
 
 
-def _normal(g: torch.Generator, *size: int) -> Tensor:
-    return torch.randn(size, generator=g, dtype=torch.float64)
-
-
 def _unit(E: Tensor) -> Tensor:
     return F.normalize(E.flatten(2), dim=1, eps=1e-5)
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and torch.allclose(a, b, atol=1e-6)
-
-
-class _LargestTensor(TorchFunctionMode):
-    """Notes the size of the largest tensor that any torch function returns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.size = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        if isinstance(out, Tensor):
-            self.size = max(self.size, out.numel())
-        return out
-
-
-def _largest(fn: Callable[..., Tensor], *args: Tensor) -> int:
-    with _LargestTensor() as largest:
-        fn(*args)
-    return largest.size
 
 
 # 10.1 ---------------------------------------------------------------------------------------------
@@ -77,7 +51,7 @@ def _mean_loop(E_q: Tensor, E_s: Tensor) -> Tensor:
 
 
 def _maps(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    return 1 + _normal(g, 2, 2, 4, 5), 1 + _normal(g, 2, 2, 3, 6)
+    return 1 + normal(g, 2, 2, 4, 5), 1 + normal(g, 2, 2, 3, 6)
 
 
 def _with_a_zero_pixel() -> tuple[Tensor, Tensor]:
@@ -101,7 +75,7 @@ MEAN_RELATION = Exercise(
     draw=_maps,
     invariances=[
         Invariance(
-            BUILDS_R, lambda fn, q, s: _largest(fn, q, s) < q[0, 0].numel() * s[0, 0].numel()
+            BUILDS_R, lambda fn, q, s: largest_tensor(fn, q, s) < q[0, 0].numel() * s[0, 0].numel()
         ),
         Invariance(
             "a brighter feature is no closer: nothing may change when E_q or E_s is scaled",
@@ -249,7 +223,7 @@ def _shots_loop(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> Tensor:
 
 def _shots(g: torch.Generator) -> tuple[Tensor, ...]:
     # Grids so large, next to 3 channels, that even one shot's R is the largest tensor by far.
-    u_q, u_s = F.normalize(_normal(g, 2, 3, 40), dim=1), F.normalize(_normal(g, 2, 2, 3, 30), dim=2)
+    u_q, u_s = F.normalize(normal(g, 2, 3, 40), dim=1), F.normalize(normal(g, 2, 2, 3, 30), dim=2)
     masks = (torch.rand(n, generator=g, dtype=torch.float64) for n in ((2, 40), (2, 2, 30)))
     return u_q, u_s, *masks
 
@@ -290,7 +264,7 @@ LOSS_OF_SHOTS = Exercise(
     invariances=[
         Invariance(
             BUILDS_R,
-            lambda fn, *given: _largest(fn, *given) < given[2].shape[1] * given[3].shape[2],
+            lambda fn, *given: largest_tensor(fn, *given) < given[2].shape[1] * given[3].shape[2],
         ),
         Invariance(
             "the order of the shots must not matter",
