@@ -90,8 +90,13 @@ IOU = Exercise(
     ],
     slips=[
         Slip(
-            "255 counted as background: a prediction there is no error",
+            "255 counted as background: leave those pixels out of intersection and union",
             lambda p, t: _iou_of(p, t == 1),
+        ),
+        Slip(
+            "& and | on the labels themselves work bit by bit (255 | True is 255): ask where truth "
+            "is 1 first",
+            lambda p, t: _iou_of(p, t),
         ),
         Slip(
             "255 counted as object: it is neither object nor background",
