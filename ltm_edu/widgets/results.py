@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import figures
 from ..evaluation import Results
-from .base import to_png
+from .base import side_by_side, to_png
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -66,5 +66,5 @@ def results_browser(
     row.observe(choose, "value")
     chosen.observe(choose, "value")
     choose()
-    labelled = [ipw.VBox([ipw.Label(c), p]) for c, p in zip(captions, (bars, *panels), strict=True)]
-    return ipw.VBox([ipw.HBox([row, chosen, rank]), ipw.HBox(labelled), said])
+    shown = side_by_side(captions, (bars, *panels))
+    return ipw.VBox([ipw.HBox([row, chosen, rank]), shown, said])
