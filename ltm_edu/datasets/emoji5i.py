@@ -158,6 +158,7 @@ class Difficulty:
 
 class _Drawing(NamedTuple):
     levels: tuple[Image.Image, ...]  # RGBa (premultiplied), cropped; each half the last one's sides
+    alphas: tuple[Image.Image, ...]  # their last channel
     extent: float  # square root of the area of the first level, in pixels
 
 
@@ -244,7 +245,7 @@ def _rasterise(drawing: str) -> _Drawing:
     levels = [picture.convert("RGBa")]
     for _ in range(3):
         levels.append(levels[-1].reduce(2))
-    return _Drawing(tuple(levels), extent)
+    return _Drawing(tuple(levels), tuple(level.getchannel("a") for level in levels), extent)
 
 
 # --- one object -----------------------------------------------------------------------------------
@@ -270,14 +271,19 @@ def _colour_matrix(rng: np.random.Generator, difficulty: Difficulty) -> np.ndarr
     return gain * ((1 - part) * hue + part * tint)
 
 
-def _render(pose: _Pose, step: int = 1) -> Image.Image:
-    """The posed drawing, RGBa, on the smallest canvas that holds it; every step-th pixel of it.
+def _render(pose: _Pose) -> Image.Image:
+    """The posed drawing, RGBa, on the smallest canvas that holds it."""
+    return _posed(pose, pose.drawing.levels)
+
+
+def _posed(pose: _Pose, levels: Sequence[Image.Image], step: int = 1) -> Image.Image:
+    """Every step-th pixel of a drawing in its pose.
 
     One bilinear look-up a pixel, in the level that is next larger than the result.
     """
-    drawing, scale = pose.drawing, pose.scale / step
-    level = min(int(max(0.0, -math.log2(scale))), len(drawing.levels) - 1)
-    source = drawing.levels[level]
+    scale = pose.scale / step
+    level = min(int(max(0.0, -math.log2(scale))), len(levels) - 1)
+    source = levels[level]
     scale *= 2**level
     c, s = math.cos(math.radians(pose.angle)), math.sin(math.radians(pose.angle))
     width, height = (side * scale for side in source.size)
@@ -590,7 +596,7 @@ def _place(
 
 def _shape(pose: _Pose, step: int = 1) -> np.ndarray:
     """(h, w) bool: the opaque pixels of the posed drawing."""
-    return np.asarray(_render(pose, step))[..., 3] > 127
+    return np.asarray(_posed(pose, pose.drawing.alphas, step)) > 127
 
 
 def _overlap(
@@ -598,7 +604,7 @@ def _overlap(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Views of equal size where a shape at (top, left) and the picture meet."""
     inside, under = shape[max(0, -top) :, max(0, -left) :], owner[max(0, top) :, max(0, left) :]
-    height, width = np.minimum(inside.shape, under.shape)
+    height, width = min(len(inside), len(under)), min(inside.shape[1], under.shape[1])
     return inside[:height, :width], under[:height, :width]
 
 
