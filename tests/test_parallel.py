@@ -27,29 +27,8 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def _as_one_of(local: int, port: int, job, folder, *arguments) -> None:
-    torch.set_num_threads(1)
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
-        "RANK": str(local),
-        "LOCAL_RANK": str(local),
-    }
-    with processes("cpu"):
-        torch.save(job(*arguments), folder / f"{local}.pt")
-
-
-def in_two(job, folder, *arguments) -> list:
-    """What a function gives in each of two processes."""
-    mp.spawn(_as_one_of, (free_port(), job, folder, *arguments), nprocs=2)
-    return [torch.load(folder / f"{i}.pt", weights_only=True) for i in range(2)]
-
-
 def train(root, config, cache=None, log=None) -> dict:
-    torch.manual_seed(
-        rank()
-    )  # DistributedDataParallel starts all processes from the first's weights
+    torch.manual_seed(rank())  # all processes are given the first one's weights
     model = tiny_model()
     fitted = fit(
         model, VocFolder.open(root), 0, config, log=log, progress=False, machine=Machine(cache)
@@ -58,32 +37,6 @@ def train(root, config, cache=None, log=None) -> dict:
         "rows": [[row[k] for k in ("L", "L_m", "L_a", "L_r")] for row in fitted.history],
         "state": model.trainable_state(),
     }
-
-
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_two_processes_train_what_one_trains_on_the_joined_batch(tiny, tmp_path, reduction):
-    config = replace(CONFIG, losses=LossWeights(reduction=reduction))
-    one = train(tiny.root, config)
-    two = in_two(train, tmp_path, tiny.root, config)
-    for name, value in two[0]["state"].items():
-        assert torch.equal(value, two[1]["state"][name]), name
-        # A bias before a BatchNorm has no gradient but rounding, which Adam makes large.
-        if name.endswith("weight"):
-            torch.testing.assert_close(value, one["state"][name], atol=1e-4, rtol=1e-3)
-    # L is that of the joined batch; its terms are printed as the processes' mean.
-    ours, joined = (np.array(run["rows"])[:, 0] for run in (two[0], one))
-    np.testing.assert_allclose(ours, joined, rtol=1e-5)
-
-
-def test_only_the_first_process_writes_the_log_and_features_are_made_once(tiny, tmp_path):
-    in_two(train, tmp_path, tiny.root, CONFIG, tmp_path / "cache", tmp_path / "log.jsonl")
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == CONFIG.steps
-    assert len(list((tmp_path / "cache").glob("features-*"))) == 1
-
-
-def test_a_batch_that_two_cannot_share_is_refused(tiny, tmp_path):
-    with pytest.raises(mp.ProcessRaisedException, match="batch 3 cannot be shared by 2 processes"):
-        in_two(train, tmp_path, tiny.root, replace(CONFIG, batch=3))
 
 
 def normalised(x, weight) -> dict:
@@ -104,17 +57,80 @@ def normalised(x, weight) -> dict:
     }
 
 
-def test_batch_norm_sees_the_batches_of_all_processes(tmp_path):
-    x, weight = torch.randn(2, 6, 3, 4, 5)
-    x = 3 * x + 100  # a mean that a sum of squares would drown in
-    one = normalised(x, weight)
-    two = in_two(normalised, tmp_path, x, weight)
+X = 3 * torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(0)) + 100
+"""A batch with a mean that a sum of squares would drown in."""
+WEIGHT = torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(1))
+
+
+def with_losses(reduction: str) -> TrainingConfig:
+    return replace(CONFIG, losses=LossWeights(reduction=reduction))
+
+
+def _as_one_of(local: int, port: int, root, folder) -> None:
+    """All that two processes are asked to do, in one of them."""
+    torch.set_num_threads(1)
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "RANK": str(local),
+        "LOCAL_RANK": str(local),
+    }
+    with processes("cpu"):
+        done = {
+            "mean": train(root, with_losses("mean"), folder / "cache", folder / "log.jsonl"),
+            "sum": train(root, with_losses("sum")),
+            "norm": normalised(X, WEIGHT),
+        }
+        try:
+            train(root, replace(CONFIG, batch=3))
+        except InputError as error:
+            done["refused"] = str(error)
+        torch.save(done, folder / f"{local}.pt")
+
+
+@pytest.fixture(scope="module")
+def two(tiny, tmp_path_factory):
+    """What each of two processes has done, and the folder that they did it in."""
+    folder = tmp_path_factory.mktemp("two")
+    mp.spawn(_as_one_of, (free_port(), tiny.root, folder), nprocs=2)
+    return [torch.load(folder / f"{i}.pt", weights_only=True) for i in range(2)], folder
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_two_processes_train_what_one_trains_on_the_joined_batch(tiny, two, reduction):
+    one = train(tiny.root, with_losses(reduction))
+    first, second = (done[reduction] for done in two[0])
+    for name, value in first["state"].items():
+        assert torch.equal(value, second["state"][name]), name
+        # A bias before a BatchNorm has no gradient but rounding, which Adam makes large.
+        if name.endswith("weight"):
+            torch.testing.assert_close(value, one["state"][name], atol=1e-4, rtol=1e-3)
+    # L is that of the joined batch; its terms are printed as the processes' mean.
+    ours, joined = (np.array(run["rows"])[:, 0] for run in (first, one))
+    np.testing.assert_allclose(ours, joined, rtol=1e-5)
+
+
+def test_only_the_first_process_writes_the_log_and_features_are_made_once(two):
+    folder = two[1]
+    assert len((folder / "log.jsonl").read_text().splitlines()) == CONFIG.steps
+    assert len(list((folder / "cache").glob("features-*"))) == 1
+
+
+def test_a_batch_that_two_cannot_share_is_refused(two):
+    for done in two[0]:
+        assert "batch 3 cannot be shared by 2 processes" in done["refused"]
+
+
+def test_batch_norm_sees_the_batches_of_all_processes(two):
+    one = normalised(X, WEIGHT)
+    first, second = (done["norm"] for done in two[0])
     for name in ("out", "grad"):
-        joined = torch.stack([two[0][name], two[1][name]], dim=1).flatten(0, 1)
+        joined = torch.stack([first[name], second[name]], dim=1).flatten(0, 1)
         torch.testing.assert_close(joined, one[name], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(two[0]["weight"] + two[1]["weight"], one["weight"])
+    torch.testing.assert_close(first["weight"] + second["weight"], one["weight"])
     for name in ("mean", "var"):
-        torch.testing.assert_close(two[0][name], one[name])
+        torch.testing.assert_close(first[name], one[name])
 
 
 def test_alone_there_is_nothing_to_share():
