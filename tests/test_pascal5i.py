@@ -25,8 +25,8 @@ from ltm_edu import open_dataset
 from ltm_edu.cli import main
 from ltm_edu.datasets import pascal5i
 from ltm_edu.datasets.pascal5i import Release, fetch, folder
-from ltm_edu.datasets.sbd import mask_of_mat, palette_png, voc_palette
-from ltm_edu.datasets.voc_layout import VocFolder
+from ltm_edu.datasets.sbd import mask_of_mat, palette_png
+from ltm_edu.datasets.voc_layout import VocFolder, voc_palette
 from ltm_edu.errors import InputError
 from ltm_edu.fetch import Archive
 

@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 from ..errors import InputError
 from ..paths import made_whole
 from ..protocol import FOLDS, VOC_CLASSES, novel_classes
+from .voc_layout import voc_palette
 
 VERSION = 2
 """Counts up whenever the same seed gives other pictures: an old folder is then refused."""
@@ -737,7 +738,6 @@ def _is_there(root: Path, settings: dict) -> bool:
 def _fill(root: Path, settings: dict, difficulty: Difficulty, progress: bool) -> None:
     for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (root / folder).mkdir(parents=True)
-    palette = _palette()
     jobs = []
     for split, name in enumerate(("train", "val")):
         names = [f"{name}_{i:05d}" for i in range(settings[name])]
@@ -750,7 +750,7 @@ def _fill(root: Path, settings: dict, difficulty: Difficulty, progress: bool) ->
         image, mask = draw_listed(*key, difficulty)
         image.save(root / "JPEGImages" / f"{stem}.jpg", quality=90)
         indexed = Image.fromarray(mask, "P")
-        indexed.putpalette(palette)
+        indexed.putpalette(list(voc_palette()))
         indexed.save(root / "SegmentationClass" / f"{stem}.png")
 
     _warm_up(difficulty)
@@ -782,16 +782,6 @@ def _warm_up(difficulty: Difficulty) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _palette() -> list[int]:
-    """VOC's colour map, 256 x RGB: the bits of the id, three by three, from the highest down."""
-    ids = np.arange(256)
-    colours = np.zeros((256, 3), int)
-    for level in range(8):
-        for channel in range(3):
-            colours[:, channel] |= ((ids >> (3 * level + channel)) & 1) << (7 - level)
-    return colours.ravel().tolist()
 
 
 _LICENCE = f"""These pictures and masks are under CC BY-SA 4.0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from functools import cache
 
 import numpy as np
 from PIL import Image
 
 from ..errors import InputError
 from ..protocol import VOC_CLASSES
+from .voc_layout import voc_palette
 
 
 def need_scipy() -> None:
@@ -59,17 +59,3 @@ def palette_png(mask: np.ndarray) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
-
-
-@cache
-def voc_palette() -> tuple[int, ...]:
-    """VOC's colours, 256 x RGB: an id's bits go to red, green and blue in turn, highest first.
-
-    >>> voc_palette()[3:9]
-    (128, 0, 0, 0, 128, 0)
-    """
-    return tuple(
-        sum((i >> (3 * k + channel) & 1) << (7 - k) for k in range(3))
-        for i in range(256)
-        for channel in range(3)
-    )

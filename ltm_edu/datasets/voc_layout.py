@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +208,17 @@ def _read(path: Path) -> Image.Image:
         raise InputError(f"{path} is not a picture that can be read") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a picture ({error})") from None
+
+
+@cache
+def voc_palette() -> tuple[int, ...]:
+    """VOC's colours, 256 x RGB: an id's bits go to red, green and blue in turn, highest first.
+
+    >>> voc_palette()[3:9]
+    (128, 0, 0, 0, 128, 0)
+    """
+    return tuple(
+        sum((i >> (3 * k + channel) & 1) << (7 - k) for k in range(3))
+        for i in range(256)
+        for channel in range(3)
+    )
