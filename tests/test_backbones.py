@@ -106,7 +106,8 @@ def test_features_depend_on_the_image_alone(backbone):
         together = model.backbone(images)
         for i in range(3):
             alone = model.backbone(images[i : i + 1])
-            torch.testing.assert_close(together[i : i + 1], alone, atol=1e-4, rtol=1e-4)
+            # Convolutions round differently in a batch; a BatchNorm that mixes is off by over 1e-2.
+            torch.testing.assert_close(together[i : i + 1], alone, atol=1e-3, rtol=1e-3)
 
 
 def test_a_batchnorm_in_train_mode_would_break_that():
