@@ -226,13 +226,8 @@ class LTM(nn.Module):
         if self.transformation.masks_support:
             seen = masked_features(seen, G_s.flatten(0, 1))
         E_s = self.T_e(seen).float().unflatten(0, F_s.shape[:2])
-        # Under autocast convolutions are computed in half precision, the equations never.
-        with torch.autocast(E_q.device.type, enabled=False):
-            A_hat = self.transformation(E_q, E_s, G_s)
         F_hat = _mean_on_grid([F.relu(self.T_f(m)) for m in maps], grid)
-        M = self.upsam(attended_features(F_hat, A_hat)).float()
-        rows = self.transformation.mask_rows(G_s.flatten(0, 1)).unflatten(0, G_s.shape[:2])
-        return LTMOutput(map_to_image(M, size, grid), A_hat, E_q, E_s, rows)
+        return self._attend(E_q, E_s, F_hat, G_s, size)
 
     def embed(self, F_q: Sequence[Tensor], F_s: Tensor) -> Embedded:
         """What can be kept of pictures that are asked about many times.
@@ -263,10 +258,18 @@ class LTM(nn.Module):
         if self.transformation.masks_support:
             seen = masked_features(seen, flat)  # T_e(G F) = G T_e(F), but for the bias
         E_s = (seen + self.T_e.bias[:, None, None]).unflatten(0, G_s.shape[:2])
-        A_hat = self.transformation(query.E_q, E_s, G_s)
-        M = self.upsam(attended_features(query.F_hat, A_hat)).float()
-        rows = self.transformation.mask_rows(flat).unflatten(0, G_s.shape[:2])
-        return LTMOutput(map_to_image(M, size, E_s.shape[-2:]), A_hat, query.E_q, E_s, rows)
+        return self._attend(query.E_q, E_s, query.F_hat, G_s, size)
+
+    def _attend(
+        self, E_q: Tensor, E_s: Tensor, F_hat: Tensor, G_s: Tensor, size: Sequence[int]
+    ) -> LTMOutput:
+        """From embeddings and features to the mask: equations 2 to 7 and Upsam."""
+        # Under autocast convolutions are computed in half precision, the equations never.
+        with torch.autocast(E_q.device.type, enabled=False):
+            A_hat = self.transformation(E_q, E_s, G_s)
+        M = self.upsam(attended_features(F_hat, A_hat)).float()
+        rows = self.transformation.mask_rows(G_s.flatten(0, 1)).unflatten(0, G_s.shape[:2])
+        return LTMOutput(map_to_image(M, size, E_s.shape[-2:]), A_hat, E_q, E_s, rows)
 
     def for_inference(self) -> LTM:
         """A model in eval mode that shares these weights, but for a decoder that is faster."""
