@@ -220,6 +220,7 @@ def _train(options: argparse.Namespace) -> None:
                     training,
                     protocol,
                     options.split,
+                    options.cache or data_dir() / "cache" if options.features == "file" else None,
                     log=path.with_suffix(".jsonl"),
                     on_step=on_step,
                     machine=machine,
@@ -252,7 +253,6 @@ def _chosen_recipe(options: argparse.Namespace) -> Recipe:
 
 def _machine(options: argparse.Namespace, checkpoint: Path) -> Machine:
     return Machine(
-        options.cache or data_dir() / "cache" if options.features == "file" else None,
         options.features == "device",
         options.workers,
         options.compile,

@@ -85,7 +85,6 @@ class Machine:
     """How to compute; it changes speed and memory, not what is trained.
 
     Attributes:
-        cache_folder: where to keep features between runs; None keeps them in memory.
         features_on_device: hold all features where the model is, a GPU say.
         workers: processes that gather batches ahead of time; 0 gathers between updates.
         compile: let torch.compile make kernels of the update.
@@ -94,7 +93,6 @@ class Machine:
         save_every: updates between two states.
     """
 
-    cache_folder: Path | None = None
     features_on_device: bool = False
     workers: int = 0
     compile: bool = False

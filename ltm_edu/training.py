@@ -75,7 +75,7 @@ def fit(
         log: a file that gets one JSON object an update, as it happens.
         progress: show bars with the time left.
         on_step: called with the step and its row, for live figures.
-        machine: speed and memory; `Machine(cache_folder)` by default.
+        machine: speed and memory; `Machine()` by default.
 
     Returns:
         History and the step chosen on held-out training classes.
@@ -86,10 +86,10 @@ def fit(
         FloatingPointError: the loss is not finite; names the episodes.
     """
     config, protocol = config or TrainingConfig(), protocol or Protocol()
-    machine = machine or Machine(cache_folder)
+    machine = machine or Machine()
     if config.batch % world():
         raise InputError(f"batch {config.batch} cannot be shared by {world()} processes alike")
-    asked = _what_to_ask(dataset, fold, config, protocol, split, machine.cache_folder)
+    asked = _what_to_ask(dataset, fold, config, protocol, split, cache_folder)
     progress = progress and rank() == 0
     with first_alone():
         cache = FeatureCache(
@@ -97,7 +97,7 @@ def fit(
             dataset,
             asked.names,
             flips=config.flips,
-            folder=machine.cache_folder,
+            folder=cache_folder,
             progress=progress,
             half=config.precision != "float32",
         )

@@ -31,7 +31,7 @@ def train(root, config, cache=None, log=None) -> dict:
     torch.manual_seed(rank())  # all processes are given the first one's weights
     model = tiny_model()
     fitted = fit(
-        model, VocFolder.open(root), 0, config, log=log, progress=False, machine=Machine(cache)
+        model, VocFolder.open(root), 0, config, cache_folder=cache, log=log, progress=False
     )
     return {
         "rows": [[row[k] for k in ("L", "L_m", "L_a", "L_r")] for row in fitted.history],
