@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ from .parallel import processes, rank
 from .paths import data_dir, written_whole
 from .prediction import predict
 from .protocol import FOLDS, Protocol, novel_classes
-from .published import beside_the_paper
+from .published import beside_the_paper, by_fold
 from .recipes import RECIPES, Recipe, recipe_for
 from .settings import Machine
 from .training import fit
@@ -130,6 +131,16 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--shots", type=int, default=1)
     score.add_argument("--episodes", type=int, default=1000)
     score.add_argument("--seed", type=int, action="append", help="of the episodes; repeat for more")
+    score.add_argument(
+        "--query-scales",
+        metavar="0.7,1,1.3",
+        help="also score checkpoints with the query at these sizes, in rows of their own",
+    )
+    score.add_argument(
+        "--crf",
+        action="store_true",
+        help="also score checkpoints after DenseCRF and a median filter, in rows of their own",
+    )
     score.add_argument("--json", type=Path, help="write the results here")
     score.add_argument("--device", help="default: the GPU, or the CPU where there is none")
     score.set_defaults(run=_evaluate)
@@ -292,7 +303,11 @@ def _evaluate(options: argparse.Namespace) -> None:
                 model.to(device)
         protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
         cache = options.cache or data_dir() / "cache"
-        found.append(evaluate(models, dataset, fold, protocol, options.split, cache_folder=cache))
+        found.append(
+            evaluate(
+                models, dataset, fold, protocol, options.split, cache_folder=cache, crf=options.crf
+            )
+        )
     if len(found) > 1:
         found.append(mean_over_folds(found))
     if options.json:
@@ -306,13 +321,20 @@ def _rows_to_score(
     """The models of a fold's table, and what their training did with novel images."""
     models: dict[str, LTM | TrainingFreeMap] = {}
     rules = set()
+    other_scales = _scales(options.query_scales) if options.query_scales else None
     for pattern in options.checkpoint:
         path = Path(pattern.replace("{fold}", str(fold)))
         model, trained_on = load_checkpoint(path)
         _refuse_leakage(path, trained_on, dataset, fold)
         c = model.config
         kind = f"local, {c.rows}" if c.transformation == "local" else "global"
-        models[f"{Path(pattern).stem.replace('_fold{fold}', '')} ({kind})"] = model
+        named = re.sub(r"[_-]?(fold)?\{fold\}", "", Path(pattern).stem) or "LTM"
+        for scales in dict.fromkeys([c.query_scales, other_scales or c.query_scales]):
+            at = "" if scales == (1.0,) else f", query at {' '.join(map('{:g}'.format, scales))}"
+            row = f"{named} ({kind}{at})"
+            if row in models:  # of the same name in another folder
+                row = f"{pattern} ({kind}{at})"
+            models[row] = model.at_query_scales(scales)
         rules.add(trained_on.protocol.novel_images)
     if len(rules) > 1:
         raise InputError("these checkpoints differ in --novel-images: score them one by one")
@@ -327,18 +349,31 @@ def _rows_to_score(
     return models, rules.pop() if rules else recipe.novel_images
 
 
+def _scales(given: str) -> tuple[float, ...]:
+    try:
+        scales = tuple(float(part) for part in given.split(","))
+    except ValueError:
+        scales = ()
+    if not scales or not all(0.1 <= s <= 4 for s in scales):
+        raise InputError(f"--query-scales {given}: numbers between 0.1 and 4, as in 0.7,1,1.3")
+    return scales
+
+
 def _results(options: argparse.Namespace) -> None:
-    found = [r for path in options.files for r in load_results(path)]
-    folds = [r for r in found if r.fold != "mean"]
-    if len(folds) == FOLDS and len(found) == FOLDS:
-        found.append(mean_over_folds(folds))
-    print(beside_the_paper(found))
+    every = [r for path in options.files for r in load_results(path)]
+    shots = {r.protocol.shots: None for r in every} or {1: None}
+    if options.png and len(shots) > 1:
+        raise InputError("--png draws one number of shots: name only those files")
+    tables = [[r for r in every if r.protocol.shots == K] for K in shots]
+    print("\n\n".join(map(beside_the_paper, tables)))
     if options.png:
         from .figures import per_class_bars
 
-        whole = next((r for r in found if r.fold == "mean"), found[0])
+        folds = by_fold(tables[0])
         with written_whole(options.png) as part:
-            per_class_bars(whole).savefig(part, format="png", bbox_inches="tight")
+            per_class_bars(folds.get("mean", tables[0][0])).savefig(
+                part, format="png", bbox_inches="tight"
+            )
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from . import refinement
 from .datasets.mask_index import cached_index
 from .datasets.voc_layout import VOID, VocFolder
 from .episodes import EpisodeList, draw_episodes, find_pairs
@@ -23,6 +24,7 @@ from .paths import written_whole
 from .protocol import Protocol, novel_classes
 
 Model = LTM | TrainingFreeMap
+Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _KEPT_BYTES = 1_000_000_000
 
 
@@ -196,10 +198,11 @@ def evaluate(
     name: str = "",
     cache_folder: Path | None = None,
     progress: bool = True,
+    crf: bool = False,
 ) -> Results:
     """Score models and the trivial floors on the same episodes of a fold's novel classes.
 
-    Each distinct picture goes through the backbone once.
+    Each distinct picture goes through the backbone once, at each query scale that a model asks for.
 
     Args:
         models: row name to model.
@@ -211,13 +214,16 @@ def evaluate(
         cache_folder: where to keep features and what masks hold between runs; None keeps them in
             memory.
         progress: show bars with the time left.
+        crf: also score each trained model after DenseCRF and a median filter, in a row of its own.
 
     Returns:
         A row a model, then all-foreground and all-background.
 
     Raises:
-        InputError: too few pictures for the episodes, or an unreadable file.
+        InputError: too few pictures for the episodes, an unreadable file, or no CRF installed.
     """
+    if crf:
+        refinement.need_crf()
     protocol = protocol or Protocol()
     novel = novel_classes(fold, len(dataset.classes))
     pairs = find_pairs(cached_index(dataset, split, cache_folder), novel, protocol.list_rule)
@@ -230,12 +236,19 @@ def evaluate(
     for method, model in models.items():
         key = feature_key(model)
         if key not in caches:
+            alike = [m for m in models.values() if feature_key(m) == key]
+            scales = sorted({1.0, *(x for m in alike for x in m.config.query_scales)})
             caches[key] = FeatureCache(
-                model, dataset, names, folder=cache_folder, progress=progress
+                model, dataset, names, folder=cache_folder, progress=progress, query_scales=scales
             )
-        cache = caches[key]
-        counters = [score_model(model, cache, e, method, progress) for e in lists]
-        rows.append(_score(method, counters, dataset))
+        ways: dict[str, Refine | None] = {method: None}
+        if crf and isinstance(model, LTM):
+            ways[f"{method} + CRF, median"] = refinement.refine
+        for row, way in ways.items():
+            counters = [
+                score_model(model, caches[key], e, row, progress, refine=way) for e in lists
+            ]
+            rows.append(_score(row, counters, dataset))
     for method, everywhere in (("all foreground", True), ("all background", False)):
         counters = [_score_constant(everywhere, dataset, e) for e in lists]
         rows.append(_score(method, counters, dataset))
@@ -243,9 +256,9 @@ def evaluate(
 
 
 def feature_key(model: Model) -> tuple:
-    """What a model's features depend on: models of one key can share a cache."""
+    """What a model's features depend on, but for the scale: models of one key share a cache."""
     c = model.config
-    return (c.backbone, c.stages, c.image_size, c.query_scales)
+    return (c.backbone, c.stages, c.image_size)
 
 
 def score_model(
@@ -255,6 +268,7 @@ def score_model(
     label: str = "",
     progress: bool = False,
     batch: int = 4,
+    refine: Refine | None = None,
 ) -> IoUCounter:
     """Intersections and unions of one model over a list of episodes.
 
@@ -265,6 +279,8 @@ def score_model(
         label: the bar's name.
         progress: show a bar.
         batch: episodes decoded together; it does not change the score.
+        refine: makes the mask (H, W) of the picture (H, W, 3) and the object's probability (H, W);
+            without it the object is where it is the likelier of the two.
     """
     counter = IoUCounter()
     device = next(model.parameters()).device
@@ -290,7 +306,12 @@ def score_model(
             for e, M in zip(part, output.M.float().cpu(), strict=True):
                 truth = truths(e.query, e.class_id)
                 logits = resize_logits(M[None], truth.shape)[0]
-                counter.add((logits[1] > logits[0]).numpy(), truth, e.class_id)
+                if refine is None:
+                    found = (logits[1] > logits[0]).numpy()
+                else:
+                    picture = np.asarray(cache.dataset.image(e.query))
+                    found = refine(picture, logits.softmax(dim=0)[1].numpy())
+                counter.add(found, truth, e.class_id)
             bar.update(len(part))
     bar.close()
     model.train(was_training)
@@ -303,7 +324,8 @@ def _embedder(
     """Embed each picture once, as long as what is kept stays under a gigabyte."""
 
     def embed(name: str) -> Embedded:
-        F_q = [f.to(device) for f in cache.features([name])]
+        kept = cache.features([name], query_scales=model.config.query_scales)
+        F_q = [f.to(device) for f in kept]
         return model.embed(F_q, cache.support_features([name]).to(device))
 
     with torch.inference_mode():
@@ -326,6 +348,8 @@ def mean_over_folds(results: Sequence[Results]) -> Results:
     rows = []
     for score in first.scores:
         same = [s for r in results for s in r.scores if s.method == score.method]
+        if len(same) < len(results):
+            continue
         of_seeds = np.mean([s.miou_of_seeds for s in same], axis=0)
         rows.append(
             Score(

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from .datasets.voc_layout import VocFolder
 from .errors import InputError
 from .geometry import mask_to_grid
-from .model import LTM
+from .model import LTM, features_at_scales
 from .paths import made_whole
 
 
@@ -38,6 +38,7 @@ class FeatureCache:
             next time; None keeps them in memory.
         progress: show a bar with the features' size and the time left.
         half: keep the features in float16, half the room; no longer exact to the last digit.
+        query_scales: sizes of the query to keep, 1.0 among them; the model's by default.
 
     Raises:
         InputError: a picture or mask is missing, unreadable, of another size, or has an id over
@@ -53,6 +54,7 @@ class FeatureCache:
         folder: Path | None = None,
         progress: bool = True,
         half: bool = False,
+        query_scales: Sequence[float] | None = None,
     ) -> None:
         self.dataset = dataset
         self.names = tuple(dict.fromkeys(names))
@@ -61,9 +63,10 @@ class FeatureCache:
         self._at = {name: i for i, name in enumerate(self.names)}
         self._copies = 2 if flips else 1
         self._dtype = np.dtype(np.float16 if half else np.float32)
-        if 1.0 not in model.config.query_scales:
+        self.query_scales = tuple(query_scales or model.config.query_scales)
+        if 1.0 not in self.query_scales:
             raise InputError("query_scales must hold 1.0: supports are seen at that scale")
-        self._native = model.config.query_scales.index(1.0)
+        self._native = self.query_scales.index(1.0)
         if folder is None:
             self._maps, self._masks = self._compute(model, None, progress)
             return
@@ -74,7 +77,7 @@ class FeatureCache:
                 model.backbone.name,
                 list(model.config.stages),
                 self.size,
-                list(model.config.query_scales),
+                list(self.query_scales),
                 *(["float16"] if half else []),
             ]
         )
@@ -84,7 +87,7 @@ class FeatureCache:
                 self._compute(model, part, progress)
         self._maps = [
             torch.from_numpy(np.load(place / f"scale{i}.npy", mmap_mode="c"))
-            for i in range(len(model.config.query_scales))
+            for i in range(len(self.query_scales))
         ]
         self._masks = torch.from_numpy(np.load(place / "masks.npy", mmap_mode="c"))
 
@@ -107,15 +110,22 @@ class FeatureCache:
         maps, rows = self._maps[self._native], self._rows(names, None)
         return torch.stack([maps[i].float().mean(dim=(1, 2)) for i in rows]).mean(dim=0)
 
-    def features(self, names: Sequence[str], flips: Sequence[bool] | None = None) -> list[Tensor]:
+    def features(
+        self,
+        names: Sequence[str],
+        flips: Sequence[bool] | None = None,
+        query_scales: Sequence[float] | None = None,
+    ) -> list[Tensor]:
         """Features of pictures, a (n, C, h, w) tensor for each query scale.
 
         Args:
             names: n picture names.
             flips: for each, whether the mirror image is meant.
+            query_scales: some of the scales that are kept; all of them by default.
         """
         rows = torch.tensor(self._rows(names, flips))
-        return [m[rows] for m in self._maps]
+        wanted = map(self.query_scales.index, query_scales or self.query_scales)
+        return [self._maps[i][rows] for i in wanted]
 
     def support_features(self, names: Sequence[str], flips: Sequence[bool] | None = None) -> Tensor:
         """Features of pictures at scale 1, (n, C, h, w)."""
@@ -155,7 +165,7 @@ class FeatureCache:
             pixels = image_tensor(image, self.size)
             copies = torch.stack([pixels, pixels.flip(-1)][: self._copies])
             with torch.inference_mode():
-                found = model.query_features(copies.to(device))
+                found = features_at_scales(model.backbone, copies.to(device), self.query_scales)
             if not maps:
                 size = self._foresee(sum(f[0].numel() for f in found), part)
                 bar.set_description(f"features, {size / 1e9:.2f} GB")

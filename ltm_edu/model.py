@@ -205,7 +205,7 @@ class LTM(nn.Module):
 
     def query_features(self, images: Tensor) -> list[Tensor]:
         """Backbone features of the query, a map for each of `config.query_scales`."""
-        return _features_at_scales(self.backbone, images, self.config.query_scales)
+        return features_at_scales(self.backbone, images, self.config.query_scales)
 
     def forward_features(
         self, F_q: Tensor | Sequence[Tensor], F_s: Tensor, G_s: Tensor, size: Sequence[int]
@@ -271,6 +271,12 @@ class LTM(nn.Module):
         rows = self.transformation.mask_rows(G_s.flatten(0, 1)).unflatten(0, G_s.shape[:2])
         return LTMOutput(map_to_image(M, size, E_s.shape[-2:]), A_hat, E_q, E_s, rows)
 
+    def at_query_scales(self, scales: Sequence[float]) -> LTM:
+        """A model that shares these weights and sees its query at other scales."""
+        other = copy(self)
+        other.config = replace(self.config, query_scales=tuple(scales))
+        return other
+
     def for_inference(self) -> LTM:
         """A model in eval mode that shares these weights, but for a decoder that is faster."""
         fast = copy(self)
@@ -312,7 +318,7 @@ class TrainingFreeMap(nn.Module):
 
     def query_features(self, images: Tensor) -> list[Tensor]:
         """As `LTM.query_features`."""
-        return _features_at_scales(self.backbone, images, self.config.query_scales)
+        return features_at_scales(self.backbone, images, self.config.query_scales)
 
     def forward_features(
         self, F_q: Tensor | Sequence[Tensor], F_s: Tensor, G_s: Tensor, size: Sequence[int]
@@ -351,9 +357,8 @@ def build_backbone(config: LTMConfig) -> Backbone:
     raise InputError(f"backbone {config.backbone!r}: choose efficientnet_lite0 or resnet50")
 
 
-def _features_at_scales(
-    backbone: Backbone, images: Tensor, scales: Sequence[float]
-) -> list[Tensor]:
+def features_at_scales(backbone: Backbone, images: Tensor, scales: Sequence[float]) -> list[Tensor]:
+    """Backbone features (n, C, h, w) of images (n, 3, H, W) resized by each scale."""
     maps = []
     for scale in scales:
         at_scale = images

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .errors import InputError
-from .evaluation import Results
+from .evaluation import Results, mean_over_folds
+from .protocol import FOLDS
 
 # method: (folds 0 to 3, mean), 1-shot and 5-shot. LogReg's 5-shot folds do not give its mean; with
 # 35.9 for 25.9 they would.
@@ -40,14 +41,8 @@ PAPER_FB_IOU = {
 COLUMNS = (0, 1, 2, 3, "mean")
 
 
-def beside_the_paper(results: Sequence[Results]) -> str:
-    """Results of one dataset and protocol as a table by folds, above the paper's.
-
-    Args:
-        results: of some folds, and of their mean where there are four.
-
-    Returns:
-        Text, in percent; "-" where a fold was not scored or a number not printed.
+def by_fold(results: Sequence[Results]) -> dict[int | str, Results]:
+    """Results that belong in one table, by their fold; with the mean where all four are there.
 
     Raises:
         InputError: there are none, they differ in dataset or protocol, or a fold is there twice.
@@ -55,7 +50,7 @@ def beside_the_paper(results: Sequence[Results]) -> str:
     if not results:
         raise InputError("no results to show: write them with ltm-edu evaluate --json")
     first = results[0]
-    by_fold: dict[int | str, Results] = {}
+    table: dict[int | str, Results] = {}
     for found in results:
         if (found.dataset, found.split, found.protocol) != (
             first.dataset,
@@ -66,17 +61,36 @@ def beside_the_paper(results: Sequence[Results]) -> str:
                 f"fold {found.fold} and fold {first.fold} differ in dataset, split or protocol: "
                 "such scores do not belong in one table"
             )
-        if found.fold in by_fold:
+        if found.fold in table:
             raise InputError(f"fold {found.fold} is there twice")
-        by_fold[found.fold] = found
+        table[found.fold] = found
+    if set(table) == set(range(FOLDS)):
+        table["mean"] = mean_over_folds([table[f] for f in range(FOLDS)])
+    return table
+
+
+def beside_the_paper(results: Sequence[Results]) -> str:
+    """Results of one dataset and protocol as a table by folds, above the paper's.
+
+    Args:
+        results: of some folds, and maybe of their mean.
+
+    Returns:
+        Text, in percent; "-" where a fold was not scored or a number not printed.
+
+    Raises:
+        InputError: as `by_fold`.
+    """
+    table = by_fold(results)
+    first = results[0]
     methods = list(dict.fromkeys(s.method for r in results for s in r.scores))
     width = max(map(len, (*methods, *PAPER_MIOU, "FB-IoU, as printed")))
     head = f"{'mIoU':{width}}" + "".join(f"{c:>8}" for c in COLUMNS)
     lines = [f"{first.dataset} ({first.split}); {first.protocol}", "", f"{head}   FB-IoU"]
     for method in methods:
         scores = {
-            c: next((s for s in by_fold[c].scores if s.method == method), None)
-            if c in by_fold
+            c: next((s for s in table[c].scores if s.method == method), None)
+            if c in table
             else None
             for c in COLUMNS
         }

@@ -171,7 +171,7 @@ def test_four_folds_are_trained_and_scored_with_their_mean(voc, tmp_path, capsys
     for row in found[-1]["scores"]:
         assert f"{row['miou']:.3f}" in out
     methods = [s["method"] for s in found[0]["scores"]]
-    assert methods[0].startswith("fold{fold}")
+    assert methods[0] == "LTM (local, fg)"
     assert {"training-free map (fg)", "all foreground", "all background"} <= set(methods)
     assert str(Protocol(novel_images="drop", episodes=4, seeds=(0, 1))) in out
 
@@ -322,7 +322,13 @@ def test_a_training_that_cannot_be_is_refused(voc, tmp_path, refused, given, say
 
 
 @pytest.mark.parametrize(
-    ("given", "says"), [(("--episodes", "0"), ("episodes",)), (("--seed", "-1"), ("seed",))]
+    ("given", "says"),
+    [
+        (("--episodes", "0"), ("episodes",)),
+        (("--seed", "-1"), ("seed",)),
+        (("--query-scales", "1;2"), ("--query-scales 1;2", "0.7,1,1.3")),
+        (("--query-scales", "0,1"), ("--query-scales 0,1", "between")),
+    ],
 )
 def test_an_evaluation_that_cannot_be_is_refused(voc, refused, given, says):
     refused("evaluate", "--data", voc, *given, says=says)
@@ -367,6 +373,34 @@ def test_its_own_fold_is_scored(voc, trained, capsys):
     given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint, "--episodes", 2)
     assert command(*given, "--seed", 0) == 0
     assert "fold0 (local, fg)" in capsys.readouterr().out
+
+
+def test_checkpoints_of_one_name_in_two_folders_keep_their_rows(voc, trained, tmp_path, capsys):
+    other = tmp_path / "other" / trained.checkpoint.name
+    other.parent.mkdir()
+    other.write_bytes(trained.checkpoint.read_bytes())
+    given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint, "--episodes", 2)
+    assert command(*given, "--seed", 0, "--checkpoint", other) == 0
+    out = capsys.readouterr().out
+    assert "\nfold0 (local, fg)" in out
+    assert f"\n{other} (local, fg)" in out
+
+
+def test_other_query_scales_are_scored_in_a_row_of_their_own(voc, trained, tmp_path):
+    results = tmp_path / "results.json"
+    given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint, "--episodes", 4)
+    assert command(*given, "--seed", 0, "--query-scales", "0.7,1,1.3", "--json", results) == 0
+    rows = {s["method"]: s["miou"] for s in json.loads(results.read_text())[0]["scores"]}
+    one, several = "fold0 (local, fg)", "fold0 (local, fg, query at 0.7 1 1.3)"
+    assert list(rows)[:2] == [one, several]
+    assert rows[one] != rows[several]
+
+
+def test_crf_adds_a_row(voc, trained, tmp_path, capsys):
+    pytest.importorskip("pydensecrf", reason="the extra crf is built with a C++ compiler")
+    given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint, "--episodes", 2)
+    assert command(*given, "--seed", 0, "--crf") == 0
+    assert "fold0 (local, fg) + CRF, median" in capsys.readouterr().out
 
 
 def test_a_mask_without_foreground_is_refused(val, trained, tmp_path, refused):

@@ -317,6 +317,20 @@ def test_a_trained_model_and_the_map_of_its_features_share_a_cache(lite0, tiny):
     assert len(calls) == len(draw(tiny, 0).names())
 
 
+def test_a_query_at_several_scales_is_a_row_and_costs_each_scale_once(trained, tiny):
+    one = trained.model
+    several = one.at_query_scales((0.7, 1.0, 1.3))
+    calls = []
+    hook = one.backbone.register_forward_hook(lambda *_: calls.append(1))
+    both = score(tiny, models={"one": one, "several": several})
+    hook.remove()
+    assert len(calls) == 3 * len(draw(tiny, 0).names())
+    assert both["one"] == score(tiny, models={"one": one})["one"]
+    assert both["several"] == score(tiny, models={"several": several})["several"]
+    assert both["one"].miou != both["several"].miou
+    assert one.config.query_scales == (1.0,)
+
+
 @pytest.mark.parametrize("shots", [1, 2])
 def test_scoring_with_each_picture_once_is_scoring_every_episode_by_itself(trained, tiny, shots):
     model, episodes = trained.model, episodes_of(tiny, shots=shots)

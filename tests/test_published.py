@@ -105,3 +105,25 @@ def test_the_command_prints_the_table_and_draws_the_bars(tmp_path, capsys):
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
     assert main(["results", str(tmp_path / "none.json")]) == 2
     assert "none.json" in capsys.readouterr().err
+
+
+def test_one_shot_and_five_stand_in_a_table_each(tmp_path, capsys):
+    five = [result(f, 0.1, protocol=replace(PROTOCOL, shots=5)) for f in range(4)]
+    save_results(tmp_path / "1.json", FOLDS)
+    save_results(tmp_path / "5.json", five)
+    files = [str(tmp_path / "1.json"), str(tmp_path / "5.json")]
+    assert main(["results", *files]) == 0
+    first, second = capsys.readouterr().out.split("printed in the paper")[:2]
+    assert row(first, "ours")[5] == "66.0"
+    assert row(second, "ours")[5] == "76.0"
+    assert row(second, "LTM")[5] == "57.0"  # the 1-shot rows end above the second table
+    assert main(["results", *files, "--png", str(tmp_path / "bars.png")]) == 2
+    assert "one number of shots" in capsys.readouterr().err
+    assert not (tmp_path / "bars.png").exists()
+
+
+def test_a_row_that_a_fold_lacks_has_no_mean():
+    short = replace(FOLDS[3], scores=FOLDS[3].scores[1:])
+    text = beside_the_paper([*FOLDS[:3], short])
+    assert row(text, "ours")[4:] == ["-", "-", "-"]
+    assert row(text, "all")[6] == "20.0"
