@@ -34,6 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import equations
 from .backbones import ResNet50
+from .batches import Batch, BatchTensors, load_batches
 from .datasets import open_dataset
 from .datasets.emoji5i import PRESETS, draw_listed, generate
 from .datasets.voc_layout import VOID, VocFolder, read_mask
@@ -42,11 +43,12 @@ from .errors import InputError
 from .evaluation import IoUCounter, evaluate
 from .features import FeatureCache, image_tensor, resize_mask
 from .geometry import mask_to_grid, resize_logits
-from .losses import LossWeights, ltm_loss
 from .model import LTM
 from .paths import written_whole
 from .protocol import Protocol, novel_classes
-from .recipes import recipe_for
+from .recipes import RELEASED, recipe_for
+from .settings import TrainingConfig
+from .update import Update
 
 PARTS = ("attention", "loss", "evaluation", "training", "data", "gpu")
 Way = Callable[[], Any]
@@ -354,67 +356,93 @@ def training_row(
     how: How = HERE,
     split: str = "train",
 ) -> Row:
-    """An update whose pictures are read and embedded each time, against one from cached features.
+    """The plain update reads and embeds its pictures each time; ours has their features.
 
-    The arithmetic says how far this can go, since the update's own work stays: that limit, counted
-    in floating-point operations, stands beside the measured ratio. The learning rate is 0, so the
+    The plain one sends every picture through the backbone, at each of the model's query scales, in
+    float32; ours is what `fit` does, in the arithmetic asked for, its features on the device. The
+    arithmetic says how far this can go, since the update's own work stays: that limit, counted in
+    floating-point operations, stands beside the measured ratio. The learning rates are 0, so the
     weights stay; all else is done.
     """
     pairs = find_pairs(dataset.index(split), range(1, len(dataset.classes) + 1))
     episodes = draw_episodes(pairs, 1, how.batch, 0)
     model = model.to(how.device).train()
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0)
-    cache = FeatureCache(model, dataset, episodes.names(), progress=False)
-    side, stride = model.config.image_size, model.backbone.stride
-    forward, half = model.forward_features, how.dtype == torch.bfloat16
+    queries, ids = [e.query for e in episodes], [e.class_id for e in episodes]
+    supports = [list(e.supports) for e in episodes]
+    still = [False] * how.batch
+    batch = Batch(ids, queries, supports, still, [[False] for _ in still])
+    half = how.dtype != torch.float32
+    cache = FeatureCache(model, dataset, episodes.names(), progress=False, half=half)
+    cache.to(torch.device(how.device))
 
-    def step(F_q: list[Tensor], F_s: Tensor, labels: Sequence[Tensor]) -> Tensor:
-        on_object = [(Y == 1).float()[:, None].to(how.device) for Y in labels]
-        G_s, G_q = (mask_to_grid(Y, F_s.shape[-2:], stride) for Y in on_object)
-        with torch.autocast(how.device, torch.bfloat16, enabled=half):
-            output = forward(F_q, F_s[:, None], G_s[:, None], (side, side))
-            rows = model.transformation.mask_rows(G_q)
-            L, _ = ltm_loss(output, labels[1].to(how.device), rows, LossWeights())
-        optimizer.zero_grad(set_to_none=True)
-        L.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        return L.detach()
+    def update(dtype: torch.dtype, compiled: bool = False) -> Update:
+        precision = str(dtype).removeprefix("torch.")
+        rates = {"learning_rate": 0.0, "embedding_rate": 0.0, "weight_decay": 0.0}
+        config = TrainingConfig(batch=how.batch, precision=precision, **rates)
+        return Update(model, config, len(pairs), compiled)
+
+    plain_update, our_update = update(torch.float32), update(how.dtype)
 
     def uncached() -> Tensor:
+        side = model.config.image_size
         read = [_read_episode(dataset, e, side)[:2] for e in episodes]
         pixels, labels = (torch.stack(x).transpose(0, 1) for x in zip(*read, strict=True))
-        pixels = pixels.to(how.device)
-        with torch.no_grad(), torch.autocast(how.device, torch.bfloat16, enabled=half):
-            F_s, F_q = model.backbone(pixels[0]), model.query_features(pixels[1])
-        return step(F_q, F_s, labels)
-
-    queries, ids = [e.query for e in episodes], [e.class_id for e in episodes]
-    supports = [e.supports[0] for e in episodes]
+        with torch.no_grad():
+            F_s = model.backbone(pixels[0].to(how.device))
+            F_q = model.query_features(pixels[1].to(how.device))
+        G_s, G_q = (
+            mask_to_grid((Y == 1).float()[:, None], F_s.shape[-2:], model.backbone.stride)
+            for Y in labels
+        )
+        read_now = BatchTensors(F_q, F_s[:, None], G_q, G_s[:, None], labels[1], queries, supports)
+        return torch.tensor(plain_update(read_now)["L"])
 
     def cached() -> Tensor:
-        F_q = [f.to(how.device) for f in cache.features(queries)]
-        F_s = cache.support_features(supports).to(how.device)
-        return step(F_q, F_s, [cache.masks(names, ids) for names in (supports, queries)])
+        return torch.tensor(our_update(next(load_batches(cache, iter([batch]), 1)))["L"])
 
     plain_work, our_work = (_operations(way) for way in (uncached, cached))
     if how.compiled:  # only now: a compiled graph's operations are not counted
         torch.compiler.reset()
-        forward = torch.compile(forward)
+        our_update = update(how.dtype, compiled=True)
     apart = _apart(uncached(), cached())
     seconds = compare(uncached, cached, repeats, how.device)
-    epochs = 60 / seconds[1] / max(1, len(pairs) / how.batch)
+    steps = len(pairs) / how.batch
     sizes = {
         "batch": how.batch,
         "pairs": len(pairs),
+        "query_scales": list(model.config.query_scales),
         "arithmetic_allows": plain_work / our_work,
-        "epochs_a_minute": epochs,
+        "epochs_a_minute": 60 / seconds[1] / max(1, steps),
+        "operations": our_work,
         "operations_a_second": our_work / seconds[1],
-        "trainable": sum(p.numel() for p in trained),
+        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
-    note = f"arithmetic allows {plain_work / our_work:.2f}; {epochs:.2g} epochs a minute cached"
+    note = f"arithmetic allows {plain_work / our_work:.2f}; "
+    note += f"{sizes['epochs_a_minute']:.2g} epochs a minute cached"
     return Row("training", f"training step, {name}{how}", *seconds, apart, sizes=sizes, note=note)
+
+
+PAIRS = 6273  # of fold 0 in the released code's list: an epoch
+EPOCH_SECONDS = 6.0  # of it that the project wants on one large GPU
+H100_TFLOPS = 989  # bfloat16 without sparsity, from its data sheet
+
+
+def epoch_row(row: Row) -> Row:
+    """A paper-size step's row with what it means for an epoch of 6,273 pairs, on a GPU as well.
+
+    Elsewhere than on a GPU the second half is an estimate, and says so: the operations of an epoch
+    are counted, the rate at which a GPU does them is only asked for.
+    """
+    steps = PAIRS / row.sizes["batch"]
+    work, seconds = steps * row.sizes["operations"] / 1e12, steps * row.our_seconds
+    rate = work / EPOCH_SECONDS
+    sizes = {**row.sizes, "epoch_seconds": seconds, "epoch_teraflop": work}
+    note = (
+        f"{row.note}; an epoch of {PAIRS:,} pairs: {_duration(seconds)} here ({work:,.0f} TFLOP); "
+        f"estimate: {EPOCH_SECONDS:.0f} s take {rate:.0f} TFLOP/s, {rate / H100_TFLOPS:.0%} of an "
+        "H100's peak in bfloat16"
+    )
+    return replace(row, sizes=sizes, note=note)
 
 
 def _operations(way: Way) -> int:
@@ -425,9 +453,9 @@ def _operations(way: Way) -> int:
 
 
 def paper_model() -> LTM:
-    """The paper's network with random weights, backbone too: its speed needs no training."""
+    """The paper's network, its query at three scales, with random weights: speed needs no other."""
     torch.manual_seed(0)
-    return LTM.paper(backbone=ResNet50())
+    return LTM.paper(RELEASED.model_config.query_scales, backbone=ResNet50())
 
 
 # 5: data ------------------------------------------------------------------------------------------
@@ -542,7 +570,8 @@ def gpu_rows(
 ) -> Iterator[Row]:
     """Attention, L_r and a training step on a GPU, in float32 and bfloat16, plain and compiled.
 
-    Beside the step stands its share of what a product of two square matrices, `side` x `side`,
+    A step is ours against the plain one in float32, on the same card in the same run. Beside it
+    stands its share of what a product of two square matrices, `side` x `side`,
     reaches on the same card in the same arithmetic.
     """
     for dtype, through_compile in itertools.product((torch.float32, torch.bfloat16), compiled):
@@ -551,7 +580,7 @@ def gpu_rows(
             yield replace(attention_row(N, D, repeats, now), part="gpu")
             for backward in (False, True):
                 yield replace(loss_row(N, D, backward, repeats, now), part="gpu")
-        row = training_row(model(), dataset, "paper", repeats, now)
+        row = epoch_row(training_row(model(), dataset, "paper", repeats, now))
         rate = row.sizes["operations_a_second"]
         share = rate / _matmul_rate(now, side)
         yield replace(
@@ -626,7 +655,7 @@ def measure(
         yield training_row(model, dataset, "small", sizes.repeats, How(batch=batch))
         if sizes.paper_batch:
             how = How(batch=sizes.paper_batch)
-            yield training_row(paper_model(), dataset, "paper", few, how)
+            yield epoch_row(training_row(paper_model(), dataset, "paper", few, how))
     if "data" in wanted:
         yield from data_rows(folder, dataset, sizes.files, few)
     if "gpu" in wanted and torch.cuda.is_available():

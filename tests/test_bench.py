@@ -114,6 +114,23 @@ def test_a_training_row_has_the_same_loss_both_ways_and_moves_no_weight(tiny):
     assert "arithmetic allows" in row.note
 
 
+def test_a_training_row_in_half_precision_is_set_against_float32(tiny):
+    model = tiny_model(query_scales=(0.7, 1.0, 1.3))
+    row = bench.training_row(model, tiny, repeats=1, how=How(batch=2, dtype=torch.bfloat16))
+    assert 0 < row.difference < 0.1
+    assert row.sizes["query_scales"] == [0.7, 1.0, 1.3]
+
+
+def test_an_epoch_is_counted_here_and_estimated_elsewhere():
+    sizes = {"batch": 3, "operations": 6e12}
+    row = bench.epoch_row(Row("training", "step", 5.0, 2.0, 0.0, sizes=sizes, note="as is"))
+    assert row.sizes["epoch_seconds"] == 2091 * 2
+    assert row.sizes["epoch_teraflop"] == 2091 * 6
+    # 12,546 TFLOP in 6 seconds are 2,091 a second, 2.11 times the card's peak
+    assert "as is; an epoch of 6,273 pairs: 4182 s here (12,546 TFLOP); estimate" in row.note
+    assert "2091 TFLOP/s, 211% of" in row.note
+
+
 def test_data_rows_compare_equal_results(tiny):
     index, decoded, drawn = bench.data_rows(tiny, tiny, count=5, repeats=1, size=64)
     assert (index.difference, drawn.difference) == (0, 0)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from ltm_edu.evaluation import evaluate, score_model
 from ltm_edu.features import FeatureCache, image_tensor
 from ltm_edu.model import LTM, TrainingFreeMap
 from ltm_edu.protocol import Protocol, base_classes, novel_classes
-from ltm_edu.settings import TrainingConfig
+from ltm_edu.settings import Machine, TrainingConfig
 from ltm_edu.training import Fitted, fit
 
 SHORT = TrainingConfig(steps=4, batch=2, held_out=2, checks=2, check_episodes=4)
@@ -114,6 +115,20 @@ def test_two_runs_end_with_the_same_weights(tiny):
     b = run(second, tiny)
     assert same(weights(first), weights(second))
     assert [r["L"] for r in a.history] == [r["L"] for r in b.history]
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_update_is_the_plain_one(tiny):
+    torch.compiler.reset()
+    plain, compiled = started(), started()
+    first = run(plain, tiny, held_out=0)
+    second = run(compiled, tiny, held_out=0, machine=Machine(compile=True))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    losses = [[row["L"] for row in fitted.history] for fitted in (first, second)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for name, weight in weights(plain).items():
+        if name.endswith("weight"):  # a bias before a BatchNorm moves by nothing but rounding
+            torch.testing.assert_close(weight, weights(compiled)[name], rtol=1e-3, atol=1e-4)
 
 
 def test_another_seed_ends_with_other_weights(tiny):
