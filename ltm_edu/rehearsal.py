@@ -2,8 +2,9 @@ r"""A dress rehearsal: PASCAL-5i's size and masks, without its photographs.
 
 Under every mask of a folder a picture is drawn, each class a texture of its own, and the commands
 that a user would type run on all of them: index, feature cache, four folds of training (the first
-is killed halfway and goes on), evaluation. What it measures is time, memory and whether it all
-holds at that size. Its scores say how well textures are told apart, and nothing about PASCAL-5i.
+is killed halfway and goes on), evaluation with one shot and with five. What it measures is time,
+memory and whether it all holds at that size. Its scores say how well textures are told apart, and
+nothing about PASCAL-5i.
 
     python -m ltm_edu.rehearsal --masks SegmentationClassAug --train trainaug.txt --val val.txt \
         --out rehearsal.json
@@ -137,7 +138,7 @@ def measured(*arguments: object, kill_at: tuple[Path, int] | None = None) -> dic
     if process.returncode and not killed:
         raise InputError(f"ltm-edu {' '.join(given)} ended with status {process.returncode}")
     return {
-        "command": "ltm-edu " + " ".join(given),
+        "command": "ltm-edu " + " ".join(given).replace(str(data_dir()), "$LTM_EDU_DATA"),
         "seconds": round(time.perf_counter() - start, 1),
         "peak_gb": peak,
         "killed": killed,
@@ -158,7 +159,7 @@ def rehearse(
         options: further options of `ltm-edu train`.
 
     Returns:
-        Stages with seconds and memory, and the results of the evaluation.
+        Stages with seconds and memory, and the results of the evaluations.
     """
     runs.mkdir(parents=True, exist_ok=True)
     stages = {}
@@ -174,13 +175,42 @@ def rehearse(
         rows = [json.loads(line)["step"] for line in log.read_text(encoding="utf-8").splitlines()]
         if rows != list(range(1, steps + 1)):
             raise InputError(f"{log} has {len(rows)} rows where {steps} steps were asked for")
-    results = runs / "results.json"
-    score = ("evaluate", "--data", root, "--fold", "all", "--checkpoint", runs / "fold{fold}.pt")
-    score += ("--episodes", episodes, "--json", results)
-    score += tuple(part for seed in seeds for part in ("--seed", seed))
-    stages["evaluate, first"] = measured(*score)
-    stages["evaluate, features kept"] = measured(*score)
-    return {"stages": stages, "results": json.loads(results.read_text(encoding="utf-8"))}
+    results = {}
+    for shots in (1, 5):
+        kept = runs / f"results_{shots}shot.json"
+        score = ("evaluate", "--data", root, "--fold", "all", "--shots", shots, "--json", kept)
+        score += ("--checkpoint", runs / "fold{fold}.pt", "--episodes", episodes)
+        score += tuple(part for seed in seeds for part in ("--seed", seed))
+        stages[f"evaluate, {shots}-shot"] = measured(*score)
+        if shots == 1:
+            stages["the same again, features kept"] = measured(*score)
+        results[f"{shots}-shot"] = json.loads(kept.read_text(encoding="utf-8"))
+    return {"steps": steps, "episodes": episodes, "stages": stages, "results": results}
+
+
+def table(found: dict) -> str:
+    """A rehearsal's stages as a Markdown table, with the machine and what it was on top.
+
+    Args:
+        found: what `main` writes.
+    """
+    where = found["gpu"] or f"{found['cores']} CPU cores"
+    lines = [
+        f"{found['pictures']:,} pictures, {found['steps']} updates a fold, {found['episodes']:,} "
+        f"episodes a fold and seed; {where}, torch {found['torch']}; {found['what']}.",
+        "",
+        "| stage | min:s | peak memory, GB |",
+        "|---|---|---|",
+        f"| draw the pictures | {_clock(found['seconds to draw them'])} | |",
+    ]
+    for name, stage in found["stages"].items():
+        peak = "" if stage["peak_gb"] is None else f"{stage['peak_gb']:.1f}"
+        lines.append(f"| {name} | {_clock(stage['seconds'])} | {peak} |")
+    return "\n".join(lines)
+
+
+def _clock(seconds: float) -> str:
+    return f"{round(seconds) // 60}:{round(seconds) % 60:02}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -219,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "torch": torch.__version__,
         }
         with written_whole(options.out) as part:
-            part.write_text(json.dumps({**about, **found}, indent=1), encoding="utf-8")
+            part.write_text(json.dumps({**about, **found}, indent=1) + "\n", encoding="utf-8")
     except InputError as error:
         print(f"ltm-edu: {error}", file=sys.stderr)
         return 2

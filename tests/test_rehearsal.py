@@ -1,6 +1,7 @@
 """The dress rehearsal, with a handful of masks."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,30 +71,40 @@ def test_the_commands_run_in_order_with_one_kill_and_the_results_are_kept(
             log = tmp_path / "ltm_edu_data" / "rehearsal_runs" / f"fold{given[4]}.jsonl"
             log.write_text("".join(f'{{"step": {i}}}\n' for i in (1, 2)))
         else:
-            (tmp_path / "ltm_edu_data" / "rehearsal_runs" / "results.json").write_text("[]")
+            kept = Path(given[given.index("--json") + 1])
+            kept.write_text(json.dumps([given[given.index("--shots") + 1]]))
         return {"command": " ".join(given), "seconds": 1.0, "peak_gb": 1.0, "killed": False}
 
     monkeypatch.setattr(rehearsal, "measured", pretend)
     given = ["--masks", source, "--train", lists["train"], "--val", lists["val"], "--steps", 2]
     assert main([str(g) for g in [*given, "--out", tmp_path / "r.json"]]) == 0
-    assert asked == [("train", True)] + 4 * [("train", False)] + 2 * [("evaluate", False)]
+    assert asked == [("train", True)] + 4 * [("train", False)] + 3 * [("evaluate", False)]
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["what"].endswith("say nothing about PASCAL-5i")
     assert found["pictures"] == 40
+    assert found["results"] == {"1-shot": ["1"], "5-shot": ["5"]}
+    rows = rehearsal.table(found).splitlines()
+    assert rows[0].startswith("40 pictures, 2 updates a fold, 1,000 episodes")
+    assert rows[0].endswith("say nothing about PASCAL-5i.")
+    assert "| train fold 0, killed | 0:01 | 1.0 |" in rows
+    assert rows[-1] == "| evaluate, 5-shot | 0:01 | 1.0 |"
 
 
 def test_a_killed_training_goes_on_to_its_last_step(masks, tmp_path):
     source, lists = masks
-    root, log = tmp_path / "data", tmp_path / "m.jsonl"
+    data = tmp_path / "ltm_edu_data"
+    root, log = data / "drawn", data / "m.jsonl"
     draw(root, source, lists, progress=False)
-    train = ("train", "--data", root, "--checkpoint", tmp_path / "m.pt", "--steps", 60)
+    train = ("train", "--data", root, "--checkpoint", data / "m.pt", "--steps", 60)
     train += ("--size", 97, "--set", "features=8", "--resume", "--save-every", 2)
     first = rehearsal.measured(*train, kill_at=(log, 4))
     assert first["killed"]
-    assert not (tmp_path / "m.pt").exists()
-    assert (tmp_path / "m.state").is_file()
+    assert "--data $LTM_EDU_DATA/drawn " in first["command"]
+    assert str(tmp_path) not in first["command"]  # it goes into a file that others read
+    assert not (data / "m.pt").exists()
+    assert (data / "m.state").is_file()
     second = rehearsal.measured(*train)
     assert not second["killed"]
-    assert (tmp_path / "m.pt").is_file()
+    assert (data / "m.pt").is_file()
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps == list(range(1, 61))
