@@ -21,7 +21,7 @@ TINY = Sizes((9, 16), (4, 40), 1, 6, 2, 4, 0)
 def few(monkeypatch, tiny):
     """The command, on the tiny folder with the tiny model."""
     monkeypatch.setattr(bench, "QUICK", TINY)
-    monkeypatch.setattr(bench, "LTM", lambda config: tiny_model())
+    monkeypatch.setattr(bench.suite, "LTM", lambda config: tiny_model())
     return str(tiny.root)
 
 

@@ -1,0 +1,89 @@
+"""Row 3: an evaluation as public code does it, and ours."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..datasets.voc_layout import VOID, VocFolder
+from ..episodes import Episode, draw_episodes, find_pairs
+from ..evaluation import IoUCounter, evaluate
+from ..features import image_tensor, resize_mask
+from ..geometry import resize_logits
+from ..model import LTM
+from ..protocol import Protocol, novel_classes
+from .measuring import seconds_of
+from .rows import Row
+
+
+def evaluation_row(
+    model: LTM, dataset: VocFolder, episodes: int, measured: int, split: str = "val"
+) -> Row:
+    """Score fold 0's episodes as public code does, each by itself, against `evaluate`.
+
+    The public way opens, resizes and embeds every support and query of every episode. It is timed
+    on `measured` episodes, half of them before ours and half after, and scaled up to all; ours runs
+    whole, from reading the masks for the list of episodes to the table.
+    """
+    pairs = find_pairs(dataset.index(split), novel_classes(0, len(dataset.classes)))
+    measured = min(measured, episodes)
+    some = draw_episodes(pairs, 1, measured, 0).episodes
+    one_by_one(model, dataset, some[:1])  # warm-up
+    counter = IoUCounter()
+
+    def ours(count: int) -> dict[str, float]:
+        rules = Protocol(episodes=count, seeds=(0,))
+        found = evaluate({"LTM": model}, dataset, 0, rules, split, progress=False)
+        return found.scores[0].per_class
+
+    times = one_by_one(model, dataset, some[: measured // 2], counter)
+    seconds = seconds_of(lambda: ours(episodes))
+    times += one_by_one(model, dataset, some[measured // 2 :], counter)
+    by_class = {dataset.classes[c - 1]: iou for c, iou in counter.per_class().items()}
+    pictures = len(draw_episodes(pairs, 1, episodes, 0).names())
+    return Row(
+        "evaluation",
+        f"{episodes:,} episodes, {pictures} pictures",
+        statistics.median(times) * episodes,
+        seconds,
+        max(abs(by_class[name] - iou) for name, iou in ours(measured).items()),
+        sizes={"episodes": episodes, "pictures": pictures, "measured": measured},
+        note=f"plain: median of {measured} episodes x {episodes:,}; differ: a class's IoU",
+    )
+
+
+def one_by_one(
+    model: LTM, dataset: VocFolder, episodes: Sequence[Episode], counter: IoUCounter | None = None
+) -> list[float]:
+    """Score episodes with nothing kept from one to the next; add to a counter.
+
+    Returns:
+        Seconds, one number an episode.
+    """
+    counter, times = IoUCounter() if counter is None else counter, []
+    was_training = model.training
+    model.eval()
+    for e in episodes:
+        started = time.perf_counter()
+        pixels, labels, truth = read_episode(dataset, e, model.config.image_size)
+        with torch.inference_mode():
+            M = model(pixels[None, :-1], (labels[None, :-1] == 1).float(), pixels[-1:]).M
+            logits = resize_logits(M, truth.shape)[0]
+        counter.add((logits[1] > logits[0]).numpy(), truth, e.class_id)
+        times.append(time.perf_counter() - started)
+    model.train(was_training)
+    return times
+
+
+def read_episode(dataset: VocFolder, e: Episode, size: int) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Pixels (K + 1, 3, H, W) and truth (K + 1, H, W), the query last; its truth at full size."""
+    pairs = [dataset.pair(name) for name in (*e.supports, e.query)]
+    truths = [np.where(m == VOID, VOID, m == e.class_id).astype(np.uint8) for _, m in pairs]
+    labels = np.stack([resize_mask(truth, size) for truth in truths])
+    pixels = torch.stack([image_tensor(image, size) for image, _ in pairs])
+    return pixels, torch.from_numpy(labels), truths[-1]

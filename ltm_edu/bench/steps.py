@@ -1,0 +1,127 @@
+"""Row 4: a training step with nothing kept, and ours; what it means for an epoch at paper size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..backbones import ResNet50
+from ..batches import Batch, BatchTensors, load_batches
+from ..datasets.voc_layout import VocFolder
+from ..episodes import draw_episodes, find_pairs
+from ..features import FeatureCache
+from ..geometry import mask_to_grid
+from ..model import LTM
+from ..recipes import RELEASED
+from ..settings import TrainingConfig
+from ..update import Update
+from .measuring import compare, operations, relative_difference
+from .rows import HERE, How, Row, duration
+from .scoring import read_episode
+
+
+def training_row(
+    model: LTM,
+    dataset: VocFolder,
+    name: str = "small",
+    repeats: int = 3,
+    how: How = HERE,
+    split: str = "train",
+) -> Row:
+    """The plain update reads and embeds its pictures each time; ours has their features.
+
+    The plain one sends every picture through the backbone, at each of the model's query scales, in
+    float32; ours is what `fit` does, in the arithmetic asked for, its features on the device. The
+    arithmetic says how far this can go, since the update's own work stays: that limit, counted in
+    floating-point operations, stands beside the measured ratio. The learning rates are 0, so the
+    weights stay; all else is done.
+    """
+    pairs = find_pairs(dataset.index(split), range(1, len(dataset.classes) + 1))
+    episodes = draw_episodes(pairs, 1, how.batch, 0)
+    model = model.to(how.device).train()
+    queries, ids = [e.query for e in episodes], [e.class_id for e in episodes]
+    supports = [list(e.supports) for e in episodes]
+    still = [False] * how.batch
+    batch = Batch(ids, queries, supports, still, [[False] for _ in still])
+    half = how.dtype != torch.float32
+    cache = FeatureCache(model, dataset, episodes.names(), progress=False, half=half)
+    cache.to(torch.device(how.device))
+
+    def update(dtype: torch.dtype, compiled: bool = False) -> Update:
+        precision = str(dtype).removeprefix("torch.")
+        rates = {"learning_rate": 0.0, "embedding_rate": 0.0, "weight_decay": 0.0}
+        config = TrainingConfig(batch=how.batch, precision=precision, **rates)
+        return Update(model, config, len(pairs), compiled)
+
+    plain_update, our_update = update(torch.float32), update(how.dtype)
+
+    def uncached() -> Tensor:
+        side = model.config.image_size
+        read = [read_episode(dataset, e, side)[:2] for e in episodes]
+        pixels, labels = (torch.stack(x).transpose(0, 1) for x in zip(*read, strict=True))
+        with torch.no_grad():
+            F_s = model.backbone(pixels[0].to(how.device))
+            F_q = model.query_features(pixels[1].to(how.device))
+        G_s, G_q = (
+            mask_to_grid((Y == 1).float()[:, None], F_s.shape[-2:], model.backbone.stride)
+            for Y in labels
+        )
+        read_now = BatchTensors(F_q, F_s[:, None], G_q, G_s[:, None], labels[1], queries, supports)
+        return torch.tensor(plain_update(read_now)["L"])
+
+    def cached() -> Tensor:
+        return torch.tensor(our_update(next(load_batches(cache, iter([batch]), 1)))["L"])
+
+    plain_work, our_work = (operations(way) for way in (uncached, cached))
+    if how.compiled:  # only now: a compiled graph's operations are not counted
+        torch.compiler.reset()
+        our_update = update(how.dtype, compiled=True)
+    apart = relative_difference(uncached(), cached())
+    seconds = compare(uncached, cached, repeats, how.device)
+    steps = len(pairs) / how.batch
+    sizes = {
+        "batch": how.batch,
+        "pairs": len(pairs),
+        "query_scales": list(model.config.query_scales),
+        "arithmetic_allows": plain_work / our_work,
+        "epochs_a_minute": 60 / seconds[1] / max(1, steps),
+        "operations": our_work,
+        "operations_a_second": our_work / seconds[1],
+        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+    note = f"arithmetic allows {plain_work / our_work:.2f}; "
+    note += f"{sizes['epochs_a_minute']:.2g} epochs a minute cached"
+    return Row("training", f"training step, {name}{how}", *seconds, apart, sizes=sizes, note=note)
+
+
+PAIRS = 6273  # of fold 0 in the released code's list: an epoch
+
+EPOCH_SECONDS = 6.0  # of it that the project wants on one large GPU
+
+H100_TFLOPS = 989  # bfloat16 without sparsity, from its data sheet
+
+
+def epoch_row(row: Row) -> Row:
+    """A paper-size step's row with what it means for an epoch of 6,273 pairs, on a GPU as well.
+
+    Elsewhere than on a GPU the second half is an estimate, and says so: the operations of an epoch
+    are counted, the rate at which a GPU does them is only asked for.
+    """
+    steps = PAIRS / row.sizes["batch"]
+    work, seconds = steps * row.sizes["operations"] / 1e12, steps * row.our_seconds
+    rate = work / EPOCH_SECONDS
+    sizes = {**row.sizes, "epoch_seconds": seconds, "epoch_teraflop": work}
+    note = (
+        f"{row.note}; an epoch of {PAIRS:,} pairs: {duration(seconds)} here ({work:,.0f} TFLOP); "
+        f"estimate: {EPOCH_SECONDS:.0f} s take {rate:.0f} TFLOP/s, {rate / H100_TFLOPS:.0%} of an "
+        "H100's peak in bfloat16"
+    )
+    return replace(row, sizes=sizes, note=note)
+
+
+def paper_model() -> LTM:
+    """The paper's network, its query at three scales, with random weights: speed needs no other."""
+    torch.manual_seed(0)
+    return LTM.paper(RELEASED.model_config.query_scales, backbone=ResNet50())

@@ -1,0 +1,82 @@
+"""Rows 1 and 2: attention and the relationship loss, with R and without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .. import equations
+from .measuring import compare, peak_bytes, relative_difference
+from .rows import HERE, How, Row
+
+
+def attention_row(N: int, D: int, repeats: int = 5, how: How = HERE) -> Row:
+    """Equation 5 as printed (build R, multiply by the inverse) against never building R.
+
+    The embeddings are (B, D, N), random, the same each time.
+    """
+    E_q, E_s, G_s, _ = _embeddings(N, D, how)
+
+    def by_R() -> Tensor:
+        return equations.attention(equations.relationship_matrix(E_q, E_s), G_s)
+
+    def without_R() -> Tensor:
+        return equations.attention_from_embeddings(E_q, E_s, G_s)
+
+    return _tensor_row("attention", "attention", (by_R, without_R), N, D, repeats, how)
+
+
+def loss_row(N: int, D: int, backward: bool = False, repeats: int = 5, how: How = HERE) -> Row:
+    """Equation 10 as printed (R and R_truth, N x N each) against two D x D Gram matrices.
+
+    `backward` adds the gradients of both embeddings.
+    """
+    E_q, E_s, G_s, G_q = _embeddings(N, D, how)
+    inputs = [E.requires_grad_() for E in (E_q, E_s)] if backward else []
+
+    def by_R() -> Tensor:
+        R, R_truth = equations.relationship_matrix(E_q, E_s), equations.relationship_truth(G_q, G_s)
+        return equations.relationship_loss(R, R_truth)
+
+    def without_R() -> Tensor:
+        return equations.relationship_loss_from_embeddings(E_q, E_s, G_q, G_s)
+
+    what = "L_r forward + backward" if backward else "L_r forward"
+    return _tensor_row("loss", what, (by_R, without_R), N, D, repeats, how, inputs)
+
+
+def _tensor_row(
+    part: str,
+    what: str,
+    ways: Sequence[Callable[[], Tensor]],
+    N: int,
+    D: int,
+    repeats: int,
+    how: How,
+    inputs: Sequence[Tensor] = (),
+) -> Row:
+    """Compare two ways to a tensor, or to its gradient with respect to `inputs`."""
+    if how.compiled:
+        torch.compiler.reset()  # or it would keep to the last size's graph, or give up
+        ways = [torch.compile(way) for way in ways]
+    if inputs:
+        ways = [_gradients_of(way, inputs) for way in ways]
+    apart = relative_difference(*(way() for way in ways))
+    memory = [peak_bytes(way, how.device) for way in ways]
+    seconds = compare(*ways, repeats, how.device)
+    sizes = {"N": N, "D": D, "what": f"{what}{how}"}
+    return Row(part, f"{what}, N {N:,}, D {D:,}{how}", *seconds, apart, *memory, sizes)
+
+
+def _gradients_of(loss: Callable[[], Tensor], inputs: Sequence[Tensor]) -> Callable[[], Tensor]:
+    return lambda: torch.cat([g.flatten() for g in torch.autograd.grad(loss(), inputs)])
+
+
+def _embeddings(N: int, D: int, how: How) -> list[Tensor]:
+    """E_q, E_s (B, D, N), G_s, G_q (B, 1, N)."""
+    g = torch.Generator().manual_seed(0)
+    drawn = [*torch.randn(2, how.batch, D, N, generator=g)]
+    drawn += [*torch.rand(2, how.batch, 1, N, generator=g)]
+    return [x.to(how.device, how.dtype) for x in drawn]
