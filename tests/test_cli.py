@@ -476,12 +476,12 @@ def test_a_loss_that_is_not_finite_ends_with_status_1_and_one_line(
 
 
 def test_control_c_ends_with_status_130(voc, monkeypatch, capsys):
-    from ltm_edu import cli
+    from ltm_edu import commands
 
     def stop(*_args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "open_dataset", stop)
+    monkeypatch.setattr(commands, "open_dataset", stop)
     assert command("evaluate", "--data", voc) == 130
     assert capsys.readouterr().err == "ltm-edu: stopped\n"
 
