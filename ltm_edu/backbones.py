@@ -45,6 +45,10 @@ class Backbone(nn.Module):
         return super().train(False)
 
 
+STAGES = ({112}, {320}, {112, 320})
+"""What EfficientNet-Lite0 can return."""
+
+
 class EfficientNetLite0(Backbone):
     """EfficientNet-Lite0: B0 without squeeze-and-excite, ReLU6 throughout.
 
@@ -73,7 +77,7 @@ class EfficientNetLite0(Backbone):
 
     def __init__(self, stages: Sequence[int] = (112, 320)) -> None:
         super().__init__()
-        if not stages or not set(stages) <= {112, 320}:
+        if set(stages) not in STAGES:
             raise ValueError(f"stages is {tuple(stages)}, expected a choice of 112 and 320")
         self.stages = tuple(stages)
         self.channels = sum(stages)

@@ -78,11 +78,12 @@ def draw_batches(
         rng: every draw comes from it, whatever processes and workers there are.
     """
     classes = sorted(pools)
+    named = {c: np.array(pools[c]) for c in classes}
     weights = np.array([len(pools[c]) for c in classes], float) ** balance
     weights /= weights.sum()
     while True:
         ids = rng.choice(classes, size, p=weights)
-        names = [rng.choice(pools[c], shots + 1, replace=False).tolist() for c in ids]
+        names = [rng.choice(named[c], shots + 1, replace=False).tolist() for c in ids]
         mirrored = np.zeros((size, shots + 1), bool)
         if flips:
             mirrored = rng.integers(0, 2, (size, shots + 1)).astype(bool)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from .backbones import load_weights
 from .errors import InputError
@@ -77,9 +78,39 @@ def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
         The model, and what it was trained on.
 
     Raises:
-        InputError: the file is missing, damaged, or holds another kind of model.
+        InputError: the file is missing, damaged, or holds another kind of model, or numbers that
+            are not finite.
     """
-    content = load_weights(Path(path))
+    config, trained_on, stored = _read(Path(path))
+    try:
+        model = LTM(config)
+    except InputError as error:  # weights that cannot be had
+        raise InputError(f"{path}: {error}") from None
+    for name, tensor in model.trainable_state().items():
+        shape = getattr(stored.get(name), "shape", None)
+        if shape != tensor.shape:
+            found = "nothing" if shape is None else tuple(shape)
+            raise InputError(
+                f"{path} is a checkpoint of another model: {name} is {found}, "
+                f"expected {tuple(tensor.shape)}"
+            )
+        if not stored[name].isfinite().all():
+            raise InputError(f"{path}: {name} holds NaN or infinite values: train it again")
+    model.load_state_dict(stored, strict=False)
+    return model.eval(), trained_on
+
+
+def read_checkpoint(path: str | Path) -> tuple[LTMConfig, TrainedOn]:
+    """What a checkpoint holds, without building its model. No code of the file is run.
+
+    Raises:
+        InputError: the file is missing, damaged, or no checkpoint.
+    """
+    return _read(Path(path))[:2]
+
+
+def _read(path: Path) -> tuple[LTMConfig, TrainedOn, dict[str, Tensor]]:
+    content = load_weights(path)
     if not isinstance(content, dict) or "state" not in content or "model" not in content:
         raise InputError(f"{path} is not a checkpoint of ltm_edu: make one with ltm-edu train")
     if content.get("format") != _FORMAT:
@@ -95,19 +126,8 @@ def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
             content["training"],
             content["command"],
         )
-        model = LTM(LTMConfig.from_dict(content["model"]))
-        stored = dict(content["state"])
-    except InputError as error:  # its own line says more: weights that cannot be had, a rule
+        return LTMConfig.from_dict(content["model"]), trained_on, dict(content["state"])
+    except InputError as error:  # its own line says more: a rule, a size
         raise InputError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is a checkpoint of another version ({error})") from None
-    for name, tensor in model.trainable_state().items():
-        shape = getattr(stored.get(name), "shape", None)
-        if shape != tensor.shape:
-            found = "nothing" if shape is None else tuple(shape)
-            raise InputError(
-                f"{path} is a checkpoint of another model: {name} is {found}, "
-                f"expected {tuple(tensor.shape)}"
-            )
-    model.load_state_dict(stored, strict=False)
-    return model.eval(), trained_on

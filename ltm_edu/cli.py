@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int)
     train.add_argument("--shots", type=int, default=1)
     train.add_argument("--novel-images", choices=("keep", "drop"))
-    train.add_argument("--recipe", choices=tuple(RECIPES), help="by default the one for the data")
+    train.add_argument(
+        "--recipe", choices=tuple(RECIPES), help="default: emoji5i for it, photos for all else"
+    )
     train.add_argument(
         "--set",
         action="append",
@@ -99,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="keep the run's state beside the checkpoint, and go on from it if it is there",
     )
-    train.add_argument("--save-every", type=int, default=100, help="updates between two states")
+    train.add_argument(
+        "--save-every", type=int, help="updates between two states (default: five minutes)"
+    )
     train.add_argument("--tensorboard", type=Path, help="also write learning curves to this folder")
     train.set_defaults(run=commands.train)
 

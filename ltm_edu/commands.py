@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 
 from . import evaluation, prediction
-from .checkpoint import TrainedOn, load_checkpoint, save_checkpoint
+from .checkpoint import TrainedOn, load_checkpoint, read_checkpoint, save_checkpoint
 from .datasets import open_dataset, pascal5i
 from .datasets.inspection import inspect_folder, report
 from .datasets.voc_layout import VocFolder
@@ -21,10 +21,11 @@ from .errors import InputError
 from .evaluation import Results, load_results, mean_over_folds, save_results
 from .model import LTM, TrainingFreeMap
 from .parallel import processes, rank
-from .paths import data_dir, written_whole
+from .paths import data_dir, need_place, written_whole
 from .protocol import FOLDS, Protocol, novel_classes
 from .published import beside_the_paper, by_fold
-from .recipes import Recipe, recipe_for
+from .recipes import Recipe, recipe_for, recipe_name
+from .run_state import differences
 from .settings import Machine
 from .training import fit
 
@@ -65,9 +66,14 @@ def train(options: argparse.Namespace) -> None:
     recipe = _chosen_recipe(options)
     training = recipe.training_config
     protocol = Protocol(options.rule, options.novel_images or recipe.novel_images, options.shots)
+    cache = options.cache or data_dir() / "cache"
     with processes(options.device) as device:
         for fold in folds:
             path = Path(target.replace("{fold}", "_all" if fold is None else str(fold)))
+            if options.resume and _is_trained(path, recipe, protocol, fold):
+                if rank() == 0:
+                    print(f"{path} is trained already: delete it to train it anew")
+                continue
             machine = _machine(options, path)
             torch.manual_seed(training.seed)
             model = LTM(recipe.model_config).to(device)
@@ -79,7 +85,7 @@ def train(options: argparse.Namespace) -> None:
                     training,
                     protocol,
                     options.split,
-                    options.cache or data_dir() / "cache" if options.features == "file" else None,
+                    None if options.features == "memory" else cache,
                     log=path.with_suffix(".jsonl"),
                     on_step=on_step,
                     machine=machine,
@@ -95,7 +101,34 @@ def train(options: argparse.Namespace) -> None:
             chosen = f", step {fitted.best_step} of {training.steps}"
             if fitted.held_out:
                 chosen += f" chosen on {', '.join(fitted.held_out)}"
-            print(f"{path}: {'all classes' if fold is None else f'fold {fold}'}{chosen}")
+            what = "all classes" if fold is None else f"fold {fold}"
+            print(f"{path}: {what}, recipe {options.recipe or recipe_name(options.data)}{chosen}")
+
+
+def _is_trained(path: Path, recipe: Recipe, protocol: Protocol, fold: int | None) -> bool:
+    """Whether a checkpoint is there, and from this very training."""
+    if not path.is_file():
+        return False
+    config, trained_on = read_checkpoint(path)
+    training = {k: v for k, v in trained_on.training.items() if k != "best_step"}
+    there = {
+        "fold": trained_on.fold,
+        "model": config.as_dict(),
+        "training": training,
+        "protocol": trained_on.protocol.as_dict(),
+    }
+    here = {
+        "fold": fold,
+        "model": recipe.model_config.as_dict(),
+        "training": recipe.training_config.as_dict(),
+        "protocol": protocol.as_dict(),
+    }
+    if differ := list(differences(there, here)):
+        raise InputError(
+            f"{path} is there, of another training ({'; '.join(differ)}): move it away, or name "
+            "another --checkpoint"
+        )
+    return True
 
 
 def _chosen_recipe(options: argparse.Namespace) -> Recipe:
@@ -144,6 +177,10 @@ def evaluate(options: argparse.Namespace) -> None:
     folds = _folds(options.fold)
     seeds = tuple(options.seed) if options.seed else (0, 1, 2, 3, 4)
     dataset = open_dataset(options.data)
+    if (options.query_scales or options.crf) and not options.checkpoint:
+        raise InputError("--query-scales and --crf are about checkpoints: name one")
+    if options.json:
+        need_place(options.json)
     found: list[Results] = []
     for fold in folds:
         models, novel_images = _rows_to_score(options, dataset, fold)
@@ -177,12 +214,15 @@ def _rows_to_score(
         _refuse_leakage(path, trained_on, dataset, fold)
         c = model.config
         kind = f"local, {c.rows}" if c.transformation == "local" else "global"
-        named = re.sub(r"[_-]?(fold)?\{fold\}", "", Path(pattern).stem) or "LTM"
+        # One row over the folds, whether {fold} or each fold's own name was given.
+        named = (
+            re.sub(rf"[_-]?(fold)?\{{fold\}}|[_-]?fold_?{fold}$", "", Path(pattern).stem) or "LTM"
+        )
         for scales in dict.fromkeys([c.query_scales, other_scales or c.query_scales]):
             at = "" if scales == (1.0,) else f", query at {' '.join(map('{:g}'.format, scales))}"
             row = f"{named} ({kind}{at})"
             if row in models:  # of the same name in another folder
-                row = f"{pattern} ({kind}{at})"
+                row = f"{Path(pattern).parent / named} ({kind}{at})"
             models[row] = model.at_query_scales(scales)
         rules.add(trained_on.protocol.novel_images)
     if len(rules) > 1:
@@ -200,12 +240,9 @@ def _rows_to_score(
 
 def _scales(given: str) -> tuple[float, ...]:
     try:
-        scales = tuple(float(part) for part in given.split(","))
+        return tuple(float(part) for part in given.split(","))
     except ValueError:
-        scales = ()
-    if not scales or not all(0.1 <= s <= 4 for s in scales):
-        raise InputError(f"--query-scales {given}: numbers between 0.1 and 4, as in 0.7,1,1.3")
-    return scales
+        raise InputError(f"--query-scales {given}: numbers are wanted, as in 0.7,1,1.3") from None
 
 
 def results(options: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from .equations import (
     relationship_truth,
     total_loss,
 )
+from .errors import InputError
 
 if TYPE_CHECKING:
     from .model import LTMOutput
@@ -39,6 +40,11 @@ class LossWeights:
     lambda_r: float = 1.0
     form: Literal["printed", "released"] = "printed"
     reduction: Reduction = "mean"
+
+    def __post_init__(self) -> None:
+        for name, known in (("form", ("printed", "released")), ("reduction", ("mean", "sum"))):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} {getattr(self, name)!r}: it is {' or '.join(known)}")
 
 
 def ltm_loss(

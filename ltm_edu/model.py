@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .backbones import Backbone, EfficientNetLite0, ResNet50
+from .backbones import STAGES, Backbone, EfficientNetLite0, ResNet50
 from .equations import attended_features, masked_features
 from .errors import InputError
 from .geometry import map_to_image, mask_to_grid
@@ -82,6 +82,25 @@ class LTMConfig:
     def __post_init__(self) -> None:
         if self.image_size < 32:
             raise InputError(f"image size {self.image_size}: it must be at least 32 pixels")
+        for name, known in (
+            ("backbone", ("efficientnet_lite0", "resnet50")),
+            ("transformation", ("local", "global")),
+            ("rows", ("fg", "fg_bg")),
+            ("shots", ("mean", "stack")),
+        ):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} {getattr(self, name)!r}: it is {' or '.join(known)}")
+        for name in ("embedding", "features"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: it must be at least 1")
+        if len(self.widths) != 3 or min(self.widths) < 1:
+            raise InputError(f"widths {self.widths}: three numbers of channels, as in 32,16,16")
+        if not self.query_scales or not all(0.1 <= s <= 4 for s in self.query_scales):
+            raise InputError(
+                f"query_scales {self.query_scales}: numbers between 0.1 and 4, as in 0.7,1,1.3"
+            )
+        if self.backbone == "efficientnet_lite0" and set(self.stages) not in STAGES:
+            raise InputError(f"stages {self.stages}: it is 112 or 320, or 112,320")
 
     def as_dict(self) -> dict:
         """Plain values, for checkpoints and JSON."""
@@ -325,11 +344,11 @@ class TrainingFreeMap(nn.Module):
     ) -> LTMOutput:
         """As `LTM.forward_features`; M is positive in its second channel above the threshold."""
         E_q = _mean_on_grid([F_q] if isinstance(F_q, Tensor) else list(F_q), F_s.shape[-2:])
-        return self._cut(E_q, F_s, G_s, size)
+        return self._cut(E_q.float(), F_s.float(), G_s, size)
 
     def embed(self, F_q: Sequence[Tensor], F_s: Tensor) -> Embedded:
         """As `LTM.embed`; there is no T_f."""
-        return Embedded(_mean_on_grid(F_q, F_s.shape[-2:]), F_s, F_s[:, :0])
+        return Embedded(_mean_on_grid(F_q, F_s.shape[-2:]).float(), F_s.float(), F_s[:, :0])
 
     def forward_embedded(
         self, query: Embedded, support: Embedded, G_s: Tensor, size: Sequence[int]

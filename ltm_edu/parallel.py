@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from .errors import InputError
 
@@ -28,6 +28,7 @@ def processes(device: str | torch.device | None = None) -> Iterator[torch.device
 
     Args:
         device: where to compute; by default this process's GPU, or the CPU where there is none.
+            "cuda" is this process's GPU.
 
     Yields:
         The device of this process. Without torchrun that is all that happens.
@@ -40,6 +41,10 @@ def processes(device: str | torch.device | None = None) -> Iterator[torch.device
         device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
+        if chosen.type == "cuda" and chosen.index is None:
+            chosen = torch.device("cuda", local)
+        if chosen.type == "meta":
+            raise RuntimeError("it holds no numbers")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
@@ -73,17 +78,41 @@ def own_part(batch: Sequence[T]) -> Sequence[T]:
 
 def summed(x: Tensor) -> Tensor:
     """The sum of a tensor over all processes; gradients flow through it."""
-    return all_reduce(x) if world() > 1 else x
+    return _Sum.apply(x) if world() > 1 else x
+
+
+class _Sum(torch.autograd.Function):
+    """Each process's part enters every process's sum, so its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
 
 
 @contextmanager
 def first_alone() -> Iterator[None]:
-    """Let process 0 do the block first, the others after it: they find what it has made."""
+    """Let process 0 do the block first, the others after it: they find what it has made.
+
+    It may take hours, which is longer than GPUs wait for each other: the processes meet on the CPU.
+    """
+    if world() == 1:
+        yield
+        return
+    group = dist.new_group(backend="gloo", timeout=timedelta(days=7))
     if rank() > 0:
-        dist.barrier()
+        dist.barrier(group)
     yield
-    if rank() == 0 and world() > 1:
-        dist.barrier()
+    if rank() == 0:
+        dist.barrier(group)
+    dist.destroy_process_group(group)
 
 
 class BatchNorm2d(nn.BatchNorm2d):

@@ -40,6 +40,17 @@ def shipped_checkpoint(name: str) -> Path:
     raise InputError(f"no shipped checkpoint {name!r}: there are {', '.join(known) or 'none'}")
 
 
+def need_place(path: Path) -> None:
+    """Refuse, before hours of work, a file that could not be written after them.
+
+    Raises:
+        InputError: the folder cannot be made or written to.
+    """
+    there = next((p for p in path.absolute().parents if p.exists()), path.absolute())
+    if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"cannot write {path}: {path if path.is_dir() else there} is in the way")
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Write a file under another name and put it in place only when it is complete.

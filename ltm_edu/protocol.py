@@ -57,6 +57,8 @@ class Protocol:
         if self.shots < 1 or self.episodes < 1:
             raise InputError("shots and episodes must be at least 1")
         object.__setattr__(self, "seeds", tuple(self.seeds))
+        if len(set(self.seeds)) < len(self.seeds):
+            raise InputError(f"seeds {', '.join(map(str, self.seeds))}: name each once")
 
     def __str__(self) -> str:
         seeds = ",".join(map(str, self.seeds))

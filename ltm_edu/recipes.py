@@ -42,28 +42,25 @@ class Recipe:
         >>> PHOTOS.changed(["steps=200", "lambda_r=0"]).training_config.steps
         200
         """
-        model, training, losses = self.model_config, self.training_config, {}
+        model, training, losses = (
+            self.model_config,
+            self.training_config,
+            self.training_config.losses,
+        )
+        new: dict[object, dict[str, Any]] = {model: {}, training: {}, losses: {}}
+        owner = {f.name: part for part in new for f in fields(part) if f.name != "losses"}
         for setting in settings:
             name, _, text = setting.partition("=")
-            if name in _names(LossWeights):
-                losses[name] = _value(setting, getattr(training.losses, name), text)
-            elif name in _names(TrainingConfig) - {"losses"}:
-                training = replace(
-                    training, **{name: _value(setting, getattr(training, name), text)}
-                )
-            elif name in _names(LTMConfig):
-                model = replace(model, **{name: _value(setting, getattr(model, name), text)})
-            else:
-                known = _names(LTMConfig) | _names(TrainingConfig) | _names(LossWeights)
-                raise InputError(
-                    f"{setting}: no such field; {', '.join(sorted(known - {'losses'}))}"
-                )
-        training = replace(training, losses=replace(training.losses, **losses))
-        return replace(self, model_config=model, training_config=training)
-
-
-def _names(kind: type) -> set[str]:
-    return {f.name for f in fields(kind)}
+            if name not in owner:
+                raise InputError(f"{setting}: no such field; {', '.join(sorted(owner))}")
+            new[owner[name]][name] = _value(setting, getattr(owner[name], name), text)
+        # All at once: one field may only fit the others' new values.
+        new[training]["losses"] = replace(losses, **new[losses])
+        return replace(
+            self,
+            model_config=replace(model, **new[model]),
+            training_config=replace(training, **new[training]),
+        )
 
 
 def _value(setting: str, now: Any, text: str) -> Any:
@@ -137,7 +134,12 @@ def recipe_for(data: str | Path, name: str | None = None) -> Recipe:
         InputError: no recipe has this name.
     """
     if name is None:
-        return EMOJI5I if str(data) == "emoji5i" else PHOTOS
+        return RECIPES[recipe_name(data)]
     if name not in RECIPES:
         raise InputError(f"no recipe {name!r}: there are {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def recipe_name(data: str | Path) -> str:
+    """The recipe for a dataset where none is named."""
+    return "emoji5i" if str(data) == "emoji5i" else "photos"

@@ -67,7 +67,7 @@ def load_run(path: Path, run: RunState) -> bool:
     content = load_weights(Path(path))
     if not isinstance(content, dict) or not {"about", *_KEPT} <= set(content):
         raise InputError(f"{path} is not the state of a run: delete it to start anew")
-    differ = list(_differences(content["about"], run.about))
+    differ = list(differences(content["about"], run.about))
     if differ:
         raise InputError(
             f"{path} is the state of another run ({'; '.join(differ)}): "
@@ -78,10 +78,11 @@ def load_run(path: Path, run: RunState) -> bool:
     return True
 
 
-def _differences(there: object, here: object, name: str = "") -> Iterator[str]:
+def differences(there: object, here: object, name: str = "") -> Iterator[str]:
+    """What differs in nested plain values, a phrase each; lists and tuples are alike."""
     if isinstance(there, dict) and isinstance(here, dict):
         for key in dict.fromkeys([*there, *here]):
-            yield from _differences(there.get(key), here.get(key), f"{name}.{key}".lstrip("."))
+            yield from differences(there.get(key), here.get(key), f"{name}.{key}".lstrip("."))
     elif _plain(there) != _plain(here):
         yield f"{name} was {_short(there)}, is {_short(here)}"
 

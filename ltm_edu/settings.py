@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -65,6 +66,11 @@ class TrainingConfig:
         for name in ("steps", "batch", "checks", "check_episodes"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("learning_rate", "embedding_rate", "weight_decay", "balance", "held_out"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be 0 or more, finite")
+        if not self.clip > 0:
+            raise InputError(f"clip is {self.clip}: it must be over 0; inf does not clip")
         if self.seed < 0:
             raise InputError(f"seed {self.seed}: a seed is 0 or more")
         for name, known in (
@@ -90,20 +96,20 @@ class Machine:
         compile: let torch.compile make kernels of the update.
         state: a file that the run's state is kept in, and is taken from if it is there: a run
             that was stopped goes on, bit for bit on a CPU.
-        save_every: updates between two states.
+        save_every: updates between two states; None writes one whenever five minutes have passed.
     """
 
     features_on_device: bool = False
     workers: int = 0
     compile: bool = False
     state: Path | None = None
-    save_every: int = 100
+    save_every: int | None = None
 
     def __post_init__(self) -> None:
-        if self.workers < 0 or self.save_every < 1:
-            raise InputError(
-                f"workers {self.workers}, save_every {self.save_every}: 0 and 1 at least"
-            )
+        if self.workers < 0:
+            raise InputError(f"workers is {self.workers}: it must be 0 or more")
+        if self.save_every is not None and self.save_every < 1:
+            raise InputError(f"save_every is {self.save_every}: it must be at least 1")
         if self.workers and self.features_on_device:
             raise InputError(
                 "workers gather from the host's memory: leave them, or features_on_device, out"

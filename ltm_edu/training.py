@@ -29,6 +29,8 @@ from .run_state import RunState, load_run, save_run
 from .settings import Machine, TrainingConfig
 from .update import Update, trained_state
 
+_SAVE_SECONDS = 300
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -129,6 +131,7 @@ def fit(
     )
     pinned = device.type == "cuda" and not machine.features_on_device
     batches = load_batches(cache, drawn, config.steps, run.step, machine.workers, pinned)
+    due = _due(machine.save_every)
     check_at = {round(config.steps * (i + 1) / config.checks) for i in range(config.checks)}
     model.train()
     started = time.perf_counter() - (run.history[-1]["seconds"] if run.history else 0)
@@ -153,7 +156,7 @@ def fit(
             run.history.append(row)
             stream.write(json.dumps(row) + "\n")
             stream.flush()
-            if machine.state is not None and rank() == 0 and step % machine.save_every == 0:
+            if machine.state is not None and rank() == 0 and due(step):
                 run.step, run.update = step, update.state_dict()
                 save_run(machine.state, run)
             if on_step is not None:
@@ -213,6 +216,22 @@ def _held_out_classes(pools: dict[int, list[str]], count: int) -> tuple[int, ...
     classes = sorted(pools)
     count = min(count, len(classes) // 2)
     return tuple(classes[round((i + 0.5) * len(classes) / count) - 1] for i in range(count))
+
+
+def _due(updates: int | None) -> Callable[[int], bool]:
+    """Whether to save after a step: every so many updates, or whenever five minutes have passed."""
+    last = time.monotonic()
+
+    def due(step: int) -> bool:
+        nonlocal last
+        if updates is not None:
+            return step % updates == 0
+        if time.monotonic() - last < _SAVE_SECONDS:
+            return False
+        last = time.monotonic()
+        return True
+
+    return due
 
 
 def _check(model: LTM, state: dict[str, Tensor], cache: FeatureCache, checks: Sequence) -> float:

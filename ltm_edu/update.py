@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from inspect import signature
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,10 @@ from .losses import LossWeights, ltm_loss
 from .model import LTM
 from .parallel import summed, world
 from .settings import DTYPES, TrainingConfig
+
+# Every process has the same buffers. What says so has another name from torch 2.15 on.
+_DDP = signature(nn.parallel.DistributedDataParallel).parameters
+_APART = {"forward_sync_buffers" if "forward_sync_buffers" in _DDP else "broadcast_buffers": False}
 
 
 class _Loss(nn.Module):
@@ -60,35 +65,42 @@ class Update:
         self.loss: nn.Module = _Loss(model, config)
         if world() > 1:
             ids = [self.device] if self.device.type == "cuda" else None
-            self.loss = nn.parallel.DistributedDataParallel(
-                self.loss, device_ids=ids, broadcast_buffers=False
-            )
+            self.loss = nn.parallel.DistributedDataParallel(self.loss, device_ids=ids, **_APART)
         if compiled:
             self.loss.compile()
         self.optimizer, self.schedule = _optimizer(model, config, n_pairs)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
 
     def __call__(self, batch: BatchTensors) -> dict[str, float]:
-        """Update once; the loss and its terms before the update."""
+        """Update once; the loss and its terms before the update.
+
+        Raises:
+            FloatingPointError: features, loss or gradient are not finite; the weights are as they
+                were. Names the episodes.
+        """
         on_device = to_device(batch, self.device)
         dtype = DTYPES[self.config.precision]
-        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            L, terms = self.loss(on_device)
-        # One copy from the device for all numbers.
-        numbers = torch.stack([L.detach(), *terms.values()])
-        if world() > 1:
-            numbers = summed(numbers) / world()
-        values = dict(zip(("L", *terms), numbers.tolist(), strict=True))
-        if not math.isfinite(values["L"]):
-            raise FloatingPointError(
-                f"the loss is {values['L']} on queries {batch.queries} with supports "
-                f"{batch.supports}: lower the learning rate, or look at these pictures"
-            )
+        try:
+            with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+                L, terms = self.loss(on_device)
+        except ValueError as error:
+            raise _not_finite(str(error), batch) from None
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(L).backward()
         self.scaler.unscale_(self.optimizer)
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        nn.utils.clip_grad_norm_(trained, self.config.clip)
+        norm = nn.utils.clip_grad_norm_(trained, self.config.clip)
+        numbers = torch.stack([L.detach(), *terms.values()])
+        if world() > 1:
+            numbers = summed(numbers) / world()
+        # One copy from the device for all numbers.
+        *losses, length = torch.cat([numbers, norm[None]]).tolist()
+        values = dict(zip(("L", *terms), losses, strict=True))
+        if not math.isfinite(values["L"]):
+            raise _not_finite(f"the loss is {values['L']}", batch)
+        # In float16 a gradient may be too large once in a while: the scaler leaves that update out.
+        if not self.scaler.is_enabled() and not math.isfinite(length):
+            raise _not_finite(f"the gradient's norm is {length}", batch)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
@@ -109,6 +121,13 @@ class Update:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
+
+
+def _not_finite(what: str, batch: BatchTensors) -> FloatingPointError:
+    return FloatingPointError(
+        f"{what} on queries {batch.queries} with supports {batch.supports}: lower the learning "
+        "rate, or look at these pictures"
+    )
 
 
 def _optimizer(

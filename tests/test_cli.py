@@ -11,7 +11,7 @@ import torch
 from helpers import contents, write_voc
 from PIL import Image
 
-from ltm_edu import load_checkpoint, update
+from ltm_edu import commands, evaluation, load_checkpoint, update
 from ltm_edu.cli import main
 from ltm_edu.datasets.voc_layout import VocFolder
 from ltm_edu.protocol import Protocol
@@ -89,6 +89,7 @@ def test_a_run_that_was_stopped_goes_on_and_leaves_no_state(voc, tmp_path, monke
     given += ("--resume", "--save-every", 1)
     assert command(*given) == 0
     whole, _ = load_checkpoint(path)
+    path.unlink()
 
     plain, calls = update.ltm_loss, []
 
@@ -110,6 +111,40 @@ def test_a_run_that_was_stopped_goes_on_and_leaves_no_state(voc, tmp_path, monke
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert not (tmp_path / "fold0.state").exists()
     assert len((tmp_path / "fold0.jsonl").read_text().splitlines()) == 4
+
+
+def test_four_folds_that_were_stopped_go_on_with_the_fold_that_is_not_done(
+    voc, tmp_path, monkeypatch, capsys
+):
+    given = ("train", "--data", voc, "--fold", "all", "--checkpoint", tmp_path / "fold{fold}.pt")
+    given += (*FAST, "--resume")
+    plain, calls = commands.fit, []
+
+    def fit(*arguments, **named):
+        calls.append(arguments[2])
+        if calls == [0, 1]:
+            raise KeyboardInterrupt
+        return plain(*arguments, **named)
+
+    monkeypatch.setattr(commands, "fit", fit)
+    assert command(*given) == 130
+    first = (tmp_path / "fold0.pt").read_bytes()
+    capsys.readouterr()
+    assert command(*given) == 0
+    assert calls == [0, 1, 1, 2, 3]
+    assert (tmp_path / "fold0.pt").read_bytes() == first
+    assert "fold0.pt is trained already" in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_another_training_is_not_trained_over_by_a_run_that_goes_on(
+    voc, tmp_path, refused, capsys
+):
+    path = tmp_path / "fold0.pt"
+    given = ("train", "--data", voc, "--checkpoint", path, *FAST)
+    assert command(*given) == 0
+    capsys.readouterr()
+    says = (str(path), "training.seed was 0, is 3", "--checkpoint")
+    refused(*given, "--resume", "--seed", 3, says=says)
 
 
 def test_tensorboard_gets_a_curve_a_number(voc, tmp_path, monkeypatch):
@@ -315,6 +350,19 @@ def test_an_argument_that_does_not_fit_is_refused(voc, tmp_path, refused, task, 
         (("--size", "0"), ("size",)),
         (("--size", "-5"), ("size",)),
         (("--seed", "-1"), ("seed",)),
+        (("--set", "form=bogus"), ("form 'bogus'", "printed or released")),
+        (("--set", "reduction=max"), ("reduction 'max'", "mean or sum")),
+        (("--set", "transformation=nonsense"), ("transformation", "local or global")),
+        (("--set", "rows=bad"), ("rows 'bad'", "fg or fg_bg")),
+        (("--set", "shots=5"), ("shots '5'", "mean or stack")),
+        (("--set", "stages=5"), ("stages", "112,320")),
+        (("--set", "widths=1,2"), ("widths", "three")),
+        (("--set", "embedding=0"), ("embedding",)),
+        (("--set", "query_scales=1.0,-1"), ("query_scales", "between")),
+        (("--set", "learning_rate=-1"), ("learning_rate",)),
+        (("--set", "embedding_rate=1e400"), ("embedding_rate", "finite")),
+        (("--set", "clip=0"), ("clip",)),
+        (("--device", "meta"), ("--device meta", "holds no numbers")),
     ],
 )
 def test_a_training_that_cannot_be_is_refused(voc, tmp_path, refused, given, says):
@@ -326,12 +374,31 @@ def test_a_training_that_cannot_be_is_refused(voc, tmp_path, refused, given, say
     [
         (("--episodes", "0"), ("episodes",)),
         (("--seed", "-1"), ("seed",)),
-        (("--query-scales", "1;2"), ("--query-scales 1;2", "0.7,1,1.3")),
-        (("--query-scales", "0,1"), ("--query-scales 0,1", "between")),
+        (("--seed", "3", "--seed", "3"), ("seeds 3, 3", "once")),
+        (("--query-scales", "1,2"), ("--query-scales", "checkpoints")),
+        (("--crf",), ("--crf", "checkpoints")),
     ],
 )
 def test_an_evaluation_that_cannot_be_is_refused(voc, refused, given, says):
     refused("evaluate", "--data", voc, *given, says=says)
+
+
+@pytest.mark.parametrize(
+    ("scales", "says"),
+    [("1;2", ("--query-scales 1;2", "0.7,1,1.3")), ("0,1", ("query_scales", "between 0.1 and 4"))],
+)
+def test_query_scales_that_are_none_are_refused(voc, trained, refused, scales, says):
+    given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint)
+    refused(*given, "--query-scales", scales, says=says)
+
+
+def test_results_that_could_not_be_written_are_refused_before_anything_is_scored(
+    voc, refused, monkeypatch
+):
+    monkeypatch.setattr(evaluation, "evaluate", None)
+    target = voc / "classes.txt" / "new" / "r.json"
+    refused("evaluate", "--data", voc, "--json", target, says=("cannot write", "classes.txt is in"))
+    refused("evaluate", "--data", voc, "--json", voc, says=("cannot write", "is in the way"))
 
 
 def test_a_list_without_a_picture_of_the_class_is_refused(voc, val, tmp_path, refused):
@@ -372,7 +439,7 @@ def test_a_checkpoint_that_trained_on_the_folds_classes_is_not_scored(voc, train
 def test_its_own_fold_is_scored(voc, trained, capsys):
     given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint, "--episodes", 2)
     assert command(*given, "--seed", 0) == 0
-    assert "fold0 (local, fg)" in capsys.readouterr().out
+    assert "LTM (local, fg)" in capsys.readouterr().out
 
 
 def test_checkpoints_of_one_name_in_two_folders_keep_their_rows(voc, trained, tmp_path, capsys):
@@ -382,8 +449,8 @@ def test_checkpoints_of_one_name_in_two_folders_keep_their_rows(voc, trained, tm
     given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint, "--episodes", 2)
     assert command(*given, "--seed", 0, "--checkpoint", other) == 0
     out = capsys.readouterr().out
-    assert "\nfold0 (local, fg)" in out
-    assert f"\n{other} (local, fg)" in out
+    assert "\nLTM (local, fg)" in out
+    assert f"\n{other.parent / 'LTM'} (local, fg)" in out
 
 
 def test_other_query_scales_are_scored_in_a_row_of_their_own(voc, trained, tmp_path):
@@ -391,7 +458,7 @@ def test_other_query_scales_are_scored_in_a_row_of_their_own(voc, trained, tmp_p
     given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint, "--episodes", 4)
     assert command(*given, "--seed", 0, "--query-scales", "0.7,1,1.3", "--json", results) == 0
     rows = {s["method"]: s["miou"] for s in json.loads(results.read_text())[0]["scores"]}
-    one, several = "fold0 (local, fg)", "fold0 (local, fg, query at 0.7 1 1.3)"
+    one, several = "LTM (local, fg)", "LTM (local, fg, query at 0.7 1 1.3)"
     assert list(rows)[:2] == [one, several]
     assert rows[one] != rows[several]
 
@@ -400,7 +467,7 @@ def test_crf_adds_a_row(voc, trained, tmp_path, capsys):
     pytest.importorskip("pydensecrf", reason="the extra crf is built with a C++ compiler")
     given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint, "--episodes", 2)
     assert command(*given, "--seed", 0, "--crf") == 0
-    assert "fold0 (local, fg) + CRF, median" in capsys.readouterr().out
+    assert "LTM (local, fg) + CRF, median" in capsys.readouterr().out
 
 
 def test_a_mask_without_foreground_is_refused(val, trained, tmp_path, refused):
