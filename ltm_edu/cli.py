@@ -127,6 +127,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also score checkpoints after DenseCRF and a median filter, in rows of their own",
     )
+    score.add_argument(
+        "--episode-lists",
+        metavar="FILES",
+        help="read the episodes from these files, with {fold} and {seed} filled in; a file that is "
+        "not there is drawn and written",
+    )
     score.add_argument("--json", type=Path, help="write the results here")
     score.add_argument("--device", help="default: the GPU, or the CPU where there is none")
     score.set_defaults(run=commands.evaluate)

@@ -17,6 +17,7 @@ from .checkpoint import TrainedOn, load_checkpoint, read_checkpoint, save_checkp
 from .datasets import open_dataset, pascal5i
 from .datasets.inspection import inspect_folder, report
 from .datasets.voc_layout import VocFolder
+from .episodes import EpisodeList
 from .errors import InputError
 from .evaluation import Results, load_results, mean_over_folds, save_results
 from .model import LTM, TrainingFreeMap
@@ -191,7 +192,14 @@ def evaluate(options: argparse.Namespace) -> None:
         cache = options.cache or data_dir() / "cache"
         found.append(
             evaluation.evaluate(
-                models, dataset, fold, protocol, options.split, cache_folder=cache, crf=options.crf
+                models,
+                dataset,
+                fold,
+                protocol,
+                options.split,
+                cache_folder=cache,
+                crf=options.crf,
+                episode_lists=_episode_lists(options, dataset, fold, protocol, cache),
             )
         )
     if len(found) > 1:
@@ -199,6 +207,28 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.json:
         save_results(options.json, found)
     print("\n\n".join(r.table() for r in found))
+
+
+def _episode_lists(
+    options: argparse.Namespace, dataset: VocFolder, fold: int, protocol: Protocol, cache: Path
+) -> list[EpisodeList] | None:
+    """The lists of --episode-lists, those drawn and kept that are not there yet."""
+    pattern = options.episode_lists
+    if pattern is None:
+        return None
+    several = (("{fold}", options.fold == "all"), ("{seed}", len(protocol.seeds) > 1))
+    if lacking := [part for part, needed in several if needed and part not in pattern]:
+        raise InputError(
+            f"--episode-lists needs {' and '.join(lacking)} in its name: several files"
+        )
+    lists = []
+    for seed in protocol.seeds:
+        path = Path(pattern.replace("{fold}", str(fold)).replace("{seed}", str(seed)))
+        if not path.is_file():
+            one = replace(protocol, seeds=(seed,))
+            evaluation.draw_lists(dataset, fold, one, options.split, cache)[0].save(path)
+        lists.append(EpisodeList.load(path))
+    return lists
 
 
 def _rows_to_score(

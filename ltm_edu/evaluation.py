@@ -199,6 +199,7 @@ def evaluate(
     cache_folder: Path | None = None,
     progress: bool = True,
     crf: bool = False,
+    episode_lists: Sequence[EpisodeList] | None = None,
 ) -> Results:
     """Score models and the trivial floors on the same episodes of a fold's novel classes.
 
@@ -215,21 +216,20 @@ def evaluate(
             memory.
         progress: show bars with the time left.
         crf: also score each trained model after DenseCRF and a median filter, in a row of its own.
+        episode_lists: the questions, a list for each of the protocol's seeds; drawn by default.
 
     Returns:
         A row a model, then all-foreground and all-background.
 
     Raises:
-        InputError: too few pictures for the episodes, an unreadable file, or no CRF installed.
+        InputError: too few pictures for the episodes, an unreadable file, no CRF installed, or
+            lists that the fold and the protocol do not allow.
     """
     if crf:
         refinement.need_crf()
     protocol = protocol or Protocol()
-    novel = novel_classes(fold, len(dataset.classes))
-    pairs = find_pairs(cached_index(dataset, split, cache_folder), novel, protocol.list_rule)
-    lists = [
-        draw_episodes(pairs, protocol.shots, protocol.episodes, seed) for seed in protocol.seeds
-    ]
+    lists = episode_lists or draw_lists(dataset, fold, protocol, split, cache_folder)
+    _check_lists(lists, dataset, fold, protocol, split)
     names = sorted({n for episodes in lists for n in episodes.names()})
     rows = []
     caches: dict[tuple, FeatureCache] = {}
@@ -253,6 +253,44 @@ def evaluate(
         counters = [_score_constant(everywhere, dataset, e) for e in lists]
         rows.append(_score(method, counters, dataset))
     return Results(name or dataset.root.name, split, fold, protocol, tuple(rows))
+
+
+def draw_lists(
+    dataset: VocFolder,
+    fold: int,
+    protocol: Protocol,
+    split: str = "val",
+    cache_folder: Path | None = None,
+) -> list[EpisodeList]:
+    """The episodes of a fold's novel classes that a protocol asks for, a list for each seed.
+
+    Raises:
+        InputError: too few pictures for the episodes, or an unreadable mask.
+    """
+    novel = novel_classes(fold, len(dataset.classes))
+    pairs = find_pairs(cached_index(dataset, split, cache_folder), novel, protocol.list_rule)
+    return [draw_episodes(pairs, protocol.shots, protocol.episodes, s) for s in protocol.seeds]
+
+
+def _check_lists(
+    lists: Sequence[EpisodeList], dataset: VocFolder, fold: int, protocol: Protocol, split: str
+) -> None:
+    """Refuse lists under which the protocol printed beside the scores would not be true."""
+    asked = {(len(e), e.seed) for e in lists}
+    if asked != {(protocol.episodes, seed) for seed in protocol.seeds}:
+        told = " and ".join(f"{n} of seed {seed}" for n, seed in sorted(asked))
+        raise InputError(
+            f"the lists hold {told} episodes, the protocol asks for {protocol.episodes} of "
+            f"seeds {', '.join(map(str, protocol.seeds))}: give the options they were drawn with"
+        )
+    every = [e for episodes in lists for e in episodes]
+    if shots := {len(e.supports) for e in every} - {protocol.shots}:
+        raise InputError(f"a list has episodes with {shots.pop()} shots, not {protocol.shots}")
+    if others := {e.class_id for e in every} - set(novel_classes(fold, len(dataset.classes))):
+        raise InputError(f"a list asks about class {others.pop()}, which fold {fold} does not test")
+    there = set(dataset.names(split))
+    if missing := {n for e in every for n in (e.query, *e.supports)} - there:
+        raise InputError(f"a list names {min(missing)}, which is not in {split}: another dataset?")
 
 
 def feature_key(model: Model) -> tuple:

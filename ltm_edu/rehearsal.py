@@ -223,21 +223,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--episodes", type=int, default=1000)
     parser.add_argument("--seed", type=int, action="append", help="of the episodes")
-    parser.add_argument("--set", action="append", default=[], help="as in ltm-edu train")
-    options = parser.parse_args(arguments)
+    parser.epilog = "Further options go to `ltm-edu train`, as in --recipe paper --features device."
+    options, further = parser.parse_known_args(arguments)
     root = data_dir() / "rehearsal"
     try:
         start = time.perf_counter()
         count = draw(root, options.masks, {"train": options.train, "val": options.val})
         drawn = time.perf_counter() - start
-        settings = [part for s in options.set for part in ("--set", s)]
         found = rehearse(
             root,
             data_dir() / "rehearsal_runs",
             options.steps,
             options.episodes,
             options.seed or [0],
-            settings,
+            further,
         )
         about = {
             "what": "textures drawn under real masks; the scores say nothing about PASCAL-5i",

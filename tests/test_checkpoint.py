@@ -149,6 +149,13 @@ def test_a_checkpoint_of_another_model_names_the_first_weight_that_differs(saved
     refused(saved, "another model", "upsam.aspp.d4.weight is nothing")
 
 
+def test_weights_that_are_not_finite_are_refused(saved):
+    content = torch.load(saved, weights_only=True)
+    content["state"]["T_e.bias"][3] = torch.nan
+    torch.save(content, saved)
+    refused(saved, "T_e.bias holds NaN", "train it again")
+
+
 def test_another_format_is_named_with_ours(saved):
     torch.save({**torch.load(saved, weights_only=True), "format": 99}, saved)
     refused(saved, "99", "reads 1")

@@ -463,6 +463,36 @@ def test_other_query_scales_are_scored_in_a_row_of_their_own(voc, trained, tmp_p
     assert rows[one] != rows[several]
 
 
+def test_episodes_that_were_kept_are_asked_again(voc, trained, tmp_path, capsys, refused):
+    lists = tmp_path / "lists" / "fold{fold}_seed{seed}.json"
+    given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint, "--episodes", 6)
+    given += ("--seed", 3, "--seed", 4)
+    assert command(*given) == 0
+    drawn = capsys.readouterr().out
+    assert command(*given, "--episode-lists", lists) == 0
+    assert capsys.readouterr().out == drawn
+    assert {p.name for p in lists.parent.iterdir()} == {"fold0_seed3.json", "fold0_seed4.json"}
+
+    path = lists.parent / "fold0_seed3.json"
+    kept = json.loads(path.read_text())
+    kept["episodes"] = kept["episodes"][:1] * 6
+    path.write_text(json.dumps(kept))
+    assert command(*given, "--episode-lists", lists) == 0
+    assert capsys.readouterr().out != drawn  # the file is what is asked, not the seed
+
+    given = (*given[:-6], "--episode-lists", lists)
+    refused(*given, "--seed", 3, "--seed", 4, "--episodes", 5, says=("6 of seed 3", "asks for 5"))
+    refused(*given, "--seed", 3, "--episodes", 6, "--shots", 2, says=("1 shots, not 2",))
+    kept["episodes"] = [[2, *row[1:]] for row in kept["episodes"]]
+    path.write_text(json.dumps(kept))
+    refused(*given, "--seed", 3, "--episodes", 6, says=("class 2", "fold 0 does not test"))
+    kept["episodes"] = [[1, "nowhere", row[2]] for row in kept["episodes"]]
+    path.write_text(json.dumps(kept))
+    refused(*given, "--seed", 3, "--episodes", 6, says=("names nowhere", "not in val"))
+    one = (*given[:-1], str(lists).replace("{seed}", ""), "--seed", 3, "--seed", 4)
+    refused(*one, says=("--episode-lists needs {seed}",))
+
+
 def test_crf_adds_a_row(voc, trained, tmp_path, capsys):
     pytest.importorskip("pydensecrf", reason="the extra crf is built with a C++ compiler")
     given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint, "--episodes", 2)

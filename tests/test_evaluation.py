@@ -331,6 +331,19 @@ def test_a_query_at_several_scales_is_a_row_and_costs_each_scale_once(trained, t
     assert one.config.query_scales == (1.0,)
 
 
+def test_a_map_of_features_in_half_precision_scores_as_it_does_in_full(tiny):
+    model, episodes = free(), episodes_of(tiny)
+    full, half = (
+        FeatureCache(model, tiny, episodes.names(), progress=False, half=h) for h in (False, True)
+    )
+    assert half.features(episodes.names()[:1])[0].dtype == torch.float16
+    scores = [score_model(model, cache, episodes).miou() for cache in (full, half)]
+    assert scores[1] == pytest.approx(scores[0], abs=0.01)
+    F_q, F_s = half.features(["val_disc_0"]), half.support_features(["val_disc_1"])[None]
+    M = model.forward_features(F_q, F_s, torch.ones(1, 1, 1, *F_s.shape[3:]), (97, 97)).M
+    assert M.dtype == torch.float32
+
+
 @pytest.mark.parametrize("shots", [1, 2])
 def test_scoring_with_each_picture_once_is_scoring_every_episode_by_itself(trained, tiny, shots):
     model, episodes = trained.model, episodes_of(tiny, shots=shots)

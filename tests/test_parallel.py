@@ -2,6 +2,7 @@
 
 import os
 import socket
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -27,11 +28,21 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def train(root, config, cache=None, log=None) -> dict:
+class Stop(Exception):
+    """Somebody pulled the plug."""
+
+
+def stop(step, row):
+    if step == 2:
+        raise Stop
+
+
+def train(root, config, cache=None, log=None, on_step=None, state=None) -> dict:
     torch.manual_seed(rank())  # all processes are given the first one's weights
     model = tiny_model()
+    options = {"on_step": on_step, "machine": Machine(state=state, save_every=1)}
     fitted = fit(
-        model, VocFolder.open(root), 0, config, cache_folder=cache, log=log, progress=False
+        model, VocFolder.open(root), 0, config, None, "train", cache, log, False, **options
     )
     return {
         "rows": [[row[k] for k in ("L", "L_m", "L_a", "L_r")] for row in fitted.history],
@@ -68,6 +79,8 @@ def with_losses(reduction: str) -> TrainingConfig:
 
 def _as_one_of(local: int, port: int, root, folder) -> None:
     """All that two processes are asked to do, in one of them."""
+    log = (folder / "warnings.txt").open("a")
+    warnings.showwarning = lambda *given: log.write(f"{given[0]}\n")
     torch.set_num_threads(1)
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
@@ -80,8 +93,14 @@ def _as_one_of(local: int, port: int, root, folder) -> None:
         done = {
             "mean": train(root, with_losses("mean"), folder / "cache", folder / "log.jsonl"),
             "sum": train(root, with_losses("sum")),
+            "half": train(root, replace(CONFIG, precision="bfloat16")),
             "norm": normalised(X, WEIGHT),
         }
+        state = folder / "run.state"
+        try:
+            train(root, CONFIG, on_step=stop, state=state)
+        except Stop:
+            done["resumed"] = train(root, CONFIG, state=state)
         try:
             train(root, replace(CONFIG, batch=3))
         except InputError as error:
@@ -109,6 +128,22 @@ def test_two_processes_train_what_one_trains_on_the_joined_batch(tiny, two, redu
     # L is that of the joined batch; its terms are printed as the processes' mean.
     ours, joined = (np.array(run["rows"])[:, 0] for run in (first, one))
     np.testing.assert_allclose(ours, joined, rtol=1e-5)
+
+
+def test_two_processes_that_were_stopped_go_on(two):
+    whole, resumed = (two[0][0][run] for run in ("mean", "resumed"))
+    assert resumed["rows"] == whole["rows"]
+    assert all(torch.equal(v, resumed["state"][k]) for k, v in whole["state"].items())
+
+
+def test_two_processes_train_in_half_precision_as_one_does(tiny, two):
+    one = train(tiny.root, replace(CONFIG, precision="bfloat16"))
+    ours, joined = (np.array(run["rows"])[:, 0] for run in (two[0][0]["half"], one))
+    np.testing.assert_allclose(ours, joined, rtol=0.02)
+
+
+def test_two_processes_warn_of_nothing(two):
+    assert not (two[1] / "warnings.txt").read_text()
 
 
 def test_only_the_first_process_writes_the_log_and_features_are_made_once(two):

@@ -77,11 +77,13 @@ def test_the_commands_run_in_order_with_one_kill_and_the_results_are_kept(
 
     monkeypatch.setattr(rehearsal, "measured", pretend)
     given = ["--masks", source, "--train", lists["train"], "--val", lists["val"], "--steps", 2]
-    assert main([str(g) for g in [*given, "--out", tmp_path / "r.json"]]) == 0
+    further = ["--recipe", "tuned", "--set", "flips=False"]
+    assert main([str(g) for g in [*given, *further, "--out", tmp_path / "r.json"]]) == 0
     assert asked == [("train", True)] + 4 * [("train", False)] + 3 * [("evaluate", False)]
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["what"].endswith("say nothing about PASCAL-5i")
     assert found["pictures"] == 40
+    assert found["stages"]["train fold 3"]["command"].endswith("--recipe tuned --set flips=False")
     assert found["results"] == {"1-shot": ["1"], "5-shot": ["5"]}
     rows = rehearsal.table(found).splitlines()
     assert rows[0].startswith("40 pictures, 2 updates a fold, 1,000 episodes")

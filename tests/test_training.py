@@ -319,6 +319,59 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_episodes(tiny, tmp_path):
     assert same(trained_weights, weights(model))
 
 
+def test_a_gradient_that_is_not_finite_stops_and_the_state_before_it_is_kept(tiny, tmp_path):
+    def spoil(step, row):
+        if step == 2:
+            model.T_f.weight.register_hook(lambda g: g * math.nan)
+
+    model, machine = started(), Machine(state=tmp_path / "s.state", save_every=1)
+    with pytest.raises(FloatingPointError, match=r"gradient.* on queries \['train_.*supports"):
+        run(model, tiny, held_out=0, on_step=spoil, machine=machine)
+    assert all(w.isfinite().all() for w in weights(model).values())
+    again = run(started(), tiny, held_out=0, machine=machine)
+    straight = run(started(), tiny, held_out=0)
+    assert [r["L"] for r in again.history] == [r["L"] for r in straight.history]
+
+
+def test_features_that_are_not_finite_stop_and_name_the_episodes(tiny, monkeypatch):
+    plain = FeatureCache.features
+    monkeypatch.setattr(
+        FeatureCache, "features", lambda *given: [math.inf * f for f in plain(*given)]
+    )
+    with pytest.raises(FloatingPointError, match=r"not finite|holds NaN.* on queries \['train_"):
+        run(started(), tiny, held_out=0)
+
+
+def test_float16_scales_its_loss_and_goes_on_bit_for_bit(tiny, tmp_path, monkeypatch):
+    scales = []
+    plain = torch.amp.GradScaler.scale
+    monkeypatch.setattr(
+        torch.amp.GradScaler,
+        "scale",
+        lambda self, x: (scales.append(self.get_scale()), plain(self, x))[1],
+    )
+    half = {"precision": "float16", "held_out": 0}
+    exact, whole = run(started(), tiny, held_out=0), run(started(), tiny, **half)
+    assert [r["L"] for r in whole.history] == pytest.approx(
+        [r["L"] for r in exact.history], rel=0.05
+    )
+    assert [r["L"] for r in whole.history] != [r["L"] for r in exact.history]
+    assert scales[-1] > 1
+
+    def stop(step, row):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    machine, again = Machine(state=tmp_path / "s.state", save_every=2), started()
+    with pytest.raises(KeyboardInterrupt):
+        run(started(), tiny, machine=machine, on_step=stop, **half)
+    assert torch.load(machine.state, weights_only=True)["update"]["scaler"]["scale"] > 1
+    run(again, tiny, machine=machine, **half)
+    straight = started()
+    run(straight, tiny, **half)
+    assert same(weights(again), weights(straight))
+
+
 def test_more_shots_than_pictures_are_refused(tiny):
     with pytest.raises(InputError, match=r"no training class with 7 pictures in train\.txt"):
         run(started(), tiny, protocol=Protocol(shots=6))
