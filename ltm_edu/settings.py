@@ -97,6 +97,7 @@ class Machine:
         state: a file that the run's state is kept in, and is taken from if it is there: a run
             that was stopped goes on, bit for bit on a CPU.
         save_every: updates between two states; None writes one whenever five minutes have passed.
+            The last update is always kept: the same run asked for again is there at once.
     """
 
     features_on_device: bool = False

@@ -156,7 +156,7 @@ def fit(
             run.history.append(row)
             stream.write(json.dumps(row) + "\n")
             stream.flush()
-            if machine.state is not None and rank() == 0 and due(step):
+            if machine.state is not None and rank() == 0 and (due(step) or step == config.steps):
                 run.step, run.update = step, update.state_dict()
                 save_run(machine.state, run)
             if on_step is not None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers import tiny_model
 
+from ltm_edu import training
 from ltm_edu.errors import InputError
 from ltm_edu.protocol import Protocol
 from ltm_edu.settings import Machine, TrainingConfig
@@ -61,6 +62,25 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(tiny, stopped, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert [row["seconds"] for row in rows] == sorted(row["seconds"] for row in rows)
+
+
+def test_a_run_that_has_ended_is_there_at_once(tiny, tmp_path):
+    first, fitted = run(tiny, tmp_path / "state.pt")
+    again, more = run(tiny, tmp_path / "state.pt", stop_after=6)  # would raise, if it trained
+    a, b = first.trainable_state(), again.trainable_state()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert (more.history, more.best_step) == (fitted.history, fitted.best_step)
+
+
+def test_states_are_written_by_the_clock_where_no_number_is_given(tiny, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(training, "save_run", lambda path, run: saved.append(run.step))
+    machine = Machine(state=tmp_path / "state.pt")
+    fit(started(), tiny, 0, CONFIG, progress=False, machine=machine)
+    assert saved == [6]
+    monkeypatch.setattr(training, "_SAVE_SECONDS", 0)
+    fit(started(), tiny, 0, CONFIG, progress=False, machine=machine)
+    assert saved == [6, 1, 2, 3, 4, 5, 6]
 
 
 def test_it_does_start_from_the_state_and_not_from_the_beginning(tiny, stopped):
