@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from .errors import InputError
-from .paths import written_whole
+from .paths import lock, written_whole
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a server counts as gone."""
@@ -172,10 +172,8 @@ def alone(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / ".lock").open("ab")
     with handle:
-        try:
-            _lock(handle)
-        except (BlockingIOError, PermissionError):
-            raise InputError(f"another process is fetching into {folder}: wait for it") from None
+        if not lock(handle):
+            raise InputError(f"another process is fetching into {folder}: wait for it")
         yield
 
 
@@ -296,19 +294,6 @@ def _writing(path: Path) -> Iterator[None]:
             f"cannot write {path}: {error.strerror or error}; "
             "then run the same command again, it goes on"
         ) from None
-
-
-def _lock(handle: BinaryIO) -> None:
-    """Take the file until it is closed or the process ends; raise where another one has it."""
-    try:
-        import fcntl
-    except ImportError:
-        import msvcrt
-
-        handle.seek(0)
-        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _md5(path: Path, progress: bool) -> str:

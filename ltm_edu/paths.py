@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 
@@ -100,3 +102,70 @@ def made_whole(folder: Path) -> Iterator[Path]:
                 raise InputError(f"cannot write {folder}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def lock(handle: BinaryIO) -> bool:
+    """Take an open file until it is closed or the process ends; False where another one has it."""
+    try:
+        try:
+            import fcntl
+        except ImportError:
+            import msvcrt
+
+            handle.seek(0)
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+@contextmanager
+def one_at_a_time(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Let one process after the other into the block.
+
+    Args:
+        path: a file that is there for as long as one is in it; its folder is made if need be.
+        waiting: called once if another process is in the block.
+
+    Raises:
+        InputError: the file cannot be made or locked.
+    """
+    told = False
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = path.open("ab")
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+        with handle:
+            while not _locked(handle, path):
+                if not told:
+                    waiting()
+                told = True
+                time.sleep(0.1)
+            if _is_at(handle, path):
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):  # Windows keeps a file that is open
+                        path.unlink()
+                return
+            # Whoever was in the block has taken the file away: another one may be at its place.
+
+
+def _locked(handle: BinaryIO, path: Path) -> bool:
+    try:
+        return lock(handle)
+    except OSError as error:
+        raise InputError(
+            f"cannot lock {path}: {error.strerror or error}; name a folder on another disk"
+        ) from None
+
+
+def _is_at(handle: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
