@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from .datasets.voc_layout import VocFolder
 from .errors import InputError
+from .feature_files import FileOfRows, Kind, in_files
 from .geometry import mask_to_grid
 from .model import LTM, features_at_scales
-from .paths import made_whole
 
 
 class FeatureCache:
@@ -34,15 +34,15 @@ class FeatureCache:
         dataset: where pictures and masks come from.
         names: which pictures; each is read and checked before anything is kept.
         flips: also keep each picture's mirror image.
-        folder: keep the features in a memory-mapped file in this folder, and find them there
-            next time; None keeps them in memory.
+        folder: keep features and masks in memory-mapped files in this folder, and find them there
+            next time, also those that a stopped run has left; None keeps them in memory.
         progress: show a bar with the features' size and the time left.
         half: keep the features in float16, half the room; no longer exact to the last digit.
         query_scales: sizes of the query to keep, 1.0 among them; the model's by default.
 
     Raises:
         InputError: a picture or mask is missing, unreadable, of another size, or has an id over
-            the list; or the features do not fit on the disk.
+            the list; or the features do not fit on the disk, or the folder cannot be written to.
     """
 
     def __init__(
@@ -67,29 +67,13 @@ class FeatureCache:
         if 1.0 not in self.query_scales:
             raise InputError("query_scales must hold 1.0: supports are seen at that scale")
         self._native = self.query_scales.index(1.0)
+        kept: list[FileOfRows] | list[Tensor]
         if folder is None:
-            self._maps, self._masks = self._compute(model, None, progress)
-            return
-        key = json.dumps(
-            [
-                dataset.fingerprint(self.names),
-                self._copies,
-                model.backbone.name,
-                list(model.config.stages),
-                self.size,
-                list(self.query_scales),
-                *(["float16"] if half else []),
-            ]
-        )
-        place = folder / f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-        if not place.is_dir():
-            with made_whole(place) as part:
-                self._compute(model, part, progress)
-        self._maps = [
-            torch.from_numpy(np.load(place / f"scale{i}.npy", mmap_mode="c"))
-            for i in range(len(self.query_scales))
-        ]
-        self._masks = torch.from_numpy(np.load(place / "masks.npy", mmap_mode="c"))
+            kept = self._in_memory(model, progress)
+        else:
+            kept = self._in_files(model, folder.absolute(), progress)
+        self._maps: list[FileOfRows | Tensor] = [*kept[:-1]]
+        self._masks: FileOfRows | Tensor = kept[-1]
 
     def __contains__(self, name: str) -> bool:
         return name in self._at
@@ -97,18 +81,32 @@ class FeatureCache:
     @property
     def nbytes(self) -> int:
         """Bytes that the features take."""
-        return sum(m.numel() * m.element_size() for m in self._maps)
+        return sum(m.nbytes for m in self._maps)
 
     def to(self, device: torch.device) -> FeatureCache:
-        """Hold everything on a device from here on."""
-        self._maps = [m.to(device) for m in self._maps]
-        self._masks = self._masks.to(device)
+        """Hold everything on a device from here on.
+
+        Raises:
+            InputError: it does not fit there; the cache stays as it was.
+        """
+        try:
+            moved = [m.to(device) for m in (*self._maps, self._masks)]
+        except torch.OutOfMemoryError:
+            moved = []
+        if not moved:  # out of the except block, whose error would hold on to what was moved
+            size = self.nbytes + self._masks.nbytes
+            raise InputError(
+                f"features take {size / 1e9:.2f} GB and {device} does not have them free: "
+                "keep them with --features file"
+            )
+        self._maps, self._masks = [*moved[:-1]], moved[-1]
         return self
 
     def mean(self, names: Sequence[str]) -> Tensor:
         """The mean feature vector of some pictures at scale 1, (C,)."""
         maps, rows = self._maps[self._native], self._rows(names, None)
-        return torch.stack([maps[i].float().mean(dim=(1, 2)) for i in rows]).mean(dim=0)
+        each = [maps[torch.tensor([i])][0].float().mean(dim=(1, 2)) for i in rows]
+        return torch.stack(each).mean(dim=0)
 
     def features(
         self,
@@ -136,7 +134,7 @@ class FeatureCache:
     ) -> Tensor:
         """Binary truth at the model's size, (n, H, W) of 0, 1 and 255 (void)."""
         flips = flips or [False] * len(names)
-        out = torch.stack([self._masks[self._at[n]] for n in names])
+        out = self._masks[torch.tensor([self._at[n] for n in names])]
         out = torch.stack([m.flip(-1) if f else m for m, f in zip(out, flips, strict=True)])
         wanted = torch.tensor(class_ids, dtype=torch.uint8, device=out.device)[:, None, None]
         return torch.where(out == 255, 255, (out == wanted).to(torch.uint8))
@@ -152,48 +150,82 @@ class FeatureCache:
             self._at[n] * self._copies + (1 if f else 0) for n, f in zip(names, flips, strict=True)
         ]
 
-    def _compute(
-        self, model: LTM, part: Path | None, progress: bool
-    ) -> tuple[list[Tensor], Tensor]:
+    def _in_memory(self, model: LTM, progress: bool) -> list[Tensor]:
+        """Features of each scale, then the masks."""
+        whole: list[np.ndarray] = []
+        for i, arrays in enumerate(self._pictures(model, progress)):
+            if not whole:
+                n = len(self.names)
+                whole = [np.empty((n * len(a), *a.shape[1:]), a.dtype) for a in arrays]
+            for room, a in zip(whole, arrays, strict=True):
+                room[i * len(a) : (i + 1) * len(a)] = a
+        return [torch.from_numpy(room) for room in whole]
+
+    def _in_files(self, model: LTM, folder: Path, progress: bool) -> list[FileOfRows]:
+        """The same, found in the folder or made there."""
+        key = json.dumps(
+            [
+                self.dataset.fingerprint(self.names),
+                self._copies,
+                model.backbone.name,
+                list(model.config.stages),
+                self.size,
+                list(self.query_scales),
+                *(["float16"] if self._dtype == np.float16 else []),
+            ]
+        )
+        n = len(self.names)
+        maps = (n * self._copies, model.backbone.channels, None, None)
+        kinds = [Kind(f"scale{i}.npy", self._dtype, maps) for i in range(len(self.query_scales))]
+        return in_files(
+            folder / f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}",
+            [*kinds, Kind("masks.npy", np.dtype(np.uint8), (n, self.size, self.size))],
+            n,
+            lambda done: self._pictures(model, progress, done),
+            lambda size, missing: _need_room(folder, size, missing),
+            progress,
+        )
+
+    def _pictures(self, model: LTM, progress: bool, done: int = 0) -> Iterator[list[np.ndarray]]:
+        """What each picture adds to the features of each scale and to the masks.
+
+        Args:
+            model: whose backbone sees the pictures.
+            progress: show a bar.
+            done: how many pictures to leave out.
+        """
         device = next(model.parameters()).device
-        maps: list = []
-        masks = np.zeros((len(self.names), self.size, self.size), np.uint8)
-        bar = tqdm(self.names, "features", unit="image", disable=not progress, leave=False)
+        bar = tqdm(
+            self.names[done:],
+            "features",
+            len(self.names),
+            initial=done,
+            unit="image",
+            disable=not progress,
+            leave=False,
+        )
         for i, name in enumerate(bar):
             image, mask = self.dataset.pair(name)
-            masks[i] = resize_mask(mask, self.size)
             pixels = image_tensor(image, self.size)
             copies = torch.stack([pixels, pixels.flip(-1)][: self._copies])
             with torch.inference_mode():
                 found = features_at_scales(model.backbone, copies.to(device), self.query_scales)
-            if not maps:
-                size = self._foresee(sum(f[0].numel() for f in found), part)
+            kept = [np.ascontiguousarray(f.cpu().numpy(), self._dtype) for f in found]
+            kept.append(resize_mask(mask, self.size)[None])
+            if i == 0:
+                size = len(self.names) * sum(a.nbytes for a in kept)
                 bar.set_description(f"features, {size / 1e9:.2f} GB")
-                maps = [self._room(f.shape[1:], j, part) for j, f in enumerate(found)]
-            for room, f in zip(maps, found, strict=True):
-                room[i * self._copies : (i + 1) * self._copies] = f.cpu().numpy()
-        if part is not None:
-            for room in maps:
-                room.flush()
-            np.save(part / "masks.npy", masks)
-        return [torch.from_numpy(m) for m in maps], torch.from_numpy(masks)
+            yield kept
 
-    def _foresee(self, numbers: int, part: Path | None) -> int:
-        """Bytes of features and masks, before they are there; refuse what the disk cannot take."""
-        rows = len(self.names) * self._copies
-        size = rows * numbers * self._dtype.itemsize + len(self.names) * self.size**2
-        if part is not None and (free := shutil.disk_usage(part).free) < size:
-            raise InputError(
-                f"features take {size / 1e9:.2f} GB and {part.parent} has {free / 1e9:.2f} GB "
-                "free: name another folder, or keep them in memory"
-            )
-        return size
 
-    def _room(self, shape: torch.Size, scale: int, part: Path | None) -> np.ndarray:
-        full = (len(self.names) * self._copies, *shape)
-        if part is None:
-            return np.empty(full, self._dtype)
-        return np.lib.format.open_memmap(part / f"scale{scale}.npy", "w+", self._dtype, full)
+def _need_room(folder: Path, size: int, missing: int) -> None:
+    """Refuse what the disk cannot take, before it is there."""
+    if (free := shutil.disk_usage(folder).free) < missing:
+        more = "" if missing == size else f", {missing / 1e9:.2f} GB of them still to come,"
+        raise InputError(
+            f"features take {size / 1e9:.2f} GB{more} and {folder} has {free / 1e9:.2f} GB "
+            "free: name another folder, or keep them in memory"
+        )
 
 
 def image_tensor(image: Image.Image, size: int) -> Tensor:

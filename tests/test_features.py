@@ -1,13 +1,25 @@
 """The feature cache: exactly what the backbone computes, and nothing stale or half-made."""
 
+import errno
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import tiny_model, write_voc
+from helpers import TinyBackbone, contents, left_in, refused, tiny_model, write_voc
 from PIL import Image
 from torch import Tensor
 
+from ltm_edu import feature_files
 from ltm_edu.datasets.voc_layout import VocFolder
 from ltm_edu.errors import InputError
 from ltm_edu.features import FeatureCache, image_tensor, resize_mask
@@ -113,6 +125,8 @@ def test_features_in_a_file_are_those_in_memory(tiny, tmp_path):
         ids = [1] * len(in_file.names)
         assert torch.equal(in_memory.masks(in_file.names, ids), in_file.masks(in_file.names, ids))
         assert in_file.nbytes == in_memory.nbytes
+    (place,) = tmp_path.iterdir()
+    assert left_in(place) == ["masks.npy", "scale0.npy", "scale1.npy"]
 
 
 def test_the_mean_is_over_pictures_and_cells_and_not_their_mirror_images(tiny):
@@ -156,7 +170,9 @@ def test_whatever_features_depend_on_makes_them_anew(voc, tmp_path, change):
         assert not torch.equal(again.support_features(names), first.support_features(names))
 
 
-def test_a_bad_picture_leaves_nothing_behind(voc, tmp_path):
+@pytest.mark.parametrize("every", [64, 1])
+def test_a_bad_picture_leaves_nothing_behind(voc, tmp_path, monkeypatch, every):
+    monkeypatch.setattr(feature_files, "EVERY", every)
     data, store = VocFolder.open(voc), tmp_path / "cache"
     names = data.names("val")[:3]
     data.image_path(names[2]).write_text("no picture")
@@ -192,3 +208,331 @@ def test_pictures_and_masks_become_squares(tmp_path):
     small = resize_mask(mask, 33)
     assert small.shape == (33, 33)
     assert set(np.unique(small)) <= set(np.unique(mask))
+
+
+# In files
+
+
+class Breaking(TinyBackbone):
+    """The tiny backbone, which does something else when it sees one picture too many."""
+
+    def __init__(self, after: int, instead) -> None:
+        super().__init__()
+        self.after, self.instead = after, instead
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(self.seen) == self.after:
+            self.instead()
+        return super().forward(images)
+
+
+def breaking_model(after: int, instead, **options: object) -> LTM:
+    return LTM.small(
+        Breaking(after, instead),
+        image_size=97,
+        embedding=8,
+        features=8,
+        widths=(8, 4, 4),
+        **options,
+    )
+
+
+def break_off() -> None:
+    raise KeyboardInterrupt
+
+
+def broken_off(data: VocFolder, store: Path, after: int = 5) -> None:
+    """Leave in the store what a run over six pictures holds that is stopped after some."""
+    with pytest.raises(KeyboardInterrupt):
+        cache_of(breaking_model(after, break_off), data, flips=True, folder=store)
+
+
+def assert_same(cache: FeatureCache, other: FeatureCache) -> None:
+    names = [n for n in cache.names for _ in range(2)]
+    flips = [False, True] * len(cache.names)
+    for a, b in zip(cache.features(names, flips), other.features(names, flips), strict=True):
+        assert torch.equal(a, b)
+    ids = [1] * len(names)
+    assert torch.equal(cache.masks(names, ids, flips), other.masks(names, ids, flips))
+
+
+def python(code: str, *arguments: Path) -> subprocess.CompletedProcess:
+    """Run code in another process, which finds the tests' modules."""
+    here = Path(__file__).parent
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from test_features import breaking_model, cache_of
+from ltm_edu import feature_files
+from ltm_edu.datasets.voc_layout import VocFolder
+
+feature_files.EVERY = 2
+model = breaking_model(10, lambda: os.kill(os.getpid(), signal.SIGKILL), query_scales=(1.0, 1.3))
+cache_of(model, VocFolder.open(sys.argv[1]), flips=True, folder=Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a signal that cannot be caught")
+def test_a_killed_run_is_gone_on_with_and_gives_the_same_files(tiny, tmp_path):
+    model = tiny_model(query_scales=(1.0, 1.3))
+    straight = cache_of(model, tiny, flips=True, folder=tmp_path / "straight")
+    store = tmp_path / "killed"
+    done = python(KILLED, tiny.root, store)
+    assert done.returncode == -signal.SIGKILL
+    (part,) = store.glob(".*.part")
+    with (part / "scale1.npy").open("ab") as file:
+        file.write(b"half a row")
+    model.backbone.seen.clear()
+    again = cache_of(model, tiny, flips=True, folder=store)
+    assert len(model.backbone.seen) == 2 * (6 - 4)
+    assert contents(store) == contents(tmp_path / "straight")
+    assert left_in(store) == left_in(tmp_path / "straight")
+    assert_same(again, straight)
+
+
+def test_a_run_stopped_again_and_again_comes_to_its_end(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_files, "EVERY", 2)
+    for _ in range(2):
+        broken_off(tiny, tmp_path, after=3)
+    model = tiny_model()
+    cache = cache_of(model, tiny, flips=True, folder=tmp_path)
+    assert len(model.backbone.seen) == 2
+    assert_same(cache, cache_of(model, tiny, flips=True))
+
+
+def test_a_run_stopped_before_anything_is_safe_leaves_nothing(tiny, tmp_path):
+    broken_off(tiny, tmp_path)
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("damage", ["count", "count too high", "file", "no file"])
+def test_what_a_stopped_run_left_is_not_believed_where_it_is_damaged(
+    tiny, tmp_path, monkeypatch, damage
+):
+    monkeypatch.setattr(feature_files, "EVERY", 2)
+    broken_off(tiny, tmp_path)
+    (part,) = tmp_path.glob(".*.part")
+    if damage == "count":
+        (part / "done.txt").write_text("")
+    elif damage == "count too high":
+        (part / "done.txt").write_text("6")
+    elif damage == "file":
+        os.truncate(part / "masks.npy", (part / "masks.npy").stat().st_size // 2)
+    else:
+        (part / "scale0.npy").unlink()
+    model = tiny_model()
+    cache = cache_of(model, tiny, flips=True, folder=tmp_path)
+    assert len(model.backbone.seen) == 6
+    assert_same(cache, cache_of(model, tiny, flips=True))
+
+
+@pytest.mark.parametrize(
+    "damage", ["short", "long", "empty", "missing", "shape", "masks", "number"]
+)
+def test_damaged_files_are_made_anew(tiny, tmp_path, damage):
+    model = tiny_model()
+    first = cache_of(model, tiny, flips=True, folder=tmp_path)
+    whole = contents(tmp_path)
+    (place,) = tmp_path.iterdir()
+    features, masks = place / "scale0.npy", place / "masks.npy"
+    if damage == "short":
+        os.truncate(features, features.stat().st_size - 1)
+    elif damage == "long":
+        features.write_bytes(features.read_bytes() + b"0")
+    elif damage == "empty":
+        features.write_bytes(b"")
+    elif damage == "missing":
+        masks.unlink()
+    elif damage == "shape":
+        np.save(features, np.load(features)[:, :5])
+    elif damage == "masks":
+        np.save(masks, np.load(masks)[:5])
+    else:
+        np.save(features, np.load(features).astype(np.float64))
+    model.backbone.seen.clear()
+    again = cache_of(model, tiny, flips=True, folder=tmp_path)
+    assert len(model.backbone.seen) == 6
+    assert contents(tmp_path) == whole
+    assert_same(again, cache_of(model, tiny, flips=True))
+    assert_same(first, again)
+
+
+def test_a_file_lost_while_it_is_used_is_named(tiny, tmp_path):
+    cache = cache_of(tiny_model(), tiny, folder=tmp_path)
+    (place,) = tmp_path.iterdir()
+    os.truncate(place / "masks.npy", 1000)
+    refused(lambda: cache.masks(cache.names[:1], [1]), "masks.npy is gone or was cut short")
+    shutil.rmtree(place)
+    refused(lambda: cache.support_features(cache.names[:1]), "scale0.npy is gone", "start again")
+
+
+def test_a_second_process_waits_for_the_first_and_finds_what_it_made(tiny, tmp_path, capsys):
+    begun, go_on, found = threading.Event(), threading.Event(), {}
+
+    def wait() -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    slow, other = breaking_model(1, wait), tiny_model()
+
+    def make(which: str, model: LTM, **options: object) -> None:
+        found[which] = FeatureCache(model, tiny, tiny.names("val")[:3], folder=tmp_path, **options)
+
+    first = threading.Thread(target=make, args=("first", slow), kwargs={"progress": False})
+    first.start()
+    assert begun.wait(60)
+    second = threading.Thread(target=make, args=("second", other))
+    second.start()
+    said, until = "", time.monotonic() + 60
+    while "waiting for it\n" not in said and time.monotonic() < until:
+        said += capsys.readouterr().err
+        time.sleep(0.01)
+    time.sleep(0.3)
+    assert second.is_alive()
+    go_on.set()
+    first.join(60)
+    second.join(60)
+    assert (said + capsys.readouterr().err).count("another process is making") == 1
+    assert other.backbone.seen == []
+    names = found["first"].names
+    features = [found[w].support_features(names) for w in ("first", "second")]
+    assert torch.equal(*features)
+    assert len(left_in(tmp_path)) == 1
+
+
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_files, "EVERY", 2)
+    calls, fsync = [], os.fsync
+
+    def full(file: int) -> None:
+        calls.append(file)
+        if len(calls) > 2:  # two files are safe once
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        refused(
+            lambda: cache_of(tiny_model(), tiny, flips=True, folder=tmp_path),
+            str(tmp_path),
+            "No space left on device",
+            "start again",
+        )
+    model = tiny_model()
+    cache = cache_of(model, tiny, flips=True, folder=tmp_path)
+    assert len(model.backbone.seen) == 4
+    assert_same(cache, cache_of(model, tiny, flips=True))
+
+
+def test_room_is_asked_for_what_is_still_to_be_written(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_files, "EVERY", 2)
+    each = 2 * 8 * 7 * 7 * 4 + 97 * 97
+    broken_off(tiny, tmp_path / "begun")
+    usage = type("usage", (), {"free": 2 * each})
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    refused(
+        lambda: cache_of(tiny_model(), tiny, flips=True, folder=tmp_path / "new"),
+        "features take 0.00 GB and",
+    )
+    assert left_in(tmp_path / "new") == []
+    usage.free -= 1
+    kept = contents(tmp_path / "begun")
+    refused(
+        lambda: cache_of(tiny_model(), tiny, flips=True, folder=tmp_path / "begun"),
+        "0.00 GB of them still to come",
+    )
+    assert contents(tmp_path / "begun") == kept
+    usage.free += 1
+    cache_of(tiny_model(), tiny, flips=True, folder=tmp_path / "begun")
+
+
+def test_a_pickle_of_files_holds_their_paths_alone(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    in_file = cache_of(tiny_model(), tiny, flips=True, folder=Path("here"))
+    sent, in_memory = pickle.dumps(in_file), cache_of(tiny_model(), tiny, flips=True)
+    assert len(sent) < len(pickle.dumps(in_memory)) - in_memory.nbytes - 6 * 97 * 97
+    monkeypatch.chdir("/")
+    assert_same(pickle.loads(sent), in_memory)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_files_give_is_a_copy(tiny, tmp_path, half):
+    cache = cache_of(tiny_model(), tiny, flips=True, folder=tmp_path, half=half)
+    names, files = cache.names, contents(tmp_path)
+    cache.support_features(names).zero_()
+    cache.masks(names, [1] * 6).zero_()
+    assert contents(tmp_path) == files
+    assert_same(cache, cache_of(tiny_model(), tiny, flips=True, half=half))
+
+
+MEASURED = """
+import sys
+from pathlib import Path
+from helpers import TinyBackbone, tiny_model
+from test_features import cache_of
+from ltm_edu.datasets.voc_layout import VocFolder
+
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+TinyBackbone.channels = 4096
+data = VocFolder.open(sys.argv[1])
+model, store = tiny_model(), Path(sys.argv[2])
+names = data.names("all")
+cache_of(model, data, names[:1], flips=True, folder=store).mean(names[:1])
+before = peak()
+cache = cache_of(model, data, names, flips=True, folder=store)
+for n in names:
+    cache.features([n]), cache.masks([n], [1])
+cache.mean(names)
+print(cache.nbytes, peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_making_and_reading_files_takes_no_memory(tiny, tmp_path):
+    features, more = map(int, python(MEASURED, tiny.root, tmp_path).stdout.split())
+    assert features > 120e6
+    assert more < features / 4
+
+
+def test_files_are_copied_to_a_device_a_few_rows_at_a_time(tiny, tmp_path, monkeypatch):
+    cache = cache_of(tiny_model(), tiny, flips=True, folder=tmp_path)
+    read, picked = feature_files.FileOfRows.__getitem__, []
+    monkeypatch.setattr(feature_files, "_CHUNK", 5 * 8 * 7 * 7 * 4)
+    monkeypatch.setattr(
+        feature_files.FileOfRows, "__getitem__", lambda f, i: picked.append(len(i)) or read(f, i)
+    )
+    bytes_before = cache.nbytes
+    assert cache.to(torch.device("cpu")) is cache
+    assert picked[:3] == [5, 5, 2]
+    shutil.rmtree(tmp_path)
+    assert cache.nbytes == bytes_before
+    assert_same(cache, cache_of(tiny_model(), tiny, flips=True))
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_features_that_a_device_cannot_take_are_one_line(tiny, tmp_path, monkeypatch, in_file):
+    cache = cache_of(tiny_model(), tiny, flips=True, folder=tmp_path if in_file else None)
+
+    def full(*args: object, **options: object) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 16.53 GiB.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "empty", full)
+        patch.setattr(Tensor, "to", full)
+        refused(
+            lambda: cache.to(torch.device("cuda")),
+            "features take 0.00 GB and cuda does not have them free",
+            "--features file",
+        )
+    assert_same(cache, cache_of(tiny_model(), tiny, flips=True))
