@@ -261,6 +261,15 @@ def test_a_trainaug_list_is_followed_in_either_of_its_forms(devkit, monkeypatch,
     assert list(VocFolder.open(fetch(devkit, progress=False)).names("train")) == train
 
 
+def test_a_list_that_repeats_names_gives_each_once(devkit):
+    for split, names in (("trainaug", sorted({*TRAIN, *SBD} - set(VAL))), ("val", VAL)):
+        lines = [*names, "", *(f"/JPEGImages/{n}.jpg /SegmentationClassAug/{n}.png" for n in names)]
+        path = devkit / f"ImageSets/Segmentation/{split}.txt"
+        path.write_bytes("\r\n".join(lines).encode())
+    check_whole(fetch(devkit, progress=False))
+    assert pascal5i.verify(progress=False) == []
+
+
 def test_the_release_is_the_one_that_torchvision_knows():
     from torchvision.datasets import sbd, voc
 
@@ -372,6 +381,8 @@ SPOILT = [
     "list missing",
     "list cut short",
     "list of something else",
+    "list in UTF-16",
+    "list with a name twice",
     "picture of another size",
 ]
 
@@ -396,6 +407,10 @@ def spoil(root: Path, fault: str) -> tuple[str, ...]:
             f"{mask.parent}: has another size than its picture: {mask.name}",
             "1 missing or broken",
         )
+    elif how == "in UTF-16":
+        path.write_bytes(path.read_text().encode("utf-16"))
+    elif how == "with a name twice":
+        path.write_text(f"{path.read_text()}{TRAIN[0]}\n")
     elif how == "of another size":
         Image.fromarray(np.zeros((20, 30), np.uint8)).save(path)
     elif how == "with an unknown class":
@@ -404,6 +419,8 @@ def spoil(root: Path, fault: str) -> tuple[str, ...]:
         "missing": "is missing",
         "is none": "cannot be read as a picture",
         "of something else": "is no list of names",
+        "in UTF-16": "is no list of names",
+        "with a name twice": "repeats 1 name",
         "of another size": "has another size than its picture",
         "with an unknown class": "holds a class id over 20",
         "cut short": "has 3 names instead of 4"
@@ -539,6 +556,16 @@ def break_devkit(devkit: Path, fault: str) -> tuple[str, ...]:
     if fault == "a picture cut short":
         picture.write_bytes(picture.read_bytes()[:-300])
         return f"{picture} cannot be read"
+    if fault == "a list that is no text":
+        (lists / "val.txt").write_bytes(b"\0\5\x16\7\xff\xfe")
+        return f"{lists / 'val.txt'} is not text in UTF-8"
+    if fault == "a list of two-column scores":
+        (lists / "val.txt").write_text("".join(f"{n} -1\n" for n in VAL))
+        return f"{lists / 'val.txt'}: '{VAL[0]} -1' is no picture's name (as 2007_000032"
+    if fault == "pictures as PNG":
+        for path in (devkit / "JPEGImages").iterdir():
+            path.rename(path.with_suffix(".png"))
+        return f"{devkit}/JPEGImages/{EVERY[0]}.jpg is missing, but", "(and 5 more)"
     if fault == "a list that leaves the folder":
         trainaug.write_text(f"{TRAIN[0]}\n../../secret\n")
         return f"{trainaug}: '../../secret' is no picture's name"
@@ -559,6 +586,9 @@ def break_devkit(devkit: Path, fault: str) -> tuple[str, ...]:
         "a mask of another size",
         "a picture cut short",
         "a list that leaves the folder",
+        "a list that is no text",
+        "a list of two-column scores",
+        "pictures as PNG",
         "too few masks",
     ],
 )

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import CLASSES, refused
+from helpers import CLASSES, refused, write_voc
 from PIL import Image
 
 from ltm_edu import open_dataset
+from ltm_edu.datasets.inspection import inspect_folder, report
 from ltm_edu.datasets.voc_layout import VocFolder, read_image, read_mask
+from ltm_edu.episodes import draw_episodes, find_pairs
 from ltm_edu.protocol import VOC_CLASSES
 
 
@@ -38,6 +40,61 @@ def test_all_is_every_list_each_name_once(voc):
     data = VocFolder.open(str(voc))
     assert len(data.names("all")) == len(set(data.names("all"))) == 48
     assert set(data.names("all")) == {*data.names("train"), *data.names("val")}
+
+
+def test_a_name_that_a_list_repeats_is_taken_once_so_no_support_is_its_query(voc):
+    clean = VocFolder.open(voc).names("val")
+    file = voc / "ImageSets/Segmentation/val.txt"
+    file.write_text("\n".join([*clean, *clean[::-1]]))
+    data = VocFolder.open(voc)
+    assert data.names("val") == clean
+    for episode in draw_episodes(find_pairs(data.index("val"), range(1, 9), "any"), 2, 50, 0):
+        assert len({episode.query, *episode.supports}) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{n}",
+        "  {n}\t",
+        "{n}.jpg",
+        "/JPEGImages/{n}.jpg /SegmentationClassAug/{n}.png",
+        "JPEGImages/{n}.jpg SegmentationClass/{n}.png",
+        "VOC2012/JPEGImages/{n}.JPG\tVOC2012/SegmentationClassAug/{n}.png",
+        "JPEGImages\\{n}.png SegmentationClass\\{n}.png",
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n", "\r\n \r\n"])
+def test_a_list_names_pictures_or_files_with_any_line_ends_and_blank_lines(voc, line, end):
+    names = VocFolder.open(voc).names("val")
+    text = end.join(["\ufeff", *(line.format(n=n) for n in names), ""])
+    (voc / "ImageSets/Segmentation/val.txt").write_bytes(text.encode())
+    data = VocFolder.open(voc)
+    assert data.names("val") == names
+    data.pair(names[0])
+
+
+@pytest.mark.parametrize("line", ["{n}", "JPEGImages/{n}.jpg SegmentationClass/{n}.png"])
+def test_folders_and_pictures_may_have_spaces_and_umlauts_in_their_names(tmp_path, line):
+    root = write_voc(tmp_path / "Bücher & Töpfe (2)" / "VOC 2012", train=3, val=3)
+    names = VocFolder.open(root).names("val")
+    for n in names:
+        (root / f"JPEGImages/{n}.jpg").rename(root / f"JPEGImages/schönes Bild {n}.jpg")
+        mask = root / "SegmentationClass" / f"{n}.png"
+        mask.rename(mask.with_name(f"schönes Bild {n}.png"))
+    new = tuple(f"schönes Bild {n}" for n in names)
+    file = root / "ImageSets/Segmentation/val.txt"
+    file.write_text("\n".join(line.format(n=n) for n in new), encoding="utf-8")
+    data = VocFolder.open(root)
+    assert data.names("val") == new
+    assert inspect_folder(data, progress=False) == []
+
+
+def test_hidden_files_are_no_lists(voc):
+    (voc / "ImageSets/Segmentation/._train.txt").write_bytes(b"\0\5\x16\7Mac OS X\xff\xfe")
+    data = VocFolder.open(voc)
+    assert set(data.splits) == {"train", "val"}
+    assert inspect_folder(data, progress=False) == []
 
 
 def test_classes_come_from_classes_txt_and_are_vocs_without_it(voc):
@@ -125,10 +182,59 @@ def test_a_folder_laid_out_otherwise_says_what_is_missing_and_what_is_there(voc,
     refused(lambda: VocFolder.open(voc), str(voc), f"no {part}/", "Elsewhere", "VOC's layout")
 
 
-def test_a_folder_without_names_is_named(voc):
+def test_a_folder_without_names_is_named_with_what_it_has(voc):
     for file in (voc / "ImageSets/Segmentation").iterdir():
         file.write_text("\n")
-    refused(lambda: VocFolder.open(voc), "ImageSets", "train.txt")
+    refused(lambda: VocFolder.open(voc), "ImageSets", "has no list with names", "has train.txt")
+    shutil.rmtree(voc / "ImageSets/Segmentation")
+    (voc / "ImageSets/Segmentation").mkdir()
+    refused(lambda: VocFolder.open(voc), "ImageSets", "train.txt", "it has nothing")
+
+
+def test_an_empty_list_is_named_where_it_is_asked_for(voc):
+    path = voc / "ImageSets/Segmentation/val.txt"
+    path.write_text("\n\n")
+    data = VocFolder.open(voc)
+    assert len(data.names("train")) == 24
+    refused(lambda: data.index("val"), f"{path} is empty", "a name a line")
+    assert report(inspect_folder(data, progress=False)) == [f"{path.parent}: is empty: val.txt"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\0\5\x16\7\xff\xfe", "Bücher\n".encode("latin-1") * 5, "disc\n".encode("utf-16")],
+)
+@pytest.mark.parametrize("file", ["ImageSets/Segmentation/val.txt", "classes.txt"])
+def test_a_text_file_that_is_not_in_utf_8_is_named(voc, file, content):
+    (voc / file).write_bytes(content)
+    refused(lambda: VocFolder.open(voc), f"{voc / file} is not text in UTF-8", "save it")
+
+
+@pytest.mark.parametrize(
+    "line", ["a\0b", "J/a.jpg Masks/b.png", "J/a.JPG Masks/b.PNG", "JPEGImages/", ".jpg"]
+)
+def test_a_line_that_names_no_picture_or_two_is_quoted(voc, line):
+    path = voc / "ImageSets/Segmentation/val.txt"
+    path.write_text(f"{path.read_text()}{line}\n")
+    refused(lambda: VocFolder.open(voc), str(path), repr(line), "is no picture's name", "as 2007")
+
+
+def test_a_list_that_cannot_be_read_is_named(voc):
+    path = voc / "ImageSets/Segmentation/val.txt"
+    path.unlink()
+    path.mkdir()
+    refused(lambda: VocFolder.open(voc), f"{path} cannot be read")
+
+
+def test_what_lists_repeat_is_counted_by_an_inspection(voc):
+    lists = voc / "ImageSets/Segmentation"
+    names = VocFolder.open(voc).names("val")
+    (lists / "val.txt").write_text("\n".join([*names, *names[:3], names[0]]))
+    (lists / "train.txt").write_text(f"{names[0]}\nJPEGImages/{names[0]}.jpg\n")
+    assert report(inspect_folder(VocFolder.open(voc), progress=False)) == [
+        f"{lists}: repeats 1 name: train.txt",
+        f"{lists}: repeats 3 names: val.txt",
+    ]
 
 
 def test_a_missing_list_is_named_with_those_there_are(voc):
@@ -189,7 +295,9 @@ def test_a_colour_mask_is_refused(voc):
     data = VocFolder.open(voc)
     name = data.names("val")[0]
     Image.new("RGB", (30, 20)).save(data.mask_path(name))
-    refused(lambda: data.mask(name), str(data.mask_path(name)), "RGB", "palette or grey")
+    says = str(data.mask_path(name)), "RGB", "palette or grey"
+    refused(lambda: data.mask(name), *says)
+    refused(lambda: data.index("val"), *says)
 
 
 def test_a_picture_that_a_list_names_must_be_there_before_a_cache_is_looked_up(voc):

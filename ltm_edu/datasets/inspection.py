@@ -10,7 +10,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..errors import InputError
-from .voc_layout import VOID, VocFolder, read_mask
+from .name_lists import list_files, read_list
+from .voc_layout import LISTS, PICTURES, VOID, VocFolder, read_mask
 
 
 class Fault(NamedTuple):
@@ -18,7 +19,7 @@ class Fault(NamedTuple):
 
     Attributes:
         path: the file.
-        what: "is missing", "cannot be read", ...
+        what: "is missing", "cannot be read as a picture", ...
     """
 
     path: Path
@@ -50,9 +51,11 @@ def inspect(
 
 
 def inspect_folder(dataset: VocFolder, progress: bool = True) -> list[Fault]:
-    """Read every picture and mask that a folder's lists name; see `inspect`."""
+    """Read a folder's lists, and every picture and mask that they name; see `inspect`."""
+    lists = ((path, read_list(path).fault) for path in list_files(dataset.root / LISTS))
     pairs = [(_picture(dataset, n), dataset.mask_path(n)) for n in dataset.names("all")]
-    return inspect(pairs, len(dataset.classes), progress)
+    faults = [Fault(path, what) for path, what in lists if what]
+    return faults + inspect(pairs, len(dataset.classes), progress)
 
 
 def report(faults: Sequence[Fault], shown: int = 3) -> list[str]:
@@ -75,7 +78,7 @@ def _picture(dataset: VocFolder, name: str) -> Path:
     try:
         return dataset.image_path(name)
     except InputError:  # it is not there: say so under the name that was expected
-        return dataset.root / "JPEGImages" / f"{name}.jpg"
+        return dataset.root / PICTURES / f"{name}.jpg"
 
 
 def _picture_size(path: Path) -> tuple[tuple[int, int] | None, str | None]:

@@ -31,7 +31,6 @@ from ..fetch import (
 from ..paths import data_dir
 from ..protocol import VOC_CLASSES
 from .devkit import (
-    LISTS,
     NAME,
     and_more,
     bytes_in,
@@ -39,13 +38,13 @@ from .devkit import (
     check_devkit,
     copy_devkit,
     find_devkit,
-    names_in,
-    read_names,
     refuse_source,
     stems,
 )
 from .inspection import Fault, inspect
+from .name_lists import names_in, read_list
 from .sbd import mask_of_mat, need_scipy, palette_png
+from .voc_layout import LISTS
 
 _VOC2012 = "VOCdevkit/VOC2012"
 _SOURCES = "SOURCES.txt"
@@ -170,7 +169,7 @@ def verify(root: str | Path | None = None, progress: bool = True) -> list[Fault]
     if not root.is_dir():
         raise InputError(how_to_get(root))
     faults = []
-    names: dict[str, list[str]] = {}
+    names: dict[str, tuple[str, ...]] = {}
     for split, count in RELEASE.counts.items():
         names[split], fault = _list_and_fault(root / LISTS / f"{split}.txt", count)
         faults += [Fault(root / LISTS / f"{split}.txt", fault)] if fault else []
@@ -195,7 +194,7 @@ def how_to_get(root: Path) -> str:
 # --- from the archives ----------------------------------------------------------------------------
 
 
-def _unpack(voc: Path, sbd: Path, staging: Path, progress: bool) -> dict[str, list[str]]:
+def _unpack(voc: Path, sbd: Path, staging: Path, progress: bool) -> dict[str, tuple[str, ...]]:
     """Fill the folder with what it lacks; the names of the lists."""
     lists = _voc_lists(voc, progress)
     own = {*lists["train"], *lists["val"]}
@@ -206,7 +205,7 @@ def _unpack(voc: Path, sbd: Path, staging: Path, progress: bool) -> dict[str, li
             added.add(found[1])
             if not path.exists():
                 put(path, palette_png(mask_of_mat(read(), f"{sbd}: {found[0]}")))
-    lists["train"] = sorted({*lists["train"], *added})
+    lists["train"] = (*lists["train"], *added)
     wanted = {"JPEGImages": own | added, "SegmentationClass": own}
     pattern = rf"{_VOC2012}/(JPEGImages|SegmentationClass)/({NAME})\.(?:jpg|png)"
     for found, read in members(voc, pattern, progress):
@@ -217,10 +216,10 @@ def _unpack(voc: Path, sbd: Path, staging: Path, progress: bool) -> dict[str, li
     return lists
 
 
-def _voc_lists(voc: Path, progress: bool) -> dict[str, list[str]]:
+def _voc_lists(voc: Path, progress: bool) -> dict[str, tuple[str, ...]]:
     lists = {}
     for found, read in members(voc, rf"{_VOC2012}/{LISTS}/(train|val)\.txt", progress):
-        lists[found[1]] = names_in(read(), f"{voc}: {found[0]}")
+        lists[found[1]] = names_in(read(), f"{voc}: {found[0]}", NAME).names
         if len(lists) == 2:
             return lists
     raise InputError(f"{voc} has no {_VOC2012}/{LISTS}/train.txt and val.txt: not VOC 2012")
@@ -268,15 +267,16 @@ def _prepare_archives(
     need_room(root, lacking + max(0, RELEASE.unpacked - made))
 
 
-def _list_and_fault(path: Path, count: int) -> tuple[list[str], str | None]:
+def _list_and_fault(path: Path, count: int) -> tuple[tuple[str, ...], str | None]:
     if not path.is_file():
-        return [], "is missing"
+        return (), "is missing"
     try:
-        names = read_names(path)
+        found = read_list(path, NAME)
     except InputError:
-        return [], "is no list of names"
-    found = len(set(names))
-    return names, None if found == count else f"has {found:,} names instead of {count:,}"
+        return (), "is no list of names"
+    if len(found.names) != count:
+        return found.names, f"has {len(found.names):,} names instead of {count:,}"
+    return found.names, found.fault
 
 
 def _part(root: Path) -> Path:
@@ -307,10 +307,10 @@ def _remade(root: Path, fault: Fault) -> list[Path]:
     return both if fault.path in both else [fault.path]
 
 
-def _finish(staging: Path, root: Path, names: dict[str, list[str]]) -> None:
+def _finish(staging: Path, root: Path, names: dict[str, tuple[str, ...]]) -> None:
     """Write the lists, remove what does not belong, and put the folder in place."""
     for split, part in names.items():
-        text = "".join(f"{n}\n" for n in sorted(set(part)))
+        text = "".join(f"{n}\n" for n in sorted(part))
         put(staging / LISTS / f"{split}.txt", text.encode())
     put(staging / _SOURCES, _ABOUT.encode())
     everything = {n for part in names.values() for n in part}

@@ -2,7 +2,8 @@
 
 - JPEGImages/NAME.jpg: the pictures
 - SegmentationClass/NAME.png: 0 background, 1 and up classes, 255 not counted
-- ImageSets/Segmentation/SPLIT.txt: a NAME a line; train and val
+- ImageSets/Segmentation/SPLIT.txt: train and val; a line is NAME, or its two files as in
+  JPEGImages/NAME.jpg SegmentationClass/NAME.png
 - classes.txt: a class a line, the first has id 1; VOC's twenty classes without it
 """
 
@@ -18,9 +19,12 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import InputError
 from ..protocol import VOC_CLASSES
+from .name_lists import list_files, read_list, read_text
 
 VOID = 255
-_PICTURES, _MASKS, _LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"
+PICTURES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"
+AUGMENTED = "SegmentationClassAug"
+"""Where other code keeps PASCAL-5i's masks, beside VOC's own."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class VocFolder:
     Attributes:
         root: the folder.
         classes: names; class id c is `classes[c - 1]`.
-        splits: image names of each list, in the file's order.
+        splits: image names of each list, each once, in the file's order.
     """
 
     root: Path
@@ -57,27 +61,28 @@ class VocFolder:
         """Check the layout and read the lists.
 
         Raises:
-            InputError: a folder, a list or the classes are missing or empty; names the path.
+            InputError: a folder, a list or the classes are missing, empty or unreadable; says
+                what was expected and what was found.
         """
         root = Path(root).expanduser()
         if not root.is_dir():
             raise InputError(f"{root} is not a folder: --data takes a folder in VOC's layout")
-        for part in (_PICTURES, _MASKS, _LISTS):
+        for part in (PICTURES, MASKS, LISTS):
             if not (root / part).is_dir():
-                found = ", ".join(sorted(p.name for p in root.iterdir())[:6]) or "nothing"
                 raise InputError(
-                    f"{root} has no {part}/ (it has {found}): VOC's layout is "
-                    f"{_PICTURES}/, {_MASKS}/ and {_LISTS}/train.txt and val.txt"
+                    f"{root} has no {part}/ (it has {found_in(root)}): VOC's layout is "
+                    f"{PICTURES}/, {MASKS}/ and {LISTS}/train.txt and val.txt"
                 )
-        lists = sorted((root / _LISTS).glob("*.txt"))
-        splits = {p.stem: tuple(p.read_text(encoding="utf-8").split()) for p in lists}
+        splits = {p.stem: read_list(p).names for p in list_files(root / LISTS)}
         if not any(splits.values()):
-            raise InputError(f"{root / _LISTS} has no list with names in it: train.txt, val.txt")
+            raise InputError(
+                f"{root / LISTS} has no list with names in it: train.txt and val.txt are expected, "
+                f"it has {found_in(root / LISTS)}"
+            )
         named = root / "classes.txt"
         classes = VOC_CLASSES
         if named.exists():
-            lines = named.read_text(encoding="utf-8").splitlines()
-            classes = tuple(line.strip() for line in lines if line.strip())
+            classes = tuple(filter(None, map(str.strip, read_text(named).splitlines())))
         if not 4 <= len(classes) <= 254:
             raise InputError(f"{named} lists {len(classes)} classes: 4 to 254 make four folds")
         return cls(root, classes, splits)
@@ -86,30 +91,32 @@ class VocFolder:
         """Image names of a list; "all" is every list, each name once.
 
         Raises:
-            InputError: there is no such list.
+            InputError: there is no such list, or nothing in it.
         """
         if split == "all":
             return tuple(dict.fromkeys(n for names in self.splits.values() for n in names))
         if split not in self.splits:
             raise InputError(
-                f"{self.root / _LISTS} has no {split}.txt: there are {', '.join(self.splits)}"
+                f"{self.root / LISTS} has no {split}.txt: there are {', '.join(self.splits)}"
             )
+        if not self.splits[split]:
+            raise InputError(f"{self.root / LISTS / split}.txt is empty: it takes a name a line")
         return self.splits[split]
 
     @cached_property
     def _picture_names(self) -> dict[str, str]:
-        return {p.stem: p.name for p in (self.root / _PICTURES).iterdir()}
+        return {p.stem: p.name for p in (self.root / PICTURES).iterdir()}
 
     def image_path(self, name: str) -> Path:
         """The picture's file; raises InputError where the list names one that is not there."""
         file = self._picture_names.get(name)
         if file is None:
-            raise InputError(f"{self.root / _PICTURES / name}.jpg is missing, but a list names it")
-        return self.root / _PICTURES / file
+            raise InputError(f"{self.root / PICTURES / name}.jpg is missing, but a list names it")
+        return self.root / PICTURES / file
 
     def mask_path(self, name: str) -> Path:
         """The mask's file."""
-        return self.root / _MASKS / f"{name}.png"
+        return self.root / MASKS / f"{name}.png"
 
     def image(self, name: str) -> Image.Image:
         """The picture in RGB; raises InputError if it is missing or cannot be read."""
@@ -193,6 +200,20 @@ def check_same_size(image: Image.Image, image_path: object, mask: np.ndarray, pa
             f"{path} is {mask.shape[1]}x{mask.shape[0]} but {image_path} is "
             f"{image.size[0]}x{image.size[1]}: a mask must have its picture's size"
         )
+
+
+def found_in(folder: Path) -> str:
+    """The first few things in a folder, for an error.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    try:
+        names = sorted(p.name for p in folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror or error})") from None
+    more = f" and {len(names) - 6:,} more" if names[6:] else ""
+    return ", ".join(names[:6]) + more or "nothing"
 
 
 def _read(path: Path) -> Image.Image:
