@@ -5,6 +5,8 @@ import io
 import json
 import os
 import pickle
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -270,6 +272,18 @@ def test_a_list_that_repeats_names_gives_each_once(devkit):
     assert pascal5i.verify(progress=False) == []
 
 
+def test_a_raw_voc_2012_for_data_is_refused_with_the_command_that_makes_it_right(devkit):
+    names = sorted({*TRAIN, *SBD} - set(VAL))
+    (devkit / "ImageSets/Segmentation/trainaug.txt").write_text("\n".join(names))
+    dataset = open_dataset(devkit)
+    assert dataset.index("train").names == tuple(TRAIN)  # VOC's own list and masks go together
+    with pytest.raises(InputError, match="only SegmentationClassAug/") as raised:
+        dataset.index("trainaug")
+    command = re.search(r"ltm-edu (.*) makes PASCAL-5i of it", str(raised.value))
+    assert main(shlex.split(command[1])) == 0
+    check_whole(folder())
+
+
 def test_the_release_is_the_one_that_torchvision_knows():
     from torchvision.datasets import sbd, voc
 
@@ -519,6 +533,9 @@ def test_a_source_with_neither_archives_nor_masks_says_what_was_expected_and_fou
     (tmp_path / "else" / "pictures").mkdir(parents=True)
     says = (VOC_TAR, SBD_TAR, "VOCdevkit/VOC2012/", "found pictures")
     refused("fetch", "pascal5i", "--from", tmp_path / "else", says=says)
+    for part in ("JPEGImages", "SegmentationClassAug"):
+        says = (f"{devkit / part}: expected {VOC_TAR}", f"{devkit} has it: name that folder")
+        refused("fetch", "pascal5i", "--from", devkit / part, says=says)
     shutil.rmtree(devkit / "SegmentationClassAug")
     says = (f"{devkit} has no SegmentationClassAug/", "found Annotations, ImageSets, JPEGImages")
     refused("fetch", "pascal5i", "--from", devkit.parent, says=says)

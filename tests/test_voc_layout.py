@@ -1,6 +1,7 @@
 """Folders in VOC's layout: what is read, and what every bad one says."""
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from ltm_edu import open_dataset
 from ltm_edu.datasets.inspection import inspect_folder, report
+from ltm_edu.datasets.mask_index import cached_index
 from ltm_edu.datasets.voc_layout import VocFolder, read_image, read_mask
 from ltm_edu.episodes import draw_episodes, find_pairs
 from ltm_edu.protocol import VOC_CLASSES
@@ -95,6 +97,13 @@ def test_hidden_files_are_no_lists(voc):
     data = VocFolder.open(voc)
     assert set(data.splits) == {"train", "val"}
     assert inspect_folder(data, progress=False) == []
+
+
+def test_of_two_pictures_with_one_name_the_jpg_is_taken(voc):
+    name = VocFolder.open(voc).names("val")[0]
+    for kind in ("bmp", "png", "txt", "xml"):
+        (voc / "JPEGImages" / f"{name}.{kind}").write_bytes(b"something else")
+    assert VocFolder.open(voc).image_path(name).suffix == ".jpg"
 
 
 def test_classes_come_from_classes_txt_and_are_vocs_without_it(voc):
@@ -182,6 +191,20 @@ def test_a_folder_laid_out_otherwise_says_what_is_missing_and_what_is_there(voc,
     refused(lambda: VocFolder.open(voc), str(voc), f"no {part}/", "Elsewhere", "VOC's layout")
 
 
+@pytest.mark.parametrize("given", ["..", "../..", "JPEGImages", "ImageSets/Segmentation"])
+def test_a_folder_a_level_off_names_the_right_one(tmp_path, monkeypatch, given):
+    root = write_voc(tmp_path / "VOCdevkit/VOC2012", train=3, val=3)
+    place = (root / given).resolve()
+    says = (f"{place} has no JPEGImages/", f"{root} looks like it", "it has ")
+    refused(lambda: VocFolder.open(place), *says)
+    monkeypatch.chdir(place)
+    refused(lambda: VocFolder.open("."), "VOC2012 looks like it")
+
+
+def test_of_a_folder_with_many_files_a_few_are_named(voc):
+    refused(lambda: VocFolder.open(voc / "JPEGImages"), "train_beam_0.jpg, ", " and 42 more)")
+
+
 def test_a_folder_without_names_is_named_with_what_it_has(voc):
     for file in (voc / "ImageSets/Segmentation").iterdir():
         file.write_text("\n")
@@ -235,6 +258,50 @@ def test_what_lists_repeat_is_counted_by_an_inspection(voc):
         f"{lists}: repeats 1 name: train.txt",
         f"{lists}: repeats 3 names: val.txt",
     ]
+
+
+def test_a_mask_that_only_segmentation_class_aug_has_says_where_it_belongs_and_what_to_do(tmp_path):
+    voc = write_voc(tmp_path / "my data", train=3, val=3)
+    data = VocFolder.open(voc)
+    name, other = data.names("val")[:2]
+    masks, aug = voc / "SegmentationClass", voc / "SegmentationClassAug"
+    shutil.copytree(masks, aug)
+    assert inspect_folder(data, progress=False) == []
+    (masks / f"{name}.png").unlink()
+    command = f"ltm-edu fetch pascal5i --from {shlex.quote(str(voc))}"
+    says = "SegmentationClass/ must hold it", "only SegmentationClassAug/ does", command
+    for call in (
+        lambda: data.mask(name),
+        lambda: data.pair(name),
+        lambda: data.index("val"),
+        lambda: data.fingerprint(data.names("val")),
+        lambda: cached_index(data, "val", tmp_path / "cache", fewest=1),
+    ):
+        refused(call, f"{masks / name}.png is missing", *says)
+    (masks / f"{other}.png").write_bytes(b"")
+    lines = report(inspect_folder(data, progress=False))
+    assert [line.rsplit(": ", 1)[1] for line in lines] == [f"{name}.png", f"{other}.png"]
+    assert all(part in lines[0] for part in says)
+    assert "Aug" not in lines[1]  # it is there, but broken
+    (aug / f"{name}.png").unlink()
+    with pytest.raises(ValueError, match="take its name out") as raised:
+        data.mask(name)
+    assert "Aug" not in str(raised.value)
+
+
+def test_segmentation_class_aug_in_the_place_of_segmentation_class_says_what_to_do(voc):
+    (voc / "SegmentationClass").rename(voc / "SegmentationClassAug")
+    command = f"ltm-edu fetch pascal5i --from {voc}"
+    refused(lambda: VocFolder.open(voc), f"{voc} has no SegmentationClass/", command)
+
+
+def test_a_folder_of_masks_without_their_pictures_names_the_first(voc):
+    data = VocFolder.open(voc)
+    shutil.rmtree(voc / "JPEGImages")
+    (voc / "JPEGImages").mkdir()
+    name = data.names("val")[0]
+    says = f"{voc / 'JPEGImages' / name}.jpg is missing, but a list names it: put it there"
+    refused(lambda: VocFolder.open(voc).pair(name), says)
 
 
 def test_a_missing_list_is_named_with_those_there_are(voc):
@@ -295,7 +362,7 @@ def test_a_colour_mask_is_refused(voc):
     data = VocFolder.open(voc)
     name = data.names("val")[0]
     Image.new("RGB", (30, 20)).save(data.mask_path(name))
-    says = str(data.mask_path(name)), "RGB", "palette or grey"
+    says = str(data.mask_path(name)), "RGB", "palette or grey", "colours are not turned into ids"
     refused(lambda: data.mask(name), *says)
     refused(lambda: data.index("val"), *says)
 

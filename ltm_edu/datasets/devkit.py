@@ -35,13 +35,15 @@ def refuse_source(source: Path, archives: Sequence[str]) -> None:
         InputError: always.
     """
     if not source.is_dir():
-        raise InputError(f"--from {source} is not a folder")
+        raise InputError(f"--from {source} is not a folder: name the one that holds the files")
     places = (source / "VOCdevkit/VOC2012", source / "VOC2012", source)
     place = next((p for p in places if (p / PICTURES).is_dir()), None)
     what = f"--from {source}" if place is None else f"{place} has no {AUGMENTED}/"
+    above = source.resolve().parent
+    advice = f"; {above} has it: name that folder" if find_devkit(above) == above else ""
     raise InputError(
         f"{what}: expected {' and '.join(archives)}, or VOCdevkit/VOC2012/ with {_LAYOUT}; "
-        f"found {found_in(place or source)}"
+        f"found {found_in(place or source)}{advice}"
     )
 
 

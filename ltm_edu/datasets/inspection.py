@@ -54,8 +54,10 @@ def inspect_folder(dataset: VocFolder, progress: bool = True) -> list[Fault]:
     """Read a folder's lists, and every picture and mask that they name; see `inspect`."""
     lists = ((path, read_list(path).fault) for path in list_files(dataset.root / LISTS))
     pairs = [(_picture(dataset, n), dataset.mask_path(n)) for n in dataset.names("all")]
-    faults = [Fault(path, what) for path, what in lists if what]
-    return faults + inspect(pairs, len(dataset.classes), progress)
+    return [Fault(path, what) for path, what in lists if what] + [
+        Fault(path, what + dataset.elsewhere(path))
+        for path, what in inspect(pairs, len(dataset.classes), progress)
+    ]
 
 
 def report(faults: Sequence[Fault], shown: int = 3) -> list[str]:

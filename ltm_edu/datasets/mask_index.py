@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
 from ..paths import written_whole
 from .voc_layout import MaskIndex, VocFolder
 
@@ -51,6 +50,6 @@ def _fingerprint(dataset: VocFolder, names: tuple[str, ...]) -> str:
         try:
             stat = path.stat()
         except FileNotFoundError:
-            raise InputError(f"{path} is missing, but a list names it") from None
+            raise dataset.missing(path) from None
         digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

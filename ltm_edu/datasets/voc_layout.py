@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shlex
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -71,7 +73,7 @@ class VocFolder:
             if not (root / part).is_dir():
                 raise InputError(
                     f"{root} has no {part}/ (it has {found_in(root)}): VOC's layout is "
-                    f"{PICTURES}/, {MASKS}/ and {LISTS}/train.txt and val.txt"
+                    f"{PICTURES}/, {MASKS}/ and {LISTS}/train.txt and val.txt{_advice(root)}"
                 )
         splits = {p.stem: read_list(p).names for p in list_files(root / LISTS)}
         if not any(splits.values()):
@@ -105,18 +107,34 @@ class VocFolder:
 
     @cached_property
     def _picture_names(self) -> dict[str, str]:
-        return {p.stem: p.name for p in (self.root / PICTURES).iterdir()}
+        # Of several files with one name, .jpg comes last and is taken.
+        files = sorted(
+            (self.root / PICTURES).iterdir(), key=lambda p: (p.suffix.lower() == ".jpg", p.name)
+        )
+        return {p.stem: p.name for p in files}
 
     def image_path(self, name: str) -> Path:
         """The picture's file; raises InputError where the list names one that is not there."""
         file = self._picture_names.get(name)
         if file is None:
-            raise InputError(f"{self.root / PICTURES / name}.jpg is missing, but a list names it")
+            raise self.missing(self.root / PICTURES / f"{name}.jpg")
         return self.root / PICTURES / file
 
     def mask_path(self, name: str) -> Path:
         """The mask's file."""
         return self.root / MASKS / f"{name}.png"
+
+    def missing(self, path: Path) -> InputError:
+        """The error for a picture or mask that a list names and that is not there."""
+        advice = self.elsewhere(path) or ": put it there, or take its name out of the list"
+        return InputError(f"{path} is missing, but a list names it{advice}")
+
+    def elsewhere(self, path: Path) -> str:
+        """Where a missing mask is instead, and what to do, for an error's end; "" if nowhere."""
+        there = self.root / AUGMENTED / path.name
+        if path.exists() or not there.is_file():
+            return ""
+        return f": {MASKS}/ must hold it, and only {AUGMENTED}/ does; {_fetch_from(self.root)}"
 
     def image(self, name: str) -> Image.Image:
         """The picture in RGB; raises InputError if it is missing or cannot be read."""
@@ -125,6 +143,8 @@ class VocFolder:
     def mask(self, name: str) -> np.ndarray:
         """Class ids, (H, W) uint8; raises InputError if unreadable or with an id over the list."""
         path = self.mask_path(name)
+        if not path.exists():
+            raise self.missing(path)
         mask = read_mask(path)
         ids = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:VOID])
         if ids.size and ids[-1] > len(self.classes):
@@ -163,7 +183,7 @@ class VocFolder:
                 try:
                     stat = path.stat()
                 except FileNotFoundError:
-                    raise InputError(f"{path} is missing, but a list names it") from None
+                    raise self.missing(path) from None
                 digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:16]
 
@@ -188,7 +208,8 @@ def read_mask(path: str | Path) -> np.ndarray:
         picture = picture.convert("L")
     if picture.mode not in ("P", "L"):
         raise InputError(
-            f"{path} is a {picture.mode} picture: a mask is a palette or grey PNG of class ids"
+            f"{path} is a {picture.mode} picture: a mask is a palette or grey PNG of class ids, "
+            "and colours are not turned into ids"
         )
     return np.array(picture, dtype=np.uint8)
 
@@ -214,6 +235,22 @@ def found_in(folder: Path) -> str:
         raise InputError(f"{folder} cannot be read ({error.strerror or error})") from None
     more = f" and {len(names) - 6:,} more" if names[6:] else ""
     return ", ".join(names[:6]) + more or "nothing"
+
+
+def _advice(root: Path) -> str:
+    """What to do about a folder that is laid out otherwise, where a guess can be made."""
+    if (root / PICTURES).is_dir() and (root / AUGMENTED).is_dir():
+        return f"; it has {AUGMENTED}/ instead: {_fetch_from(root)}"
+    whole = root.resolve()
+    inside = (root / "VOC2012", root / "VOCdevkit/VOC2012", *sorted(root.iterdir()))
+    for place in (whole.parent, whole.parent.parent, *inside):
+        if all(os.path.isdir(place / part) for part in (PICTURES, LISTS)):
+            return f"; {place} looks like it: name that folder"
+    return ""
+
+
+def _fetch_from(root: Path) -> str:
+    return f"ltm-edu fetch pascal5i --from {shlex.quote(str(root))} makes PASCAL-5i of it"
 
 
 def _read(path: Path) -> Image.Image:
