@@ -49,7 +49,7 @@ def verify(options: argparse.Namespace) -> None:
     else:
         dataset = open_dataset(options.dataset)
         root, faults = dataset.root, inspect_folder(dataset)
-        advice = "replace them, or take their names out of the lists"
+        advice = "mend or replace them, or take their names out of the lists"
     for line in report(faults):
         print(line)
     if faults:

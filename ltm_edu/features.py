@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +28,8 @@ from .errors import InputError
 from .feature_files import FileOfRows, Kind, in_files
 from .geometry import mask_to_grid
 from .model import LTM, features_at_scales
+
+T = TypeVar("T")
 
 
 class FeatureCache:
@@ -196,7 +202,7 @@ class FeatureCache:
         """
         device = next(model.parameters()).device
         bar = tqdm(
-            self.names[done:],
+            _ahead(self._read, self.names[done:]),
             "features",
             len(self.names),
             initial=done,
@@ -204,18 +210,36 @@ class FeatureCache:
             disable=not progress,
             leave=False,
         )
-        for i, name in enumerate(bar):
-            image, mask = self.dataset.pair(name)
-            pixels = image_tensor(image, self.size)
+        for i, (pixels, mask) in enumerate(bar):
             copies = torch.stack([pixels, pixels.flip(-1)][: self._copies])
             with torch.inference_mode():
                 found = features_at_scales(model.backbone, copies.to(device), self.query_scales)
             kept = [np.ascontiguousarray(f.cpu().numpy(), self._dtype) for f in found]
-            kept.append(resize_mask(mask, self.size)[None])
+            kept.append(mask[None])
             if i == 0:
                 size = len(self.names) * sum(a.nbytes for a in kept)
                 bar.set_description(f"features, {size / 1e9:.2f} GB")
             yield kept
+
+    def _read(self, name: str) -> tuple[Tensor, np.ndarray]:
+        image, mask = self.dataset.pair(name)
+        return image_tensor(image, self.size), resize_mask(mask, self.size)
+
+
+def _ahead(read: Callable[[str], T], names: Sequence[str], count: int = 8) -> Iterator[T]:
+    """What `read` gives for each name, in order; some are read while the last is worked on."""
+    with ThreadPoolExecutor(min(count, os.cpu_count() or 1)) as pool:
+        waiting: deque[Future[T]] = deque()
+        try:
+            for name in names:
+                waiting.append(pool.submit(read, name))
+                if len(waiting) > count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _need_room(folder: Path, size: int, missing: int) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -25,10 +24,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from tqdm import tqdm
 
+from .bench import machine
+from .datasets.name_lists import read_list
 from .datasets.voc_layout import VOID, read_mask
 from .errors import InputError
 from .paths import data_dir, made_whole, written_whole
@@ -83,7 +83,7 @@ def draw(root: Path, masks: Path, lists: dict[str, Path], progress: bool = True)
     for split, path in lists.items():
         if not path.is_file():
             raise InputError(f"{path} is not there: give the list of {split} pictures")
-        names[split] = path.read_text(encoding="utf-8").split()
+        names[split] = read_list(path).names
     every = sorted(set().union(*names.values()))
     with made_whole(root) as part:
         for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
@@ -188,31 +188,6 @@ def rehearse(
     return {"steps": steps, "episodes": episodes, "stages": stages, "results": results}
 
 
-def table(found: dict) -> str:
-    """A rehearsal's stages as a Markdown table, with the machine and what it was on top.
-
-    Args:
-        found: what `main` writes.
-    """
-    where = found["gpu"] or f"{found['cores']} CPU cores"
-    lines = [
-        f"{found['pictures']:,} pictures, {found['steps']} updates a fold, {found['episodes']:,} "
-        f"episodes a fold and seed; {where}, torch {found['torch']}; {found['what']}.",
-        "",
-        "| stage | min:s | peak memory, GB |",
-        "|---|---|---|",
-        f"| draw the pictures | {_clock(found['seconds to draw them'])} | |",
-    ]
-    for name, stage in found["stages"].items():
-        peak = "" if stage["peak_gb"] is None else f"{stage['peak_gb']:.1f}"
-        lines.append(f"| {name} | {_clock(stage['seconds'])} | {peak} |")
-    return "\n".join(lines)
-
-
-def _clock(seconds: float) -> str:
-    return f"{round(seconds) // 60}:{round(seconds) % 60:02}"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the rehearsal; a user's mistake prints one line and gives exit status 2."""
     parser = argparse.ArgumentParser("python -m ltm_edu.rehearsal", description=rehearse.__doc__)
@@ -242,10 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "what": "textures drawn under real masks; the scores say nothing about PASCAL-5i",
             "pictures": count,
             "seconds to draw them": round(drawn, 1),
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-            "torch": torch.__version__,
+            "machine": machine(),
         }
         with written_whole(options.out) as part:
             part.write_text(json.dumps({**about, **found}, indent=1) + "\n", encoding="utf-8")

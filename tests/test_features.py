@@ -19,7 +19,7 @@ from helpers import TinyBackbone, contents, left_in, refused, tiny_model, write_
 from PIL import Image
 from torch import Tensor
 
-from ltm_edu import feature_files
+from ltm_edu import feature_files, features
 from ltm_edu.datasets.voc_layout import VocFolder
 from ltm_edu.errors import InputError
 from ltm_edu.features import FeatureCache, image_tensor, resize_mask
@@ -271,7 +271,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from test_features import breaking_model, cache_of
-from ltm_edu import feature_files
+from ltm_edu import feature_files, features
 from ltm_edu.datasets.voc_layout import VocFolder
 
 feature_files.EVERY = 2
@@ -536,3 +536,20 @@ def test_features_that_a_device_cannot_take_are_one_line(tiny, tmp_path, monkeyp
             "--features file",
         )
     assert_same(cache, cache_of(tiny_model(), tiny, flips=True))
+
+
+def test_pictures_are_read_ahead_in_order_and_never_far():
+    started, taken = [], []
+
+    def read(name):
+        started.append(name)
+        if name == "20":
+            raise InputError("20 cannot be read")
+        return int(name)
+
+    found = features._ahead(read, [str(i) for i in range(40)], count=3)
+    with pytest.raises(InputError, match="20 cannot"):
+        taken.extend((value, len(started)) for value in found)
+    assert [value for value, _ in taken] == list(range(20))
+    assert all(far <= value + 5 for value, far in taken)
+    assert len(started) < 30

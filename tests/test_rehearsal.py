@@ -8,6 +8,7 @@ import pytest
 from helpers import write_voc
 
 from ltm_edu import rehearsal
+from ltm_edu.course import rehearsal_table
 from ltm_edu.datasets.voc_layout import VocFolder
 from ltm_edu.rehearsal import draw, main, texture
 
@@ -85,7 +86,7 @@ def test_the_commands_run_in_order_with_one_kill_and_the_results_are_kept(
     assert found["pictures"] == 40
     assert found["stages"]["train fold 3"]["command"].endswith("--recipe tuned --set flips=False")
     assert found["results"] == {"1-shot": ["1"], "5-shot": ["5"]}
-    rows = rehearsal.table(found).splitlines()
+    rows = rehearsal_table(tmp_path / "r.json").splitlines()
     assert rows[0].startswith("40 pictures, 2 updates a fold, 1,000 episodes")
     assert rows[0].endswith("say nothing about PASCAL-5i.")
     assert "| train fold 0, killed | 0:01 | 1.0 |" in rows
