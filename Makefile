@@ -8,7 +8,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help lab test test-browser book bench readme lint format clean
+.PHONY: help lab test test-browser test-crf book bench readme lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -31,6 +31,11 @@ test-browser: $(STAMP)  ## try JupyterLab and the book in headless Chromium (apt
 	@$(VENV)/bin/python -c 'import selenium' 2>/dev/null || \
 		$(RUN) pip install --disable-pip-version-check -e '.[browser]'
 	$(RUN) pytest -m browser tests/test_browser.py $(ARGS)
+
+test-crf: $(STAMP)  ## try the CRF, which is built with a C++ compiler (apt: g++ python3-dev)
+	@$(VENV)/bin/python -c 'import pydensecrf.densecrf' 2>/dev/null || \
+		$(RUN) pip install --disable-pip-version-check -e '.[crf]'
+	$(RUN) pytest -k "refinement or crf" tests/test_refinement.py tests/test_cli.py $(ARGS)
 
 book: $(STAMP)  ## render the notebooks as saved to book/, HTML that needs no network
 	$(RUN) ltm_edu.book $(ARGS)

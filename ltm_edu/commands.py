@@ -19,7 +19,6 @@ from .datasets.inspection import inspect_folder, report
 from .datasets.voc_layout import VocFolder
 from .episodes import EpisodeList
 from .errors import InputError
-from .evaluation import Results, load_results, mean_over_folds, save_results
 from .model import LTM, TrainingFreeMap
 from .parallel import processes, rank
 from .paths import data_dir, need_place, written_whole
@@ -27,6 +26,7 @@ from .protocol import FOLDS, Protocol, novel_classes
 from .published import beside_the_paper, by_fold
 from .recipes import Recipe, recipe_for, recipe_name
 from .run_state import differences
+from .scores import Results, load_results, mean_over_folds, save_results
 from .settings import Machine
 from .training import fit
 

@@ -1,8 +1,9 @@
 """The course's notebooks, read without running them, and the README tables made from them.
 
 `make readme` (or `python -m ltm_edu.course`) rewrites the tables between README's markers: the map
-of the notebooks and the table of the equations. Titles and equations come from the notebooks;
-`MOMENTS` and `EQUATIONS` hold what no notebook says.
+of the notebooks, the table of the equations, and the stages of the dress rehearsal. Titles and
+equations come from the notebooks; `MOMENTS` and `EQUATIONS` hold what no notebook says. The
+rehearsal's figures come from the file that it wrote, `data/rehearsal.json`.
 """
 
 from __future__ import annotations
@@ -228,13 +229,55 @@ def equation_table(notebooks: Sequence[Notebook]) -> str:
     return "\n".join(lines)
 
 
-def with_tables(readme: str, notebooks: Sequence[Notebook]) -> str:
-    """README's text with its tables made anew.
+def rehearsal_table(path: Path) -> str:
+    """What the dress rehearsal took, as a Markdown table; see `ltm_edu.rehearsal`.
 
     Raises:
-        InputError: a marker is missing.
+        InputError: the file is missing, or no rehearsal.
     """
-    tables = {"notebooks": notebook_table(notebooks), "equations": equation_table(notebooks)}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        on = found["machine"]
+        lines = [
+            f"{found['pictures']:,} pictures, {found['steps']} updates a fold, "
+            f"{found['episodes']:,} episodes a fold and seed; "
+            f"{on['gpu'] or str(on['cores']) + ' CPU cores'}, torch {on['torch']}; "
+            f"{found['what']}.",
+            "",
+            "| stage | min:s | peak memory, GB |",
+            "|---|---|---|",
+            f"| draw the pictures | {_clock(found['seconds to draw them'])} | |",
+        ]
+        for name, stage in found["stages"].items():
+            peak = "" if stage["peak_gb"] is None else f"{stage['peak_gb']:.1f}"
+            lines.append(f"| {name} | {_clock(stage['seconds'])} | {peak} |")
+        return "\n".join(lines)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no rehearsal ({error}): write it with python -m ltm_edu.rehearsal"
+        ) from None
+
+
+def _clock(seconds: float) -> str:
+    return f"{round(seconds) // 60}:{round(seconds) % 60:02}"
+
+
+def with_tables(readme: str, notebooks: Sequence[Notebook], data: Path = ROOT / "data") -> str:
+    """README's text with its tables made anew.
+
+    Args:
+        readme: the text.
+        notebooks: of the course.
+        data: the folder that holds rehearsal.json.
+
+    Raises:
+        InputError: a marker is missing, or a file cannot be read.
+    """
+    tables = {
+        "notebooks": notebook_table(notebooks),
+        "equations": equation_table(notebooks),
+        "rehearsal": rehearsal_table(data / "rehearsal.json"),
+    }
     for name, table in tables.items():
         begin, end = f"<!-- {name}: made by `make readme` -->", f"<!-- end of {name} -->"
         head, found, rest = readme.partition(begin)
@@ -253,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         readme = root / "README.md"
         old = readme.read_text(encoding="utf-8")
-        new = with_tables(old, read_notebooks(root / "notebooks"))
+        new = with_tables(old, read_notebooks(root / "notebooks"), root / "data")
         if new == old:
             print("README's tables are up to date")
             return 0

@@ -1,11 +1,9 @@
-"""Scores: mIoU, FB-IoU and pooled foreground IoU at the pictures' own size, with their protocol."""
+"""Models and trivial floors, scored on the same episodes at the pictures' own size."""
 
 from __future__ import annotations
 
-import json
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,173 +18,12 @@ from .errors import InputError
 from .features import FeatureCache
 from .geometry import resize_logits
 from .model import LTM, Embedded, TrainingFreeMap
-from .paths import written_whole
 from .protocol import Protocol, novel_classes
+from .scores import IoUCounter, Results, score_of
 
 Model = LTM | TrainingFreeMap
 Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _KEPT_BYTES = 1_000_000_000
-
-
-@dataclass
-class IoUCounter:
-    """Intersections and unions, pooled over episodes; 255 never counts.
-
-    >>> counter = IoUCounter()
-    >>> counter.add(np.array([[1, 1, 0]], bool), np.array([[1, 0, 255]], np.uint8), class_id=3)
-    >>> counter.miou(), counter.fb_iou()
-    (0.5, 0.25)
-    """
-
-    intersection: dict[int, int] = field(default_factory=dict)
-    union: dict[int, int] = field(default_factory=dict)
-    background: list[int] = field(default_factory=lambda: [0, 0])
-
-    def add(self, predicted: np.ndarray, truth: np.ndarray, class_id: int) -> None:
-        """Count one episode.
-
-        Args:
-            predicted: (H, W) bool, True where the model sees the object.
-            truth: (H, W) uint8 of 0, 1 and 255.
-            class_id: the episode's class.
-        """
-        counted, true = truth != VOID, truth == 1
-        both = int(np.count_nonzero(predicted & true))
-        n_predicted = int(np.count_nonzero(predicted & counted))
-        n_true, n = int(np.count_nonzero(true)), int(np.count_nonzero(counted))
-        either = n_predicted + n_true - both
-        self.intersection[class_id] = self.intersection.get(class_id, 0) + both
-        self.union[class_id] = self.union.get(class_id, 0) + either
-        # The background's intersection is what neither claims; its union what not both claim.
-        self.background[0] += n - either
-        self.background[1] += n - both
-
-    def per_class(self) -> dict[int, float]:
-        """IoU of each class over its episodes."""
-        return {
-            c: self.intersection[c] / self.union[c] if self.union[c] else 0.0
-            for c in sorted(self.union)
-        }
-
-    def miou(self) -> float:
-        """Mean of the classes' IoU: the headline."""
-        return float(np.mean(list(self.per_class().values()))) if self.union else 0.0
-
-    def pooled_foreground_iou(self) -> float:
-        """Foreground IoU over all episodes as one heap: what LTM's released code calls mIoU."""
-        return sum(self.intersection.values()) / max(sum(self.union.values()), 1)
-
-    def fb_iou(self) -> float:
-        """Mean of foreground and background IoU on pooled pixels; it flatters."""
-        background = self.background[0] / max(self.background[1], 1)
-        return (self.pooled_foreground_iou() + background) / 2
-
-
-@dataclass(frozen=True)
-class Score:
-    """One row of a table: a method's scores, each with its spread over the episode seeds.
-
-    Attributes:
-        method: the row's name.
-        miou, miou_spread: mean and standard deviation over the seeds.
-        fb_iou: likewise the mean.
-        pooled_foreground_iou: likewise the mean.
-        per_class: class name to IoU, mean over the seeds.
-        miou_of_seeds: mIoU of each episode seed, in the protocol's order.
-    """
-
-    method: str
-    miou: float
-    miou_spread: float
-    fb_iou: float
-    pooled_foreground_iou: float
-    per_class: dict[str, float]
-    miou_of_seeds: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Results:
-    """Scores of several methods on the same episodes, and what they were scored by.
-
-    Attributes:
-        dataset: name of the dataset.
-        split: which list of pictures.
-        fold: 0 to 3, or "mean" over the four.
-        protocol: the rules.
-        scores: rows, trained models first.
-    """
-
-    dataset: str
-    split: str
-    fold: int | str
-    protocol: Protocol
-    scores: tuple[Score, ...]
-
-    def table(self) -> str:
-        """The scores as text, protocol first."""
-        name = "mean of the four folds" if self.fold == "mean" else f"fold {self.fold}"
-        width = max(len(s.method) for s in self.scores)
-        lines = [
-            f"{self.dataset} ({self.split}), {name}; {self.protocol}",
-            f"{'method':{width}}  {'mIoU':>6}  {'+-':>5}  {'FB-IoU':>6}  {'pooled fg':>9}",
-        ]
-        lines += [
-            f"{s.method:{width}}  {s.miou:6.3f}  {s.miou_spread:5.3f}  {s.fb_iou:6.3f}  "
-            f"{s.pooled_foreground_iou:9.3f}"
-            for s in self.scores
-        ]
-        classes = list(self.scores[0].per_class)
-        lines += ["", "IoU of each class:"]
-        lines += [
-            f"{s.method:{width}}  " + ", ".join(f"{c} {s.per_class[c]:.3f}" for c in classes)
-            for s in self.scores
-        ]
-        return "\n".join(lines)
-
-    def as_dict(self) -> dict:
-        """Plain values, for JSON."""
-        return {
-            "dataset": self.dataset,
-            "split": self.split,
-            "fold": self.fold,
-            "protocol": self.protocol.as_dict(),
-            "scores": [vars(s) for s in self.scores],
-        }
-
-
-def save_results(path: str | Path, results: Sequence[Results]) -> None:
-    """Write results as JSON, whole or not at all."""
-    with written_whole(Path(path)) as part:
-        part.write_text(json.dumps([r.as_dict() for r in results], indent=1), encoding="utf-8")
-
-
-def load_results(path: str | Path) -> list[Results]:
-    """The inverse of `save_results`.
-
-    Raises:
-        InputError: the file is missing or holds no results.
-    """
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-        return [
-            Results(
-                row["dataset"],
-                row["split"],
-                row["fold"],
-                Protocol(**row["protocol"]),
-                tuple(
-                    Score(**{**s, "miou_of_seeds": tuple(s["miou_of_seeds"])})
-                    for s in row["scores"]
-                ),
-            )
-            for row in found
-        ]
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise InputError(
-            f"{path} holds no results: write them with ltm-edu evaluate --json"
-        ) from None
 
 
 def evaluate(
@@ -248,10 +85,10 @@ def evaluate(
             counters = [
                 score_model(model, caches[key], e, row, progress, refine=way) for e in lists
             ]
-            rows.append(_score(row, counters, dataset))
+            rows.append(score_of(row, counters, dataset.classes))
     for method, everywhere in (("all foreground", True), ("all background", False)):
         counters = [_score_constant(everywhere, dataset, e) for e in lists]
-        rows.append(_score(method, counters, dataset))
+        rows.append(score_of(method, counters, dataset.classes))
     return Results(name or dataset.root.name, split, fold, protocol, tuple(rows))
 
 
@@ -324,7 +161,7 @@ def score_model(
     device = next(model.parameters()).device
     was_training = model.training
     fast = model.for_inference()
-    embedded = _embedder(fast, cache, device)
+    embedded = _Embedder(fast, cache, device)
     truths = _truth_reader(cache.dataset)
     questions = list(episodes)
     bar = tqdm(total=len(questions), desc=label, unit="ep", disable=not progress, leave=False)
@@ -356,66 +193,46 @@ def score_model(
     return counter
 
 
-def _embedder(
-    model: Model, cache: FeatureCache, device: torch.device
-) -> Callable[[Sequence[str]], Embedded]:
-    """Embed each picture once, as long as what is kept stays under a gigabyte."""
+class _Embedder:
+    """Embed pictures, and keep what was asked for last, under a gigabyte of it.
 
-    def embed(name: str) -> Embedded:
-        kept = cache.features([name], query_scales=model.config.query_scales)
-        F_q = [f.to(device) for f in kept]
-        return model.embed(F_q, cache.support_features([name]).to(device))
-
-    with torch.inference_mode():
-        each = sum(x.numel() * x.element_size() for x in embed(cache.names[0]))
-    kept = lru_cache(maxsize=_KEPT_BYTES // each)(embed)
-
-    def embedded(names: Sequence[str]) -> Embedded:
-        rows = [kept(name) for name in names]
-        return Embedded(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
-
-    return embedded
-
-
-def mean_over_folds(results: Sequence[Results]) -> Results:
-    """The table of the four folds' means, for the methods that all of them hold.
-
-    Its spread is that of the mean over the seeds, not the mean of the folds' spreads.
+    It is kept in one piece of memory: thousands of tensors that come and go would leave holes.
     """
-    first = results[0]
-    rows = []
-    for score in first.scores:
-        same = [s for r in results for s in r.scores if s.method == score.method]
-        if len(same) < len(results):
-            continue
-        of_seeds = np.mean([s.miou_of_seeds for s in same], axis=0)
-        rows.append(
-            Score(
-                score.method,
-                float(np.mean(of_seeds)),
-                float(np.std(of_seeds)),
-                float(np.mean([s.fb_iou for s in same])),
-                float(np.mean([s.pooled_foreground_iou for s in same])),
-                {c: v for s in same for c, v in s.per_class.items()},
-                tuple(of_seeds.tolist()),
-            )
-        )
-    return Results(first.dataset, first.split, "mean", first.protocol, tuple(rows))
 
+    def __init__(self, model: Model, cache: FeatureCache, device: torch.device) -> None:
+        self.model, self.cache, self.device = model, cache, device
+        self._rooms: list[torch.Tensor] = []
+        self._row_of: OrderedDict[str, int] = OrderedDict()
 
-def _score(method: str, counters: Sequence[IoUCounter], dataset: VocFolder) -> Score:
-    mious = [c.miou() for c in counters]
-    each = [c.per_class() for c in counters]
-    ids = sorted({c for per_class in each for c in per_class})
-    return Score(
-        method,
-        float(np.mean(mious)),
-        float(np.std(mious)),
-        float(np.mean([c.fb_iou() for c in counters])),
-        float(np.mean([c.pooled_foreground_iou() for c in counters])),
-        {dataset.classes[i - 1]: float(np.mean([p[i] for p in each if i in p])) for i in ids},
-        tuple(mious),
-    )
+    def __call__(self, names: Sequence[str]) -> Embedded:
+        """Embeddings of pictures, in their order."""
+        wanted = dict.fromkeys(names)
+        if self._rooms and len(wanted) > len(self._rooms[0]):
+            self._rooms, self._row_of = [], OrderedDict()
+        for name in wanted:
+            if name in self._row_of:
+                self._row_of.move_to_end(name)
+        for name in wanted:
+            if name not in self._row_of:
+                self._keep(name, len(wanted))
+        rows = torch.tensor([self._row_of[name] for name in names])
+        return Embedded(*(room[rows] for room in self._rooms))
+
+    def _keep(self, name: str, together: int) -> None:
+        scales = self.model.config.query_scales
+        F_q = [f.to(self.device) for f in self.cache.features([name], query_scales=scales)]
+        F_s = F_q[0] if scales == (1.0,) else self.cache.support_features([name]).to(self.device)
+        made = [x for x in self.model.embed(F_q, F_s) if x is not None]
+        if not self._rooms:
+            each = sum(x.numel() * x.element_size() for x in made)
+            count = min(len(self.cache.names), max(together, _KEPT_BYTES // each))
+            self._rooms = [x.new_empty(count, *x.shape[1:]) for x in made]
+        row = len(self._row_of)
+        if row == len(self._rooms[0]):
+            _, row = self._row_of.popitem(last=False)
+        for room, x in zip(self._rooms, made, strict=True):
+            room[row] = x[0]
+        self._row_of[name] = row
 
 
 def _score_constant(everywhere: bool, dataset: VocFolder, episodes: EpisodeList) -> IoUCounter:

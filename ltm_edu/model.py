@@ -41,14 +41,15 @@ class Embedded(NamedTuple):
     """All that the network computes from one picture alone, for n pictures.
 
     Attributes:
-        E_q: embedding as a query, (n, D, h, w).
         E_s: embedding as a support, without T_e's bias and before the mask, (n, D, h, w).
         F_hat: T_f's features as a query, (n, D', h, w).
+        E_q: embedding as a query without T_e's bias, (n, D, h, w); None where it is E_s, for the
+            query is seen at one scale only.
     """
 
-    E_q: Tensor
     E_s: Tensor
     F_hat: Tensor
+    E_q: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -256,11 +257,11 @@ class LTM(nn.Module):
             F_s: their features at scale 1, (n, C, h, w).
         """
         maps, grid = [m - self.feature_mean for m in F_q], F_s.shape[-2:]
-        return Embedded(
-            self.T_e(_mean_on_grid(maps, grid)).float(),
-            F.conv2d(F_s - self.feature_mean, self.T_e.weight).float(),
-            _mean_on_grid([F.relu(self.T_f(m)) for m in maps], grid),
-        )
+        F_hat = _mean_on_grid([F.relu(self.T_f(m)) for m in maps], grid)
+        E_s = F.conv2d(F_s - self.feature_mean, self.T_e.weight).float()
+        if len(maps) == 1:
+            return Embedded(E_s, F_hat)
+        return Embedded(E_s, F_hat, F.conv2d(_mean_on_grid(maps, grid), self.T_e.weight).float())
 
     def forward_embedded(
         self, query: Embedded, support: Embedded, G_s: Tensor, size: Sequence[int]
@@ -276,8 +277,10 @@ class LTM(nn.Module):
         seen, flat = support.E_s, G_s.flatten(0, 1)
         if self.transformation.masks_support:
             seen = masked_features(seen, flat)  # T_e(G F) = G T_e(F), but for the bias
-        E_s = (seen + self.T_e.bias[:, None, None]).unflatten(0, G_s.shape[:2])
-        return self._attend(query.E_q, E_s, query.F_hat, G_s, size)
+        bias = self.T_e.bias[:, None, None]
+        E_s = (seen + bias).unflatten(0, G_s.shape[:2])
+        E_q = (query.E_s if query.E_q is None else query.E_q) + bias
+        return self._attend(E_q, E_s, query.F_hat, G_s, size)
 
     def _attend(
         self, E_q: Tensor, E_s: Tensor, F_hat: Tensor, G_s: Tensor, size: Sequence[int]
@@ -348,13 +351,15 @@ class TrainingFreeMap(nn.Module):
 
     def embed(self, F_q: Sequence[Tensor], F_s: Tensor) -> Embedded:
         """As `LTM.embed`; there is no T_f."""
-        return Embedded(_mean_on_grid(F_q, F_s.shape[-2:]).float(), F_s.float(), F_s[:, :0])
+        E_q = None if len(F_q) == 1 else _mean_on_grid(F_q, F_s.shape[-2:]).float()
+        return Embedded(F_s.float(), F_s[:, :0], E_q)
 
     def forward_embedded(
         self, query: Embedded, support: Embedded, G_s: Tensor, size: Sequence[int]
     ) -> LTMOutput:
         """As `LTM.forward_embedded`."""
-        return self._cut(query.E_q, support.E_s.unflatten(0, G_s.shape[:2]), G_s, size)
+        E_q = query.E_s if query.E_q is None else query.E_q
+        return self._cut(E_q, support.E_s.unflatten(0, G_s.shape[:2]), G_s, size)
 
     def for_inference(self) -> TrainingFreeMap:
         """Itself: there is nothing to fold."""

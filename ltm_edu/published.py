@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .errors import InputError
-from .evaluation import Results, mean_over_folds
 from .protocol import FOLDS
+from .scores import Results, mean_over_folds
 
 # method: (folds 0 to 3, mean), 1-shot and 5-shot. LogReg's 5-shot folds do not give its mean; with
 # 35.9 for 25.9 they would.

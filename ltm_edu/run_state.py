@@ -62,9 +62,12 @@ def load_run(path: Path, run: RunState) -> bool:
     Raises:
         InputError: the file is damaged, or of a run with other settings; names them.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    for part in path.parent.glob(f".{path.name}.*"):  # of a run that was killed while it wrote
+        part.unlink()
+    if not path.is_file():
         return False
-    content = load_weights(Path(path))
+    content = load_weights(path)
     if not isinstance(content, dict) or not {"about", *_KEPT} <= set(content):
         raise InputError(f"{path} is not the state of a run: delete it to start anew")
     differ = list(differences(content["about"], run.about))

@@ -1,4 +1,5 @@
 import ast
+import json
 import re
 import shutil
 
@@ -14,6 +15,8 @@ from ltm_edu.errors import InputError
 def checkout(tmp_path):
     """A README and two notebooks, the first with equations 2 and 5."""
     shutil.copy(ROOT / "README.md", tmp_path)
+    (tmp_path / "data").mkdir()
+    shutil.copy(ROOT / "data" / "rehearsal.json", tmp_path / "data")
     write(tmp_path, "02_a.ipynb", text("# 02 · One"), text("$$R \\tag{2}$$ and $$A \\tag{5}$$"))
     write(tmp_path, "03_b.ipynb", text("# 03 · Two"), text("$$B \\tag*{IoU} \\notag$$"))
     return tmp_path
@@ -85,6 +88,18 @@ def test_the_command_rewrites_readme_once(checkout, capsys):
         "README's tables rewritten",
         "README's tables are up to date",
     ]
+
+
+def test_the_rehearsals_figures_come_from_its_file(checkout, capsys):
+    file = checkout / "data" / "rehearsal.json"
+    found = json.loads(file.read_text(encoding="utf-8"))
+    found["stages"]["train fold 2"]["seconds"] = 754.4
+    file.write_text(json.dumps(found), encoding="utf-8")
+    assert course.main(["--root", str(checkout)]) == 0
+    assert "| train fold 2 | 12:34 |" in (checkout / "README.md").read_text(encoding="utf-8")
+    file.write_text("{}", encoding="utf-8")
+    assert course.main(["--root", str(checkout)]) == 2
+    assert "rehearsal.json is no rehearsal" in capsys.readouterr().err
 
 
 def test_a_readme_without_markers_is_left_alone(checkout, capsys):

@@ -9,14 +9,16 @@ import torch.nn.functional as F
 from helpers import TinyBackbone, tiny_model
 from PIL import Image
 
+from ltm_edu import evaluation
 from ltm_edu.datasets.voc_layout import VocFolder
 from ltm_edu.episodes import EpisodeList, draw_episodes, find_pairs
 from ltm_edu.errors import InputError
-from ltm_edu.evaluation import IoUCounter, evaluate, mean_over_folds, save_results, score_model
+from ltm_edu.evaluation import evaluate, score_model
 from ltm_edu.features import FeatureCache, image_tensor
 from ltm_edu.geometry import resize_logits
 from ltm_edu.model import LTM, TrainingFreeMap
 from ltm_edu.protocol import Protocol, novel_classes
+from ltm_edu.scores import IoUCounter, mean_over_folds, save_results
 
 PROTOCOL = Protocol(episodes=8, seeds=(0,))
 
@@ -139,6 +141,22 @@ def test_the_score_does_not_depend_on_the_batch(trained, tiny):
             # A pixel on the very edge may fall to either side of a rounding error.
             assert other.intersection[c] == pytest.approx(counters[0].intersection[c], abs=3)
             assert other.union[c] == pytest.approx(counters[0].union[c], abs=3)
+
+
+@pytest.mark.parametrize("kept", [0, 200_000])
+def test_the_score_does_not_depend_on_how_many_embeddings_are_kept(
+    trained, tiny, monkeypatch, kept
+):
+    episodes = episodes_of(tiny, shots=2, count=30)
+    cache = FeatureCache(trained.model, tiny, episodes.names(), progress=False)
+    whole = score_model(trained.model, cache, episodes)
+    calls, embed = [], LTM.embed
+    monkeypatch.setattr(LTM, "embed", lambda *given: calls.append(1) or embed(*given))
+    assert score_model(trained.model, cache, episodes) == whole
+    assert len(calls) == len(episodes.names())
+    monkeypatch.setattr(evaluation, "_KEPT_BYTES", kept)
+    assert score_model(trained.model, cache, episodes) == whole
+    assert len(calls) > 2 * len(episodes.names())
 
 
 def test_scoring_leaves_a_model_in_the_mode_it_was_in(tiny):

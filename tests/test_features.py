@@ -281,7 +281,7 @@ cache_of(model, VocFolder.open(sys.argv[1]), flips=True, folder=Path(sys.argv[2]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a signal that cannot be caught")
-def test_a_killed_run_is_gone_on_with_and_gives_the_same_files(tiny, tmp_path):
+def test_a_killed_run_is_gone_on_with_and_gives_the_same_features(tiny, tmp_path):
     model = tiny_model(query_scales=(1.0, 1.3))
     straight = cache_of(model, tiny, flips=True, folder=tmp_path / "straight")
     store = tmp_path / "killed"
@@ -293,9 +293,14 @@ def test_a_killed_run_is_gone_on_with_and_gives_the_same_files(tiny, tmp_path):
     model.backbone.seen.clear()
     again = cache_of(model, tiny, flips=True, folder=store)
     assert len(model.backbone.seen) == 2 * (6 - 4)
-    assert contents(store) == contents(tmp_path / "straight")
     assert left_in(store) == left_in(tmp_path / "straight")
-    assert_same(again, straight)
+    for path in sorted(store.rglob("*.npy")):
+        other = np.load(tmp_path / "straight" / path.relative_to(store))
+        # Two processes need not round a convolution alike; in one, what goes on is bit for bit.
+        np.testing.assert_allclose(np.load(path), other, rtol=1e-4, atol=1e-4, strict=True)
+    names = list(straight.names)
+    for a, b in zip(again.features(names), straight.features(names), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_a_run_stopped_again_and_again_comes_to_its_end(tiny, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ltm_edu import figures
-from ltm_edu.evaluation import IoUCounter
+from ltm_edu.scores import IoUCounter
 
 
 @pytest.fixture(autouse=True)

@@ -47,6 +47,16 @@ def shaken(model: LTM) -> LTM:
     return model.eval()
 
 
+def test_weights_lie_channels_last_and_the_layout_changes_no_value():
+    model, given = shaken(tiny_model()), episode()
+    last = [p for p in model.parameters() if p.dim() == 4 and p.shape[2] > 1]
+    assert last
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in last)
+    before = model(*given).M
+    model.to(memory_format=torch.contiguous_format)
+    torch.testing.assert_close(model(*given).M, before, atol=1e-5, rtol=1e-4)
+
+
 def test_a_forward_pass_is_the_equations_in_a_row():
     model = shaken(tiny_model())
     images, masks, query = episode(B=1)

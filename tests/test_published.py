@@ -6,9 +6,9 @@ import pytest
 
 from ltm_edu.cli import main
 from ltm_edu.errors import InputError
-from ltm_edu.evaluation import Results, Score, load_results, mean_over_folds, save_results
 from ltm_edu.protocol import Protocol
 from ltm_edu.published import PAPER_MIOU, beside_the_paper
+from ltm_edu.scores import Results, Score, load_results, mean_over_folds, save_results
 
 PROTOCOL = Protocol(episodes=10, seeds=(0, 1))
 

@@ -333,6 +333,19 @@ def test_a_gradient_that_is_not_finite_stops_and_the_state_before_it_is_kept(tin
     assert [r["L"] for r in again.history] == [r["L"] for r in straight.history]
 
 
+def test_a_gradient_is_clipped_to_the_length_asked_for(tiny):
+    def length(clip):
+        model = started()
+        run(model, tiny, steps=1, held_out=0, clip=clip)
+        trained = [p.grad for p in model.parameters() if p.grad is not None]
+        return torch.stack([g.norm() for g in trained]).norm().item()
+
+    whole = length(math.inf)
+    assert whole > 0.1
+    assert length(0.05) == pytest.approx(0.05, rel=1e-3)
+    assert length(2 * whole) == pytest.approx(whole, rel=1e-5)
+
+
 def test_features_that_are_not_finite_stop_and_name_the_episodes(tiny, monkeypatch):
     plain = FeatureCache.features
     monkeypatch.setattr(

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ..datasets.voc_layout import VOID, VocFolder
 from ..episodes import Episode, draw_episodes, find_pairs
-from ..evaluation import IoUCounter, evaluate
+from ..evaluation import evaluate
 from ..features import image_tensor, resize_mask
 from ..geometry import resize_logits
 from ..model import LTM
 from ..protocol import Protocol, novel_classes
+from ..scores import IoUCounter
 from .measuring import seconds_of
 from .rows import Row
 

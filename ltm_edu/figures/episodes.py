@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..datasets.voc_layout import VocFolder
-from ..evaluation import IoUCounter
+from ..scores import IoUCounter
 from .base import A_MAP, OKABE_ITO, Picture, as_array, as_uint8, bare, faded, style, tint, tinted
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..equations import attention, normalize_attention
-from ..evaluation import IoUCounter
+from ..scores import IoUCounter
 from .base import A_MAP, OKABE_ITO, R_MAP, Picture, as_array, bare, cell_of_pixel, style, tinted
 from .relation import relation_overlay
 

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..evaluation import IoUCounter, Results
+from ..scores import IoUCounter, Results
 from .base import OKABE_ITO, Picture, as_uint8, bare, outline, style, tinted
 
 

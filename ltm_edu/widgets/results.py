@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .. import figures
-from ..evaluation import Results
+from ..scores import Results
 from .base import side_by_side, to_png
 
 if TYPE_CHECKING:

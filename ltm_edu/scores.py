@@ -1,0 +1,224 @@
+"""Scores: mIoU, FB-IoU and pooled foreground IoU, in tables that carry their protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .datasets.voc_layout import VOID
+from .errors import InputError
+from .paths import written_whole
+from .protocol import Protocol
+
+
+@dataclass
+class IoUCounter:
+    """Intersections and unions, pooled over episodes; 255 never counts.
+
+    >>> counter = IoUCounter()
+    >>> counter.add(np.array([[1, 1, 0]], bool), np.array([[1, 0, 255]], np.uint8), class_id=3)
+    >>> counter.miou(), counter.fb_iou()
+    (0.5, 0.25)
+    """
+
+    intersection: dict[int, int] = field(default_factory=dict)
+    union: dict[int, int] = field(default_factory=dict)
+    background: list[int] = field(default_factory=lambda: [0, 0])
+
+    def add(self, predicted: np.ndarray, truth: np.ndarray, class_id: int) -> None:
+        """Count one episode.
+
+        Args:
+            predicted: (H, W) bool, True where the model sees the object.
+            truth: (H, W) uint8 of 0, 1 and 255.
+            class_id: the episode's class.
+        """
+        counted, true = truth != VOID, truth == 1
+        both = int(np.count_nonzero(predicted & true))
+        n_predicted = int(np.count_nonzero(predicted & counted))
+        n_true, n = int(np.count_nonzero(true)), int(np.count_nonzero(counted))
+        either = n_predicted + n_true - both
+        self.intersection[class_id] = self.intersection.get(class_id, 0) + both
+        self.union[class_id] = self.union.get(class_id, 0) + either
+        # The background's intersection is what neither claims; its union what not both claim.
+        self.background[0] += n - either
+        self.background[1] += n - both
+
+    def per_class(self) -> dict[int, float]:
+        """IoU of each class over its episodes."""
+        return {
+            c: self.intersection[c] / self.union[c] if self.union[c] else 0.0
+            for c in sorted(self.union)
+        }
+
+    def miou(self) -> float:
+        """Mean of the classes' IoU: the headline."""
+        return float(np.mean(list(self.per_class().values()))) if self.union else 0.0
+
+    def pooled_foreground_iou(self) -> float:
+        """Foreground IoU over all episodes as one heap: what LTM's released code calls mIoU."""
+        return sum(self.intersection.values()) / max(sum(self.union.values()), 1)
+
+    def fb_iou(self) -> float:
+        """Mean of foreground and background IoU on pooled pixels; it flatters."""
+        background = self.background[0] / max(self.background[1], 1)
+        return (self.pooled_foreground_iou() + background) / 2
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of a table: a method's scores, each with its spread over the episode seeds.
+
+    Attributes:
+        method: the row's name.
+        miou, miou_spread: mean and standard deviation over the seeds.
+        fb_iou: likewise the mean.
+        pooled_foreground_iou: likewise the mean.
+        per_class: class name to IoU, mean over the seeds.
+        miou_of_seeds: mIoU of each episode seed, in the protocol's order.
+    """
+
+    method: str
+    miou: float
+    miou_spread: float
+    fb_iou: float
+    pooled_foreground_iou: float
+    per_class: dict[str, float]
+    miou_of_seeds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Results:
+    """Scores of several methods on the same episodes, and what they were scored by.
+
+    Attributes:
+        dataset: name of the dataset.
+        split: which list of pictures.
+        fold: 0 to 3, or "mean" over the four.
+        protocol: the rules.
+        scores: rows, trained models first.
+    """
+
+    dataset: str
+    split: str
+    fold: int | str
+    protocol: Protocol
+    scores: tuple[Score, ...]
+
+    def table(self) -> str:
+        """The scores as text, protocol first."""
+        name = "mean of the four folds" if self.fold == "mean" else f"fold {self.fold}"
+        width = max(len(s.method) for s in self.scores)
+        lines = [
+            f"{self.dataset} ({self.split}), {name}; {self.protocol}",
+            f"{'method':{width}}  {'mIoU':>6}  {'+-':>5}  {'FB-IoU':>6}  {'pooled fg':>9}",
+        ]
+        lines += [
+            f"{s.method:{width}}  {s.miou:6.3f}  {s.miou_spread:5.3f}  {s.fb_iou:6.3f}  "
+            f"{s.pooled_foreground_iou:9.3f}"
+            for s in self.scores
+        ]
+        classes = list(self.scores[0].per_class)
+        lines += ["", "IoU of each class:"]
+        lines += [
+            f"{s.method:{width}}  " + ", ".join(f"{c} {s.per_class[c]:.3f}" for c in classes)
+            for s in self.scores
+        ]
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict:
+        """Plain values, for JSON."""
+        return {
+            "dataset": self.dataset,
+            "split": self.split,
+            "fold": self.fold,
+            "protocol": self.protocol.as_dict(),
+            "scores": [vars(s) for s in self.scores],
+        }
+
+
+def save_results(path: str | Path, results: Sequence[Results]) -> None:
+    """Write results as JSON, whole or not at all."""
+    with written_whole(Path(path)) as part:
+        part.write_text(json.dumps([r.as_dict() for r in results], indent=1), encoding="utf-8")
+
+
+def load_results(path: str | Path) -> list[Results]:
+    """The inverse of `save_results`.
+
+    Raises:
+        InputError: the file is missing or holds no results.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        return [
+            Results(
+                row["dataset"],
+                row["split"],
+                row["fold"],
+                Protocol(**row["protocol"]),
+                tuple(
+                    Score(**{**s, "miou_of_seeds": tuple(s["miou_of_seeds"])})
+                    for s in row["scores"]
+                ),
+            )
+            for row in found
+        ]
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(
+            f"{path} holds no results: write them with ltm-edu evaluate --json"
+        ) from None
+
+
+def score_of(method: str, counters: Sequence[IoUCounter], classes: Sequence[str]) -> Score:
+    """A row of a table.
+
+    Args:
+        method: its name.
+        counters: one for each episode seed.
+        classes: names of all classes; class id 1 is the first.
+    """
+    mious = [c.miou() for c in counters]
+    each = [c.per_class() for c in counters]
+    ids = sorted({c for per_class in each for c in per_class})
+    return Score(
+        method,
+        float(np.mean(mious)),
+        float(np.std(mious)),
+        float(np.mean([c.fb_iou() for c in counters])),
+        float(np.mean([c.pooled_foreground_iou() for c in counters])),
+        {classes[i - 1]: float(np.mean([p[i] for p in each if i in p])) for i in ids},
+        tuple(mious),
+    )
+
+
+def mean_over_folds(results: Sequence[Results]) -> Results:
+    """The table of the four folds' means, for the methods that all of them hold.
+
+    Its spread is that of the mean over the seeds, not the mean of the folds' spreads.
+    """
+    first = results[0]
+    rows = []
+    for score in first.scores:
+        same = [s for r in results for s in r.scores if s.method == score.method]
+        if len(same) < len(results):
+            continue
+        of_seeds = np.mean([s.miou_of_seeds for s in same], axis=0)
+        rows.append(
+            Score(
+                score.method,
+                float(np.mean(of_seeds)),
+                float(np.std(of_seeds)),
+                float(np.mean([s.fb_iou for s in same])),
+                float(np.mean([s.pooled_foreground_iou for s in same])),
+                {c: v for s in same for c, v in s.per_class.items()},
+                tuple(of_seeds.tolist()),
+            )
+        )
+    return Results(first.dataset, first.split, "mean", first.protocol, tuple(rows))
