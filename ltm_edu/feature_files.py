@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .paths import one_at_a_time
+from .paths import one_at_a_time, write_all, writing
 
 EVERY = 64
 """Pictures after which what is written is safe from a kill."""
 _DONE = "done.txt"
+_AGAIN = "mend that and start again, it goes on, or name another folder"
 _CHUNK = 1 << 26
 
 
@@ -152,11 +153,11 @@ def in_files(
         if there is not None:
             return there
         part = folder.with_name(f".{folder.name}.part")
-        with _writing(folder):
+        with writing(folder, _AGAIN):
             if folder.is_dir():
                 shutil.rmtree(folder)
         _complete(part, kinds, pictures, make, need_room)
-        with _writing(folder):
+        with writing(folder, _AGAIN):
             os.replace(part, folder)
             (folder / _DONE).unlink()
             return [FileOfRows.open(folder / kind.file, kind) for kind in kinds]
@@ -184,7 +185,7 @@ def _complete(
 ) -> None:
     """Append what is missing of an unfinished folder's files."""
     done = _pictures_in(part, kinds, pictures)
-    with _writing(part):
+    with writing(part, _AGAIN):
         if done == 0:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
@@ -192,7 +193,7 @@ def _complete(
         with ExitStack() as opened:
             files: list[BinaryIO] = []
             for i, arrays in enumerate(_or_forget(make(done), part), done + 1):
-                with _writing(part):
+                with writing(part, _AGAIN):
                     if not files:
                         size = sum(a.nbytes for a in arrays)
                         need_room(size * pictures, size * (pictures - done))
@@ -201,7 +202,7 @@ def _complete(
                             for kind, a in zip(kinds, arrays, strict=True)
                         ]
                     for file, a in zip(files, arrays, strict=True):
-                        _write(file, a)
+                        write_all(file, memoryview(a).cast("B"))
                     if i % EVERY == 0 or i == pictures:
                         _keep(part, files, i)
     except BaseException:
@@ -250,13 +251,6 @@ def _to_append(part: Path, kind: Kind, first: np.ndarray, done: int) -> BinaryIO
     return file
 
 
-def _write(file: BinaryIO, array: np.ndarray) -> None:
-    """Write all of an array; a file without a buffer may take less at a time."""
-    rest = memoryview(array).cast("B")
-    while rest:
-        rest = rest[file.write(rest) :]
-
-
 def _keep(part: Path, files: Sequence[BinaryIO], done: int) -> None:
     """Say in the folder how many pictures it holds, once they are on the disk."""
     for file in files:
@@ -264,14 +258,3 @@ def _keep(part: Path, files: Sequence[BinaryIO], done: int) -> None:
     said = part / f"{_DONE}.new"
     said.write_text(str(done), encoding="ascii")
     os.replace(said, part / _DONE)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; mend that and start again, it goes "
-            "on, or name another folder"
-        ) from None

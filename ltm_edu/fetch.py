@@ -16,14 +16,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
 from .errors import InputError
-from .paths import lock, written_whole
+from .paths import lock, write_all, writing, written_whole
 
+_AGAIN = "then run the same command again, it goes on"
 TIMEOUT = 30.0
 """Seconds without a byte after which a server counts as gone."""
 ATTEMPTS = 20
@@ -76,7 +76,7 @@ def obtain(
     for url in [*own, *archive.urls]:
         fault = _from(url, part, archive, progress)
         if fault is None:
-            with _writing(path):
+            with writing(path, _AGAIN):
                 os.replace(part, path)
             return path
         faults.append(f"{url}: {fault}")
@@ -168,7 +168,7 @@ def alone(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another one is at work there, or the folder cannot be written to.
     """
-    with _writing(folder):
+    with writing(folder, _AGAIN):
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / ".lock").open("ab")
     with handle:
@@ -262,38 +262,18 @@ def _append(url: str, part: Path, size: int, bar: tqdm) -> None:
             total = found[1] if found else "unknown"
         if total != str(size):
             raise _WrongFile(f"its file has {total} bytes instead of {size}")
-        with _writing(part):
+        with writing(part, _AGAIN):
             part.parent.mkdir(parents=True, exist_ok=True)
             file = part.open("ab" if have else "wb", buffering=0)
         with file:
             bar.update(have - bar.n)
             while have < size and (chunk := reply.read1(_CHUNK)):
-                with _writing(part):
-                    written = _write_all(file, chunk[: size - have])
+                with writing(part, _AGAIN):
+                    written = write_all(file, chunk[: size - have])
                 have += written
                 bar.update(written)
     if have < size:
         raise _WrongFile(f"it broke off after {have} of {size} bytes")
-
-
-def _write_all(file: BinaryIO, chunk: bytes) -> int:
-    """Write without a buffer, so that a killed run keeps what came; such a write may be short."""
-    rest = memoryview(chunk)
-    while rest:
-        rest = rest[file.write(rest) :]
-    return len(chunk)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Tell a fault of the disk from one of the network."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; "
-            "then run the same command again, it goes on"
-        ) from None
 
 
 def _md5(path: Path, progress: bool) -> str:

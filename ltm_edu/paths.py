@@ -104,6 +104,27 @@ def made_whole(folder: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+@contextmanager
+def writing(path: Path, advice: str) -> Iterator[None]:
+    """Make a fault of the disk one line that names the path and ends in advice.
+
+    Raises:
+        InputError: the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}; {advice}") from None
+
+
+def write_all(file: BinaryIO, chunk: bytes | memoryview) -> int:
+    """Write without a buffer, so that a killed run keeps what came; such a write may be short."""
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) :]
+    return len(chunk)
+
+
 def lock(handle: BinaryIO) -> bool:
     """Take an open file until it is closed or the process ends; False where another one has it."""
     try:
