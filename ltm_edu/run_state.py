@@ -64,7 +64,7 @@ def load_run(path: Path, run: RunState) -> bool:
     """
     path = Path(path)
     for part in path.parent.glob(f".{path.name}.*"):  # of a run that was killed while it wrote
-        part.unlink()
+        part.unlink(missing_ok=True)  # several processes may look at once
     if not path.is_file():
         return False
     content = load_weights(path)
