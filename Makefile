@@ -35,16 +35,16 @@ test-browser: $(STAMP)  ## try JupyterLab and the book in headless Chromium (apt
 test-crf: $(STAMP)  ## try the CRF, which is built with a C++ compiler (apt: g++ python3-dev)
 	@$(VENV)/bin/python -c 'import pydensecrf.densecrf' 2>/dev/null || \
 		$(RUN) pip install --disable-pip-version-check -e '.[crf]'
-	$(RUN) pytest -k "refinement or crf" tests/test_refinement.py tests/test_cli.py $(ARGS)
+	$(RUN) pytest -k "refinement or crf" tests/test_refine.py tests/test_cli.py $(ARGS)
 
 book: $(STAMP)  ## render the notebooks as saved to book/, HTML that needs no network
-	$(RUN) ltm_edu.book $(ARGS)
+	$(RUN) tools.book $(ARGS)
 
 bench: $(STAMP)  ## measure what the short cuts are worth here, e.g. make bench ARGS="--quick"
 	$(VENV)/bin/ltm-edu bench $(ARGS)
 
 readme: $(STAMP)  ## rewrite README's tables of notebooks and equations
-	$(RUN) ltm_edu.course
+	$(RUN) tools.course
 
 lint: $(STAMP)  ## check style and formatting
 	$(RUN) ruff check .

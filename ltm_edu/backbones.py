@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import InputError
+from .store.errors import InputError
+from .store.weights import load_weights
 
 
 class Backbone(nn.Module):
@@ -202,17 +203,6 @@ class ResNet50(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, 1024, ceil(H / 16), ceil(W / 16))."""
         return self.body((images - self.mean) / self.std)
-
-
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read a file of tensors without running anything in it (`weights_only=True`)."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path} is not there") from None
-    except Exception as error:  # a damaged file fails in as many ways as it can be damaged
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} cannot be read as a file of weights ({first})") from None
 
 
 def _normalise_lite(images: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""The command line: what `ltm-edu` takes; `commands` holds what it does."""
+"""The command line: the options of `ltm-edu`; what a command does is a module of `commands`.
+
+That module is imported when its command is chosen: asking for help loads no torch.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
-from . import commands
-from .errors import InputError
-from .recipes import RECIPES
+from .store.errors import InputError
 
 _BENCH_PARTS = ("attention", "loss", "evaluation", "training", "data", "gpu")
 
@@ -21,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     options.command_line = "ltm-edu " + shlex.join(given)
     try:
-        options.run(options)
+        import_module(f".commands.{options.command}", __package__).run(options)
     except InputError as error:
         print(f"ltm-edu: {error}", file=sys.stderr)
         return 2
@@ -58,11 +60,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="a folder with the archives, asked first; repeat for more",
     )
-    get.set_defaults(run=commands.fetch)
+    get.set_defaults(command="fetch")
 
     look = tasks.add_parser("verify", help="say what is missing or broken in a dataset")
     look.add_argument("dataset", nargs="?", default="pascal5i", help="or a folder in VOC's layout")
-    look.set_defaults(run=commands.verify)
+    look.set_defaults(command="verify")
 
     train = tasks.add_parser("train", help="train a fold on its base classes")
     _add_data(train)
@@ -78,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--shots", type=int, default=1)
     train.add_argument("--novel-images", choices=("keep", "drop"))
     train.add_argument(
-        "--recipe", choices=tuple(RECIPES), help="default: emoji5i for it, photos for all else"
+        "--recipe",
+        help="emoji5i, photos, paper or tuned (default: emoji5i for it, photos for the rest)",
     )
     train.add_argument(
         "--set",
@@ -105,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         "--save-every", type=int, help="updates between two states (default: five minutes)"
     )
     train.add_argument("--tensorboard", type=Path, help="also write learning curves to this folder")
-    train.set_defaults(run=commands.train)
+    train.set_defaults(command="train")
 
     score = tasks.add_parser("evaluate", help="score checkpoints on novel classes")
     _add_data(score)
@@ -135,12 +138,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     score.add_argument("--json", type=Path, help="write the results here")
     score.add_argument("--device", help="default: the GPU, or the CPU where there is none")
-    score.set_defaults(run=commands.evaluate)
+    score.set_defaults(command="evaluate")
 
     table = tasks.add_parser("results", help="our scores beside the paper's, fold by fold")
     table.add_argument("files", type=Path, nargs="+", help="what evaluate --json wrote")
     table.add_argument("--png", type=Path, help="draw the IoU of each class into this file")
-    table.set_defaults(run=commands.results)
+    table.set_defaults(command="results")
 
     segment = tasks.add_parser("predict", help="segment your own pictures")
     segment.add_argument("--checkpoint", type=Path, required=True)
@@ -150,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     segment.add_argument("--class-id", type=int, help="the value in the masks that is the object")
     segment.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write to")
-    segment.set_defaults(run=commands.predict)
+    segment.set_defaults(command="predict")
 
     speed = tasks.add_parser("bench", help="measure what the short cuts are worth here")
     speed.add_argument("--quick", action="store_true", help="small sizes, a minute or two")
@@ -160,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument(
         "--out", type=Path, help="folder for bench.json and bench.png (default: bench/ in data)"
     )
-    speed.set_defaults(run=commands.bench)
+    speed.set_defaults(command="bench")
     return parser
 
 

@@ -17,10 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Reduction = Literal["mean", "sum"]
+from .store.pictures import VOID
 
-VOID = 255
-"""The label of pixels that never count (VOC's border, COCO's crowds)."""
+Reduction = Literal["mean", "sum"]
 
 
 def masked_features(F_s: Tensor, G_s: Tensor) -> Tensor:

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from . import refinement
 from .datasets.mask_index import cached_index
-from .datasets.voc_layout import VOID, VocFolder
-from .episodes import EpisodeList, draw_episodes, find_pairs
-from .errors import InputError
-from .features import FeatureCache
+from .datasets.voc import VocFolder
+from .episodes import EpisodeList, Protocol, draw_episodes, find_pairs, novel_classes
+from .features.cache import FeatureCache
 from .geometry import resize_logits
 from .model import LTM, Embedded, TrainingFreeMap
-from .protocol import Protocol, novel_classes
+from .refine import crf as refinement
 from .scores import IoUCounter, Results, score_of
+from .store.errors import InputError
+from .store.pictures import VOID
 
 Model = LTM | TrainingFreeMap
 Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 
@@ -55,6 +58,18 @@ def map_to_image(M: Tensor, size: Sequence[int], grid: Sequence[int]) -> Tensor:
 def resize_logits(M: Tensor, size: Sequence[int]) -> Tensor:
     """Stretch a map of the resized square image to the original picture's (H, W)."""
     return F.interpolate(M, tuple(size), mode="bilinear", align_corners=False)
+
+
+def image_tensor(image: Image.Image, size: int) -> Tensor:
+    """A picture resized to a square, as (3, size, size) in [0, 1]."""
+    resized = image.resize((size, size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(resized, dtype=np.float32) / 255).permute(2, 0, 1)
+
+
+def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """Class ids resized to a square by the nearest pixel, (size, size) uint8."""
+    picture = Image.fromarray(mask)
+    return np.array(picture.resize((size, size), Image.Resampling.NEAREST), dtype=np.uint8)
 
 
 def _is_centred(size: Sequence[int], grid: Sequence[int], stride: int) -> bool:

@@ -17,7 +17,7 @@ from .equations import (
     relationship_truth,
     total_loss,
 )
-from .errors import InputError
+from .store.errors import InputError
 
 if TYPE_CHECKING:
     from .model import LTMOutput

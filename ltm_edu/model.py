@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from .backbones import STAGES, Backbone, EfficientNetLite0, ResNet50
 from .equations import attended_features, masked_features
-from .errors import InputError
 from .geometry import map_to_image, mask_to_grid
-from .transformation import GlobalTransformation, LocalTransformation, Rows, Shots
+from .store.errors import InputError
+from .transformations import GlobalTransformation, LocalTransformation, Rows, Shots
 from .upsam import Upsam
 
 

@@ -15,8 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .parallel import BatchNorm2d
-
 
 class Residual(nn.Module):
     """x + (conv 3x3, BN, ReLU, conv 3x3, BN, ReLU)(x); keeps (B, C, h, w)."""
@@ -24,9 +22,9 @@ class Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.bn1 = BatchNorm2d(channels)
+        self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.bn2 = BatchNorm2d(channels)
+        self.bn2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
@@ -40,7 +38,7 @@ class Deconv(nn.Module):
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         self.deconv = nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1)
-        self.bn = BatchNorm2d(channels_out)
+        self.bn = nn.BatchNorm2d(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, h, w) -> (B, C_out, 2h, 2w)."""
@@ -76,9 +74,9 @@ class LastDeconv(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.deconv = nn.ConvTranspose2d(channels, 2, 4, stride=2, padding=1)
-        self.bn1 = BatchNorm2d(2)
+        self.bn1 = nn.BatchNorm2d(2)
         self.conv = nn.Conv2d(2, 2, 1)
-        self.bn2 = BatchNorm2d(2)
+        self.bn2 = nn.BatchNorm2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, 2, 2h, 2w)."""

@@ -7,10 +7,10 @@ import torch
 from helpers import CENTRED, write_voc
 
 from ltm_edu.backbones import EfficientNetLite0
-from ltm_edu.checkpoint import TrainedOn, save_checkpoint
-from ltm_edu.datasets.voc_layout import MaskIndex, VocFolder
+from ltm_edu.datasets.voc import MaskIndex, VocFolder
 from ltm_edu.model import LTM
-from ltm_edu.settings import TrainingConfig
+from ltm_edu.runs.checkpoint import TrainedOn, save_checkpoint
+from ltm_edu.runs.settings import TrainingConfig
 from ltm_edu.training import Fitted, fit
 
 

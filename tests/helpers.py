@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ltm_edu.backbones import Backbone
-from ltm_edu.errors import InputError
 from ltm_edu.model import LTM
+from ltm_edu.store.errors import InputError
 
 CLASSES = ("disc", "square", "tower", "wall", "coin", "tile", "mast", "beam")
 """Eight names: two novel ones a fold. Odd ones are ellipses, even ones rectangles."""

@@ -17,11 +17,13 @@ from helpers import TinyBackbone, tiny_model
 from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights, resnet50
 
-from ltm_edu.backbones import EfficientNetLite0, ResNet50, load_weights
-from ltm_edu.datasets.voc_layout import VocFolder, read_image
-from ltm_edu.errors import InputError
-from ltm_edu.features import image_tensor
+from ltm_edu.backbones import EfficientNetLite0, ResNet50
+from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.geometry import image_tensor
 from ltm_edu.model import LTM
+from ltm_edu.store.errors import InputError
+from ltm_edu.store.pictures import read_image
+from ltm_edu.store.weights import load_weights
 
 
 @pytest.fixture(scope="module")

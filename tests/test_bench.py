@@ -12,7 +12,7 @@ from ltm_edu import bench, cli, equations
 from ltm_edu.bench import How, Row, Sizes
 from ltm_edu.episodes import draw_episodes, find_pairs
 from ltm_edu.evaluation import score_model
-from ltm_edu.features import FeatureCache
+from ltm_edu.features.cache import FeatureCache
 from ltm_edu.scores import IoUCounter
 
 TINY = Sizes((9, 16), (4, 40), 1, 6, 2, 4, 0)

@@ -7,9 +7,9 @@ from urllib.parse import unquote
 import pytest
 from small_notebooks import ROOT, code, png, text, write
 
-from ltm_edu import book
-from ltm_edu.course import read_notebooks
-from ltm_edu.errors import InputError
+from ltm_edu.store.errors import InputError
+from tools import book
+from tools.course import read_notebooks
 
 bs4 = pytest.importorskip("bs4")
 pytest.importorskip("nbconvert")

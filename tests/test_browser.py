@@ -32,8 +32,8 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
-from ltm_edu import book  # noqa: E402
 from ltm_edu.datasets.emoji5i import generate  # noqa: E402
+from tools import book  # noqa: E402
 
 pytestmark = pytest.mark.browser
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ltm_edu import data_dir, load_checkpoint, save_checkpoint, shipped_checkpoint
-from ltm_edu.checkpoint import TrainedOn
-from ltm_edu.errors import InputError
+from ltm_edu.episodes import Protocol
 from ltm_edu.model import LTM
-from ltm_edu.protocol import Protocol
-from ltm_edu.settings import TrainingConfig
+from ltm_edu.runs.checkpoint import TrainedOn
+from ltm_edu.runs.settings import TrainingConfig
+from ltm_edu.store.errors import InputError
 
 SEEN = TrainedOn(
     "tiny",

@@ -11,10 +11,12 @@ import torch
 from helpers import contents, write_voc
 from PIL import Image
 
-from ltm_edu import commands, evaluation, load_checkpoint, update
+from ltm_edu import evaluation, load_checkpoint
+from ltm_edu import training as update
 from ltm_edu.cli import main
-from ltm_edu.datasets.voc_layout import VocFolder
-from ltm_edu.protocol import Protocol
+from ltm_edu.commands import train
+from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.episodes import Protocol
 
 FAST = ("--size", "97", "--steps", "2")
 
@@ -118,7 +120,7 @@ def test_four_folds_that_were_stopped_go_on_with_the_fold_that_is_not_done(
 ):
     given = ("train", "--data", voc, "--fold", "all", "--checkpoint", tmp_path / "fold{fold}.pt")
     given += (*FAST, "--resume")
-    plain, calls = commands.fit, []
+    plain, calls = train.fit, []
 
     def fit(*arguments, **named):
         calls.append(arguments[2])
@@ -126,7 +128,7 @@ def test_four_folds_that_were_stopped_go_on_with_the_fold_that_is_not_done(
             raise KeyboardInterrupt
         return plain(*arguments, **named)
 
-    monkeypatch.setattr(commands, "fit", fit)
+    monkeypatch.setattr(train, "fit", fit)
     assert command(*given) == 130
     first = (tmp_path / "fold0.pt").read_bytes()
     capsys.readouterr()
@@ -573,12 +575,12 @@ def test_a_loss_that_is_not_finite_ends_with_status_1_and_one_line(
 
 
 def test_control_c_ends_with_status_130(voc, monkeypatch, capsys):
-    from ltm_edu import commands
+    from ltm_edu.commands import evaluate
 
     def stop(*_args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "open_dataset", stop)
+    monkeypatch.setattr(evaluate, "open_dataset", stop)
     assert command("evaluate", "--data", voc) == 130
     assert capsys.readouterr().err == "ltm-edu: stopped\n"
 

@@ -6,9 +6,10 @@ import shutil
 import pytest
 from small_notebooks import ROOT, notebook, text, write
 
-from ltm_edu import course, equations
-from ltm_edu.course import EQUATIONS, MOMENTS, read_notebooks
-from ltm_edu.errors import InputError
+from ltm_edu import equations
+from ltm_edu.store.errors import InputError
+from tools import course
+from tools.course import EQUATIONS, MOMENTS, read_notebooks
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_every_test_in_the_table_exists():
 
 def test_every_notebook_of_the_course_has_its_moment_and_cites_the_papers_numbers():
     for found in read_notebooks():
-        assert found.moment, f"{found.path.name}: add its line to ltm_edu.course.MOMENTS"
+        assert found.moment, f"{found.path.name}: add its line to tools.course.MOMENTS"
         assert set(found.equations) <= set(range(1, 12)), found.path.name
 
 

@@ -24,7 +24,7 @@ from ltm_edu.datasets.emoji5i import (
     draw_scene,
     generate,
 )
-from ltm_edu.errors import InputError
+from ltm_edu.store.errors import InputError
 
 SCENES = 200
 TRAIN, VAL = 10, 5

@@ -10,15 +10,14 @@ from helpers import TinyBackbone, tiny_model
 from PIL import Image
 
 from ltm_edu import evaluation
-from ltm_edu.datasets.voc_layout import VocFolder
-from ltm_edu.episodes import EpisodeList, draw_episodes, find_pairs
-from ltm_edu.errors import InputError
+from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.episodes import EpisodeList, Protocol, draw_episodes, find_pairs, novel_classes
 from ltm_edu.evaluation import evaluate, score_model
-from ltm_edu.features import FeatureCache, image_tensor
-from ltm_edu.geometry import resize_logits
+from ltm_edu.features.cache import FeatureCache
+from ltm_edu.geometry import image_tensor, resize_logits
 from ltm_edu.model import LTM, TrainingFreeMap
-from ltm_edu.protocol import Protocol, novel_classes
 from ltm_edu.scores import IoUCounter, mean_over_folds, save_results
+from ltm_edu.store.errors import InputError
 
 PROTOCOL = Protocol(episodes=8, seeds=(0,))
 

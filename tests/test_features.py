@@ -19,12 +19,13 @@ from helpers import TinyBackbone, contents, left_in, refused, tiny_model, write_
 from PIL import Image
 from torch import Tensor
 
-from ltm_edu import feature_files, features
-from ltm_edu.datasets.voc_layout import VocFolder
-from ltm_edu.errors import InputError
-from ltm_edu.features import FeatureCache, image_tensor, resize_mask
-from ltm_edu.geometry import mask_to_grid
+from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.features import cache as features
+from ltm_edu.features import files as feature_files
+from ltm_edu.features.cache import FeatureCache
+from ltm_edu.geometry import image_tensor, mask_to_grid, resize_mask
 from ltm_edu.model import LTM
+from ltm_edu.store.errors import InputError
 
 
 def cache_of(model: LTM, data: VocFolder, names=None, **options) -> FeatureCache:
@@ -271,8 +272,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from test_features import breaking_model, cache_of
-from ltm_edu import feature_files, features
-from ltm_edu.datasets.voc_layout import VocFolder
+from ltm_edu.features import files as feature_files
+from ltm_edu.datasets.voc import VocFolder
 
 feature_files.EVERY = 2
 model = breaking_model(10, lambda: os.kill(os.getpid(), signal.SIGKILL), query_scales=(1.0, 1.3))
@@ -483,7 +484,7 @@ import sys
 from pathlib import Path
 from helpers import TinyBackbone, tiny_model
 from test_features import cache_of
-from ltm_edu.datasets.voc_layout import VocFolder
+from ltm_edu.datasets.voc import VocFolder
 
 def peak():
     status = Path("/proc/self/status").read_text()

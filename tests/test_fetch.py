@@ -11,9 +11,9 @@ import pytest
 from helpers import left_in, refused
 from web import serving
 
-from ltm_edu import fetch as fetching
-from ltm_edu.archives import members
-from ltm_edu.fetch import Archive, alone, check, missing_bytes, need_room, obtain
+from ltm_edu.store import fetch as fetching
+from ltm_edu.store.archives import members
+from ltm_edu.store.fetch import Archive, alone, check, missing_bytes, need_room, obtain
 
 CONTENT = bytes(range(256)) * 40
 NAME = "data.tar"

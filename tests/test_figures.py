@@ -7,9 +7,9 @@ import torch
 from matplotlib.figure import Figure
 
 from ltm_edu import figures, widgets
-from ltm_edu.datasets.voc_layout import VocFolder
+from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.episodes import Protocol
 from ltm_edu.geometry import mask_to_grid
-from ltm_edu.protocol import Protocol
 from ltm_edu.scores import Results, Score
 
 SIDE = 33  # three cells of stride 16, centred on pixels 0, 16 and 32

@@ -15,11 +15,11 @@ from ltm_edu.equations import (
     normalize_attention,
     relationship_matrix,
 )
-from ltm_edu.errors import InputError
 from ltm_edu.geometry import map_to_image, mask_to_grid
 from ltm_edu.losses import LossWeights, ltm_loss
 from ltm_edu.model import LTM, PAPER, SMALL, LTMConfig, LTMOutput, TrainingFreeMap, build_backbone
-from ltm_edu.transformation import GlobalTransformation, LocalTransformation
+from ltm_edu.store.errors import InputError
+from ltm_edu.transformations import GlobalTransformation, LocalTransformation
 
 KINDS = {
     "fg": {"rows": "fg"},

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
-MAX_CELLS, MAX_LINES, MAX_WORDS = 35, 12, 80
+MAX_CELLS, MAX_LINES, MAX_WORDS = 35, 25, 160
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNELS = {"Python 3", "Python 3 (ipykernel)"}
 FORBIDDEN = {  # in code: what to say, and how to see it
@@ -266,9 +266,9 @@ GOOD = notebook(
     code("explore(R)", "nbval-ignore-output", widget="{}"),
     code("figures.rows(R)\nplt.show()", plain="<Figure size 640x480>", png="iVBORw0KGgo="),
     code("R @ wrong", "raises-exception", error="\x1b[31mValueError\x1b[0m: \x1b[1mE_q/E_s"),
-    code("\n".join(f"line_{i} = {i}" for i in range(20)), "long"),
+    code("\n".join(f"line_{i} = {i}" for i in range(30)), "long"),
     text("| symbol | function |\n|---|---|\n" + "| R | relationship_matrix, 57.04 |\n" * 50),
-    text("word " * 100, "long"),
+    text("word " * 200, "long"),
 )
 
 BAD: dict[Rule, list[dict]] = {

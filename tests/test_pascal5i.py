@@ -28,9 +28,10 @@ from ltm_edu.cli import main
 from ltm_edu.datasets import pascal5i
 from ltm_edu.datasets.pascal5i import Release, fetch, folder
 from ltm_edu.datasets.sbd import mask_of_mat, palette_png
-from ltm_edu.datasets.voc_layout import VocFolder, voc_palette
-from ltm_edu.errors import InputError
-from ltm_edu.fetch import Archive
+from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.store.errors import InputError
+from ltm_edu.store.fetch import Archive
+from ltm_edu.store.pictures import voc_palette
 
 TRAIN = ["2007_000001", "2007_000002"]
 VAL = ["2007_000003", "2007_000004"]
@@ -302,7 +303,7 @@ def test_the_release_is_the_one_that_torchvision_knows():
 KILLED = """
 import json, sys
 from ltm_edu.datasets import pascal5i
-from ltm_edu.fetch import Archive
+from ltm_edu.store.fetch import Archive
 given = json.loads(sys.argv[1])
 pascal5i.RELEASE = pascal5i.Release(
     *(Archive(*a, tuple(urls)) for *a, urls in given), {"train": 4, "val": 2}, 30_000
@@ -336,7 +337,7 @@ def test_a_download_that_is_killed_goes_on_from_its_last_byte(web, archives, tmp
 
 def stop_after(count: int, monkeypatch) -> list[Path]:
     """Let a run write so many files and stop it half-way through the next; what was written."""
-    from ltm_edu.fetch import put
+    from ltm_edu.store.fetch import put
 
     written: list[Path] = []
 

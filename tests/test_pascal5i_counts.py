@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from ltm_edu.datasets.mask_index import cached_index
-from ltm_edu.datasets.voc_layout import MaskIndex, VocFolder
-from ltm_edu.episodes import drop_images, find_pairs
-from ltm_edu.protocol import base_classes, novel_classes
+from ltm_edu.datasets.voc import MaskIndex, VocFolder
+from ltm_edu.episodes import base_classes, drop_images, find_pairs, novel_classes
 
 # The index that is kept
 

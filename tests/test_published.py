@@ -5,10 +5,17 @@ from dataclasses import replace
 import pytest
 
 from ltm_edu.cli import main
-from ltm_edu.errors import InputError
-from ltm_edu.protocol import Protocol
-from ltm_edu.published import PAPER_MIOU, beside_the_paper
-from ltm_edu.scores import Results, Score, load_results, mean_over_folds, save_results
+from ltm_edu.episodes import Protocol
+from ltm_edu.scores import (
+    PAPER_MIOU,
+    Results,
+    Score,
+    beside_the_paper,
+    load_results,
+    mean_over_folds,
+    save_results,
+)
+from ltm_edu.store.errors import InputError
 
 PROTOCOL = Protocol(episodes=10, seeds=(0, 1))
 

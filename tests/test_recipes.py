@@ -2,8 +2,8 @@
 
 import pytest
 
-from ltm_edu.errors import InputError
-from ltm_edu.recipes import EMOJI5I, PHOTOS, RECIPES, recipe_for
+from ltm_edu.runs.recipes import EMOJI5I, PHOTOS, RECIPES, recipe_for
+from ltm_edu.store.errors import InputError
 
 
 def test_a_dataset_has_its_recipe_and_a_name_goes_before_it():

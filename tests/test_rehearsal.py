@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from helpers import write_voc
 
-from ltm_edu import rehearsal
-from ltm_edu.course import rehearsal_table
-from ltm_edu.datasets.voc_layout import VocFolder
-from ltm_edu.rehearsal import draw, main, texture
+from ltm_edu.datasets.voc import VocFolder
+from tools import rehearsal
+from tools.course import rehearsal_table
+from tools.rehearsal import draw, main, texture
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from helpers import tiny_model
 from PIL import Image
 from torch import Tensor
 
-from ltm_edu.datasets.voc_layout import VocFolder
-from ltm_edu.episodes import draw_episodes, find_pairs
-from ltm_edu.errors import InputError
+from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.episodes import Protocol, base_classes, draw_episodes, find_pairs, novel_classes
 from ltm_edu.evaluation import evaluate, score_model
-from ltm_edu.features import FeatureCache, image_tensor
+from ltm_edu.features.cache import FeatureCache
+from ltm_edu.geometry import image_tensor
 from ltm_edu.model import LTM, TrainingFreeMap
-from ltm_edu.protocol import Protocol, base_classes, novel_classes
-from ltm_edu.settings import Machine, TrainingConfig
+from ltm_edu.runs.settings import Machine, TrainingConfig
+from ltm_edu.store.errors import InputError
 from ltm_edu.training import Fitted, fit
 
 SHORT = TrainingConfig(steps=4, batch=2, held_out=2, checks=2, check_episodes=4)

@@ -8,9 +8,9 @@ from helpers import CLASSES, TinyBackbone, tiny_model
 from PIL import Image
 
 from ltm_edu import figures, widgets
-from ltm_edu.datasets.voc_layout import VocFolder
+from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.model import LTM, TrainingFreeMap
-from ltm_edu.prediction import predict
+from ltm_edu.segmenter import predict
 
 pytest.importorskip("ipywidgets")
 

@@ -7,9 +7,8 @@ from helpers import CLASSES
 from PIL import Image
 
 from ltm_edu import figures, widgets
-from ltm_edu.datasets.voc_layout import VocFolder
-from ltm_edu.episodes import find_pairs, images_by_class
-from ltm_edu.protocol import novel_classes
+from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.episodes import find_pairs, images_by_class, novel_classes
 
 pytest.importorskip("ipywidgets")
 

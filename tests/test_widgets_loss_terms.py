@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ltm_edu import figures, widgets
-from ltm_edu.recipes import EMOJI5I, PHOTOS
+from ltm_edu.runs.recipes import EMOJI5I, PHOTOS
 
 pytest.importorskip("ipywidgets")
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from ltm_edu import figures, widgets
-from ltm_edu.protocol import Protocol
+from ltm_edu.episodes import Protocol
 from ltm_edu.scores import Results, Score
 
 pytest.importorskip("ipywidgets")

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from PIL import Image
 
 from ..datasets.emoji5i import PRESETS, draw_listed, generate
-from ..datasets.voc_layout import VOID, VocFolder, read_mask
-from ..errors import InputError
-from ..features import image_tensor
+from ..datasets.voc import VocFolder
+from ..geometry import image_tensor
+from ..store.errors import InputError
+from ..store.pictures import VOID, read_mask
 from .measuring import Way, compare, relative_difference
 from .rows import Row
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from ..datasets.voc_layout import VocFolder
+from ..datasets.voc import VocFolder
 from ..model import LTM
 from .measuring import seconds_of
 from .rows import How, Row

@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets.voc_layout import VOID, VocFolder
-from ..episodes import Episode, draw_episodes, find_pairs
+from ..datasets.voc import VocFolder
+from ..episodes import Episode, Protocol, draw_episodes, find_pairs, novel_classes
 from ..evaluation import evaluate
-from ..features import image_tensor, resize_mask
-from ..geometry import resize_logits
+from ..geometry import image_tensor, resize_logits, resize_mask
 from ..model import LTM
-from ..protocol import Protocol, novel_classes
 from ..scores import IoUCounter
+from ..store.pictures import VOID
 from .measuring import seconds_of
 from .rows import Row
 

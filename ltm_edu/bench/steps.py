@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from ..backbones import ResNet50
-from ..batches import Batch, BatchTensors, load_batches
-from ..datasets.voc_layout import VocFolder
+from ..datasets.voc import VocFolder
 from ..episodes import draw_episodes, find_pairs
-from ..features import FeatureCache
+from ..features.batches import Batch, BatchTensors, load_batches
+from ..features.cache import FeatureCache
 from ..geometry import mask_to_grid
 from ..model import LTM
-from ..recipes import RELEASED
-from ..settings import TrainingConfig
-from ..update import Update
+from ..runs.recipes import RELEASED
+from ..runs.settings import TrainingConfig
+from ..training import Update
 from .measuring import compare, operations, relative_difference
 from .rows import HERE, How, Row, duration
 from .scoring import read_episode

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from ..datasets import open_dataset
-from ..errors import InputError
 from ..model import LTM
-from ..paths import written_whole
-from ..recipes import recipe_for
+from ..runs.recipes import recipe_for
+from ..store.errors import InputError
+from ..store.files import written_whole
 from .files import data_rows, open_masks
 from .gpu import gpu_rows
 from .rows import TITLES, How, Row
@@ -136,10 +136,8 @@ def run(
     only: Sequence[str] = (),
     data: str = "emoji5i",
     masks: Path | None = None,
-) -> None:
-    """Measure (see `measure`), print each row as it comes, write bench.json and bench.png."""
-    from .. import figures
-
+) -> list[Row]:
+    """Measure (see `measure`), print each row as it comes, write bench.json."""
     about, rows = machine(), []
     for row in measure(sizes, only, data, masks):
         if not rows:
@@ -153,9 +151,7 @@ def run(
     found = {"machine": about, "sizes": asdict(sizes), "rows": kept}
     with written_whole(folder / "bench.json") as part:
         part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    with written_whole(folder / "bench.png") as part:
-        figures.speed_report(rows).savefig(part, format="png")
-    print(folder / "bench.json", folder / "bench.png", sep="\n")
+    return rows
 
 
 def _make(folder: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import InputError
-from ..paths import data_dir
-from .voc_layout import VocFolder
+from ..store.errors import InputError
+from ..store.files import data_dir
+from .voc import VocFolder
 
 
 def open_dataset(data: str | Path, progress: bool = True) -> VocFolder:

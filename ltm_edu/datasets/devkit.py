@@ -8,14 +8,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..errors import InputError
-from ..fetch import put
-from ..paths import written_whole
-from ..protocol import VOC_CLASSES
+from ..store.errors import InputError
+from ..store.fetch import put
+from ..store.files import written_whole
+from ..store.pictures import read_mask
 from .inspection import Fault, inspect
 from .name_lists import read_list
 from .sbd import palette_png
-from .voc_layout import AUGMENTED, LISTS, MASKS, PICTURES, found_in, read_mask
+from .voc import AUGMENTED, LISTS, MASKS, PICTURES, VOC_CLASSES, found_in
 
 NAME = r"\d{4}_\d{6}"
 """What VOC's pictures are called, as a regular expression."""

@@ -25,18 +25,17 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from ..errors import InputError
-from ..paths import made_whole
-from ..protocol import FOLDS, VOC_CLASSES, novel_classes
-from .voc_layout import voc_palette
+from ..episodes import FOLDS, novel_classes
+from ..store.errors import InputError
+from ..store.files import made_whole
+from ..store.pictures import VOID, voc_palette
+from .voc import VOC_CLASSES
 
 VERSION = 2
 """Counts up whenever the same seed gives other pictures: an old folder is then refused."""
 
 CLASSES: tuple[str, ...] = tuple(VOC_CLASSES)
 """The twenty names in VOC's order; the id of `CLASSES[i]` is i + 1."""
-
-VOID = 255
 
 ATTRIBUTION = (
     "All emojis designed by OpenMoji – the open-source emoji and icon project. "

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from PIL import Image
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..store.errors import InputError
+from ..store.pictures import VOID, read_mask
 from .name_lists import list_files, read_list
-from .voc_layout import LISTS, PICTURES, VOID, VocFolder, read_mask
+from .voc import LISTS, PICTURES, VocFolder
 
 
 class Fault(NamedTuple):

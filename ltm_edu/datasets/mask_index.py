@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..paths import written_whole
-from .voc_layout import MaskIndex, VocFolder
+from ..store.files import written_whole
+from .voc import MaskIndex, VocFolder
 
 
 def cached_index(

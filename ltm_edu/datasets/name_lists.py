@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError
+from ..store.errors import InputError
 
 
 class NameList(NamedTuple):

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..archives import members
-from ..errors import InputError
-from ..fetch import (
+from ..store.archives import members
+from ..store.errors import InputError
+from ..store.fetch import (
     Archive,
     alone,
     check,
@@ -28,8 +28,7 @@ from ..fetch import (
     obtain,
     put,
 )
-from ..paths import data_dir
-from ..protocol import VOC_CLASSES
+from ..store.files import data_dir
 from .devkit import (
     NAME,
     and_more,
@@ -44,7 +43,7 @@ from .devkit import (
 from .inspection import Fault, inspect
 from .name_lists import names_in, read_list
 from .sbd import mask_of_mat, need_scipy, palette_png
-from .voc_layout import LISTS
+from .voc import LISTS, VOC_CLASSES
 
 _VOC2012 = "VOCdevkit/VOC2012"
 _SOURCES = "SOURCES.txt"

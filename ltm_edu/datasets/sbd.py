@@ -7,9 +7,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from ..errors import InputError
-from ..protocol import VOC_CLASSES
-from .voc_layout import voc_palette
+from ..store.errors import InputError
+from ..store.pictures import voc_palette
+from .voc import VOC_CLASSES
 
 
 def need_scipy() -> None:

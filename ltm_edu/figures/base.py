@@ -17,7 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 from torch import Tensor
 
-from ..prediction import draw_overlay
+from ..segmenter import draw_overlay
 
 OKABE_ITO = {
     "black": "#000000",

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..datasets.voc_layout import VocFolder
+from ..datasets.voc import VocFolder
 from ..scores import IoUCounter
 from .base import A_MAP, OKABE_ITO, Picture, as_array, as_uint8, bare, faded, style, tint, tinted
 

@@ -10,8 +10,9 @@ from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from ..datasets.voc_layout import VOID, MaskIndex, VocFolder
+from ..datasets.voc import MaskIndex, VocFolder
 from ..episodes import Episode
+from ..store.pictures import VOID
 from .base import OKABE_ITO, Picture, as_uint8, bare, faded, style, tint, tinted
 
 NOVEL_COLOUR, BASE_COLOUR = OKABE_ITO["vermillion"], OKABE_ITO["blue"]

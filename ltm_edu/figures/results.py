@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from ..datasets.voc_layout import VOID
+from ..store.pictures import VOID
 from .base import OKABE_ITO, Picture, as_uint8, bare, style
 from .scores import Answered, answered_panels
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import figures
-from ..datasets.voc_layout import VocFolder
-from ..episodes import find_pairs, images_by_class
-from ..protocol import FOLDS, novel_classes
+from ..datasets.voc import VocFolder
+from ..episodes import FOLDS, find_pairs, images_by_class, novel_classes
 from .base import to_png
 
 if TYPE_CHECKING:
     import ipywidgets
 
-    from ..datasets.voc_layout import MaskIndex
+    from ..datasets.voc import MaskIndex
 
 
 def fold_browser(dataset: VocFolder, index: MaskIndex, pictures: int = 4) -> ipywidgets.VBox:

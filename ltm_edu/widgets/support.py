@@ -11,9 +11,8 @@ import torch
 from PIL import Image
 
 from .. import figures
-from ..features import image_tensor, resize_mask
 from ..figures import Picture
-from ..geometry import mask_to_grid, resize_logits
+from ..geometry import image_tensor, mask_to_grid, resize_logits, resize_mask
 from .base import side_by_side, to_png
 
 if TYPE_CHECKING:

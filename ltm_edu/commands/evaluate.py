@@ -1,0 +1,134 @@
+"""`ltm-edu evaluate`: score checkpoints and floors on the same episodes."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from .. import evaluation
+from ..datasets import open_dataset
+from ..datasets.voc import VocFolder
+from ..episodes import EpisodeList, Protocol, novel_classes
+from ..model import LTM, TrainingFreeMap
+from ..runs.checkpoint import TrainedOn, load_checkpoint
+from ..runs.processes import processes
+from ..runs.recipes import recipe_for
+from ..scores import Results, mean_over_folds, save_results
+from ..store.errors import InputError
+from ..store.files import data_dir, need_place
+from . import chosen_folds
+
+
+def run(options: argparse.Namespace) -> None:
+    """Score checkpoints and floors on the same episodes; print the tables, maybe save them."""
+    folds = chosen_folds(options.fold)
+    seeds = tuple(options.seed) if options.seed else (0, 1, 2, 3, 4)
+    dataset = open_dataset(options.data)
+    if (options.query_scales or options.crf) and not options.checkpoint:
+        raise InputError("--query-scales and --crf are about checkpoints: name one")
+    if options.json:
+        need_place(options.json)
+    found: list[Results] = []
+    for fold in folds:
+        models, novel_images = _rows_to_score(options, dataset, fold)
+        with processes(options.device) as device:
+            for model in models.values():
+                model.to(device)
+        protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
+        cache = options.cache or data_dir() / "cache"
+        found.append(
+            evaluation.evaluate(
+                models,
+                dataset,
+                fold,
+                protocol,
+                options.split,
+                cache_folder=cache,
+                crf=options.crf,
+                episode_lists=_episode_lists(options, dataset, fold, protocol, cache),
+            )
+        )
+    if len(found) > 1:
+        found.append(mean_over_folds(found))
+    if options.json:
+        save_results(options.json, found)
+    print("\n\n".join(r.table() for r in found))
+
+
+def _episode_lists(
+    options: argparse.Namespace, dataset: VocFolder, fold: int, protocol: Protocol, cache: Path
+) -> list[EpisodeList] | None:
+    """The lists of --episode-lists, those drawn and kept that are not there yet."""
+    pattern = options.episode_lists
+    if pattern is None:
+        return None
+    several = (("{fold}", options.fold == "all"), ("{seed}", len(protocol.seeds) > 1))
+    if lacking := [part for part, needed in several if needed and part not in pattern]:
+        raise InputError(
+            f"--episode-lists needs {' and '.join(lacking)} in its name: several files"
+        )
+    lists = []
+    for seed in protocol.seeds:
+        path = Path(pattern.replace("{fold}", str(fold)).replace("{seed}", str(seed)))
+        if not path.is_file():
+            one = replace(protocol, seeds=(seed,))
+            evaluation.draw_lists(dataset, fold, one, options.split, cache)[0].save(path)
+        lists.append(EpisodeList.load(path))
+    return lists
+
+
+def _rows_to_score(
+    options: argparse.Namespace, dataset: VocFolder, fold: int
+) -> tuple[dict[str, LTM | TrainingFreeMap], Literal["keep", "drop"]]:
+    """The models of a fold's table, and what their training did with novel images."""
+    models: dict[str, LTM | TrainingFreeMap] = {}
+    rules = set()
+    other_scales = _scales(options.query_scales) if options.query_scales else None
+    for pattern in options.checkpoint:
+        path = Path(pattern.replace("{fold}", str(fold)))
+        model, trained_on = load_checkpoint(path)
+        _refuse_leakage(path, trained_on, dataset, fold)
+        c = model.config
+        kind = f"local, {c.rows}" if c.transformation == "local" else "global"
+        # One row over the folds, whether {fold} or each fold's own name was given.
+        named = (
+            re.sub(rf"[_-]?(fold)?\{{fold\}}|[_-]?fold_?{fold}$", "", Path(pattern).stem) or "LTM"
+        )
+        for scales in dict.fromkeys([c.query_scales, other_scales or c.query_scales]):
+            at = "" if scales == (1.0,) else f", query at {' '.join(map('{:g}'.format, scales))}"
+            row = f"{named} ({kind}{at})"
+            if row in models:  # of the same name in another folder
+                row = f"{Path(pattern).parent / named} ({kind}{at})"
+            models[row] = model.at_query_scales(scales)
+        rules.add(trained_on.protocol.novel_images)
+    if len(rules) > 1:
+        raise InputError("these checkpoints differ in --novel-images: score them one by one")
+    recipe = recipe_for(options.data)
+    first = next(iter(models.values()), None)
+    config = recipe.model() if first is None else first.config
+    for rows in ("fg", "fg_bg"):
+        free = TrainingFreeMap(
+            replace(config, rows=rows, shots="mean"), None if first is None else first.backbone
+        )
+        models[f"training-free map ({rows})"] = free
+    return models, rules.pop() if rules else recipe.novel_images
+
+
+def _scales(given: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in given.split(","))
+    except ValueError:
+        raise InputError(f"--query-scales {given}: numbers are wanted, as in 0.7,1,1.3") from None
+
+
+def _refuse_leakage(path: Path, trained_on: TrainedOn, dataset: VocFolder, fold: int) -> None:
+    names = [dataset.classes[c - 1] for c in novel_classes(fold, len(dataset.classes))]
+    seen = [n for n in names if n in trained_on.base_classes]
+    if seen:
+        raise InputError(
+            f"{path} was trained on {', '.join(seen[:3])}{' and more' if len(seen) > 3 else ''}, "
+            f"which fold {fold} tests: a score would be leakage; use that fold's checkpoint"
+        )

@@ -1,0 +1,23 @@
+"""`ltm-edu predict`: segment pictures."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import segmenter
+from ..runs.checkpoint import load_checkpoint
+from ..store.errors import InputError
+
+
+def run(options: argparse.Namespace) -> None:
+    """Segment pictures and write masks and overlays."""
+    model, _ = load_checkpoint(options.checkpoint)
+    stems = [q.stem for q in options.query]
+    if len(set(stems)) < len(stems):
+        raise InputError("two queries have one name: their results would overwrite each other")
+    supports = [tuple(pair) for pair in options.support]
+    # Every query is read before anything is written.
+    made = [segmenter.predict(model, q, supports, options.class_id) for q in options.query]
+    for stem, found in zip(stems, made, strict=True):
+        for path in found.save(options.out, stem):
+            print(path)

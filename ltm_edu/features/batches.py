@@ -1,0 +1,156 @@
+"""Batches for training: which episodes, drawn from one generator, and their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..runs.processes import own_part
+from .cache import FeatureCache
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B training episodes of K supports, by name.
+
+    Attributes:
+        class_ids: of each episode.
+        queries: picture names.
+        supports: K picture names an episode, none of them its query.
+        query_flips, support_flips: which pictures are mirrored.
+    """
+
+    class_ids: list[int]
+    queries: list[str]
+    supports: list[list[str]]
+    query_flips: list[bool]
+    support_flips: list[list[bool]]
+
+    def own_part(self) -> Batch:
+        """The episodes of this process."""
+        return Batch(*(own_part(v) for v in vars(self).values()))
+
+
+class BatchTensors(NamedTuple):
+    """The same episodes as tensors.
+
+    Attributes:
+        F_q: query features, one (B, C, h, w) a query scale.
+        F_s: support features, (B, K, C, h, w).
+        G_q, G_s: masks on the grid, (B, 1, h, w) and (B, K, 1, h, w).
+        Y: truth, (B, H, W) of 0, 1 and 255.
+        queries: picture names, for messages.
+        supports: likewise.
+    """
+
+    F_q: list[Tensor]
+    F_s: Tensor
+    G_q: Tensor
+    G_s: Tensor
+    Y: Tensor
+    queries: list[str]
+    supports: list[list[str]]
+
+
+def draw_batches(
+    pools: Mapping[int, Sequence[str]],
+    shots: int,
+    size: int,
+    balance: float,
+    flips: bool,
+    rng: np.random.Generator,
+) -> Iterator[Batch]:
+    """Draw batches without end.
+
+    Args:
+        pools: class id to the names of its pictures, more than `shots` of them.
+        shots: K, supports an episode.
+        size: B, episodes a batch.
+        balance: classes are drawn with their number of pictures to this power.
+        flips: mirror each picture with probability one half.
+        rng: every draw comes from it, whatever processes and workers there are.
+    """
+    classes = sorted(pools)
+    named = {c: np.array(pools[c]) for c in classes}
+    weights = np.array([len(pools[c]) for c in classes], float) ** balance
+    weights /= weights.sum()
+    while True:
+        ids = rng.choice(classes, size, p=weights)
+        names = [rng.choice(named[c], shots + 1, replace=False).tolist() for c in ids]
+        mirrored = np.zeros((size, shots + 1), bool)
+        if flips:
+            mirrored = rng.integers(0, 2, (size, shots + 1)).astype(bool)
+        yield Batch(
+            [int(c) for c in ids],
+            [n[0] for n in names],
+            [n[1:] for n in names],
+            [bool(f[0]) for f in mirrored],
+            [f[1:].tolist() for f in mirrored],
+        )
+
+
+class _FromCache(Dataset):
+    """The tensors of a batch; the batch itself is the index."""
+
+    def __init__(self, cache: FeatureCache) -> None:
+        self.cache = cache
+
+    def __getitem__(self, batch: Batch) -> BatchTensors:
+        B, K = len(batch.queries), len(batch.supports[0])
+        supports = [n for names in batch.supports for n in names]
+        flips = [f for row in batch.support_flips for f in row]
+        ids = [c for c in batch.class_ids for _ in range(K)]
+        cache = self.cache
+        Y = cache.masks(batch.queries, batch.class_ids, batch.query_flips)
+        G_s = cache.grid_masks(cache.masks(supports, ids, flips))
+        return BatchTensors(
+            cache.features(batch.queries, batch.query_flips),
+            cache.support_features(supports, flips).unflatten(0, (B, K)),
+            cache.grid_masks(Y),
+            G_s.unflatten(0, (B, K)),
+            Y,
+            batch.queries,
+            batch.supports,
+        )
+
+
+def load_batches(
+    cache: FeatureCache,
+    drawn: Iterator[Batch],
+    steps: int,
+    done: int = 0,
+    workers: int = 0,
+    pinned: bool = False,
+) -> Iterator[BatchTensors]:
+    """This process's part of the tensors of each batch, in order.
+
+    Args:
+        cache: holds every picture.
+        drawn: the batches, from the first on.
+        steps: how many to take in all.
+        done: how many of them to draw and leave out: a run that goes on starts after them.
+        workers: processes that gather tensors ahead of time; 0 gathers in this one.
+        pinned: gather into pinned memory, from which a GPU copies while it computes.
+    """
+    own = (b.own_part() for b in islice(drawn, done, steps))
+    gather = _FromCache(cache)
+    return iter(DataLoader(gather, None, sampler=own, num_workers=workers, pin_memory=pinned))
+
+
+def to_device(batch: BatchTensors, device: torch.device) -> BatchTensors:
+    """The batch on a device; copies from pinned memory do not wait."""
+    move = {"device": device, "non_blocking": True}
+    return batch._replace(
+        F_q=[f.to(**move) for f in batch.F_q],
+        F_s=batch.F_s.to(**move),
+        G_q=batch.G_q.to(**move),
+        G_s=batch.G_s.to(**move),
+        Y=batch.Y.to(**move),
+    )

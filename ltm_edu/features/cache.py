@@ -1,0 +1,251 @@
+"""The frozen-feature cache: each picture goes through the backbone once.
+
+Exact, not approximate: the backbone is frozen with BatchNorm in eval mode, so the features of a
+picture depend on nothing but the picture. A mirrored picture is a second copy, because the features
+of the mirror image are not the mirrored features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..datasets.voc import VocFolder
+from ..geometry import image_tensor, mask_to_grid, resize_mask
+from ..model import LTM, features_at_scales
+from ..store.errors import InputError
+from .files import FileOfRows, Kind, in_files
+
+T = TypeVar("T")
+
+
+class FeatureCache:
+    """Features and masks of some pictures, at the size that a model sees.
+
+    Args:
+        model: whose backbone, picture size and query scales to use.
+        dataset: where pictures and masks come from.
+        names: which pictures; each is read and checked before anything is kept.
+        flips: also keep each picture's mirror image.
+        folder: keep features and masks in memory-mapped files in this folder, and find them there
+            next time, also those that a stopped run has left; None keeps them in memory.
+        progress: show a bar with the features' size and the time left.
+        half: keep the features in float16, half the room; no longer exact to the last digit.
+        query_scales: sizes of the query to keep, 1.0 among them; the model's by default.
+
+    Raises:
+        InputError: a picture or mask is missing, unreadable, of another size, or has an id over
+            the list; or the features do not fit on the disk, or the folder cannot be written to.
+    """
+
+    def __init__(
+        self,
+        model: LTM,
+        dataset: VocFolder,
+        names: Sequence[str],
+        flips: bool = False,
+        folder: Path | None = None,
+        progress: bool = True,
+        half: bool = False,
+        query_scales: Sequence[float] | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.names = tuple(dict.fromkeys(names))
+        self.size = model.config.image_size
+        self.stride = model.backbone.stride
+        self._at = {name: i for i, name in enumerate(self.names)}
+        self._copies = 2 if flips else 1
+        self._dtype = np.dtype(np.float16 if half else np.float32)
+        self.query_scales = tuple(query_scales or model.config.query_scales)
+        if 1.0 not in self.query_scales:
+            raise InputError("query_scales must hold 1.0: supports are seen at that scale")
+        self._native = self.query_scales.index(1.0)
+        kept: list[FileOfRows] | list[Tensor]
+        if folder is None:
+            kept = self._in_memory(model, progress)
+        else:
+            kept = self._in_files(model, folder.absolute(), progress)
+        self._maps: list[FileOfRows | Tensor] = [*kept[:-1]]
+        self._masks: FileOfRows | Tensor = kept[-1]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._at
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the features take."""
+        return sum(m.nbytes for m in self._maps)
+
+    def to(self, device: torch.device) -> FeatureCache:
+        """Hold everything on a device from here on.
+
+        Raises:
+            InputError: it does not fit there; the cache stays as it was.
+        """
+        try:
+            moved = [m.to(device) for m in (*self._maps, self._masks)]
+        except torch.OutOfMemoryError:
+            moved = []
+        if not moved:  # out of the except block, whose error would hold on to what was moved
+            size = self.nbytes + self._masks.nbytes
+            raise InputError(
+                f"features take {size / 1e9:.2f} GB and {device} does not have them free: "
+                "keep them with --features file"
+            )
+        self._maps, self._masks = [*moved[:-1]], moved[-1]
+        return self
+
+    def mean(self, names: Sequence[str]) -> Tensor:
+        """The mean feature vector of some pictures at scale 1, (C,)."""
+        maps, rows = self._maps[self._native], self._rows(names, None)
+        each = [maps[torch.tensor([i])][0].float().mean(dim=(1, 2)) for i in rows]
+        return torch.stack(each).mean(dim=0)
+
+    def features(
+        self,
+        names: Sequence[str],
+        flips: Sequence[bool] | None = None,
+        query_scales: Sequence[float] | None = None,
+    ) -> list[Tensor]:
+        """Features of pictures, a (n, C, h, w) tensor for each query scale.
+
+        Args:
+            names: n picture names.
+            flips: for each, whether the mirror image is meant.
+            query_scales: some of the scales that are kept; all of them by default.
+        """
+        rows = torch.tensor(self._rows(names, flips))
+        wanted = map(self.query_scales.index, query_scales or self.query_scales)
+        return [self._maps[i][rows] for i in wanted]
+
+    def support_features(self, names: Sequence[str], flips: Sequence[bool] | None = None) -> Tensor:
+        """Features of pictures at scale 1, (n, C, h, w)."""
+        return self._maps[self._native][torch.tensor(self._rows(names, flips))]
+
+    def masks(
+        self, names: Sequence[str], class_ids: Sequence[int], flips: Sequence[bool] | None = None
+    ) -> Tensor:
+        """Binary truth at the model's size, (n, H, W) of 0, 1 and 255 (void)."""
+        flips = flips or [False] * len(names)
+        out = self._masks[torch.tensor([self._at[n] for n in names])]
+        out = torch.stack([m.flip(-1) if f else m for m, f in zip(out, flips, strict=True)])
+        wanted = torch.tensor(class_ids, dtype=torch.uint8, device=out.device)[:, None, None]
+        return torch.where(out == 255, 255, (out == wanted).to(torch.uint8))
+
+    def grid_masks(self, masks: Tensor) -> Tensor:
+        """Binary truth (n, H, W) on the feature grid, (n, 1, h, w); void counts as background."""
+        grid = self._maps[self._native].shape[-2:]
+        return mask_to_grid((masks == 1).float()[:, None], grid, self.stride)
+
+    def _rows(self, names: Sequence[str], flips: Sequence[bool] | None) -> list[int]:
+        flips = flips or [False] * len(names)
+        return [
+            self._at[n] * self._copies + (1 if f else 0) for n, f in zip(names, flips, strict=True)
+        ]
+
+    def _in_memory(self, model: LTM, progress: bool) -> list[Tensor]:
+        """Features of each scale, then the masks."""
+        whole: list[np.ndarray] = []
+        for i, arrays in enumerate(self._pictures(model, progress)):
+            if not whole:
+                n = len(self.names)
+                whole = [np.empty((n * len(a), *a.shape[1:]), a.dtype) for a in arrays]
+            for room, a in zip(whole, arrays, strict=True):
+                room[i * len(a) : (i + 1) * len(a)] = a
+        return [torch.from_numpy(room) for room in whole]
+
+    def _in_files(self, model: LTM, folder: Path, progress: bool) -> list[FileOfRows]:
+        """The same, found in the folder or made there."""
+        key = json.dumps(
+            [
+                self.dataset.fingerprint(self.names),
+                self._copies,
+                model.backbone.name,
+                list(model.config.stages),
+                self.size,
+                list(self.query_scales),
+                *(["float16"] if self._dtype == np.float16 else []),
+            ]
+        )
+        n = len(self.names)
+        maps = (n * self._copies, model.backbone.channels, None, None)
+        kinds = [Kind(f"scale{i}.npy", self._dtype, maps) for i in range(len(self.query_scales))]
+        return in_files(
+            folder / f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}",
+            [*kinds, Kind("masks.npy", np.dtype(np.uint8), (n, self.size, self.size))],
+            n,
+            lambda done: self._pictures(model, progress, done),
+            lambda size, missing: _need_room(folder, size, missing),
+            progress,
+        )
+
+    def _pictures(self, model: LTM, progress: bool, done: int = 0) -> Iterator[list[np.ndarray]]:
+        """What each picture adds to the features of each scale and to the masks.
+
+        Args:
+            model: whose backbone sees the pictures.
+            progress: show a bar.
+            done: how many pictures to leave out.
+        """
+        device = next(model.parameters()).device
+        bar = tqdm(
+            _ahead(self._read, self.names[done:]),
+            "features",
+            len(self.names),
+            initial=done,
+            unit="image",
+            disable=not progress,
+            leave=False,
+        )
+        for i, (pixels, mask) in enumerate(bar):
+            copies = torch.stack([pixels, pixels.flip(-1)][: self._copies])
+            with torch.inference_mode():
+                found = features_at_scales(model.backbone, copies.to(device), self.query_scales)
+            kept = [np.ascontiguousarray(f.cpu().numpy(), self._dtype) for f in found]
+            kept.append(mask[None])
+            if i == 0:
+                size = len(self.names) * sum(a.nbytes for a in kept)
+                bar.set_description(f"features, {size / 1e9:.2f} GB")
+            yield kept
+
+    def _read(self, name: str) -> tuple[Tensor, np.ndarray]:
+        image, mask = self.dataset.pair(name)
+        return image_tensor(image, self.size), resize_mask(mask, self.size)
+
+
+def _ahead(read: Callable[[str], T], names: Sequence[str], count: int = 8) -> Iterator[T]:
+    """What `read` gives for each name, in order; some are read while the last is worked on."""
+    with ThreadPoolExecutor(min(count, os.cpu_count() or 1)) as pool:
+        waiting: deque[Future[T]] = deque()
+        try:
+            for name in names:
+                waiting.append(pool.submit(read, name))
+                if len(waiting) > count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _need_room(folder: Path, size: int, missing: int) -> None:
+    """Refuse what the disk cannot take, before it is there."""
+    if (free := shutil.disk_usage(folder).free) < missing:
+        more = "" if missing == size else f", {missing / 1e9:.2f} GB of them still to come,"
+        raise InputError(
+            f"features take {size / 1e9:.2f} GB{more} and {folder} has {free / 1e9:.2f} GB "
+            "free: name another folder, or keep them in memory"
+        )

@@ -1,0 +1,1 @@
+"""What may follow the network: a CRF and a median filter."""

@@ -1,0 +1,180 @@
+"""predict(): anybody's pictures of any size, one or more supports with masks, a mask out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .geometry import image_tensor, mask_to_grid, resize_logits, resize_mask
+from .model import LTM, TrainingFreeMap
+from .store.errors import InputError
+from .store.files import written_whole
+from .store.pictures import VOID, check_same_size, read_image, read_mask
+
+Picture = str | Path | Image.Image | np.ndarray
+Support = tuple[Picture, Picture]
+
+OVERLAY_COLOUR = (230, 159, 0)
+"""Orange of the Okabe-Ito palette, which colour-blind readers can tell from the rest."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model sees in a query.
+
+    Attributes:
+        query: the picture, RGB.
+        mask: (H, W) bool at the query's size, True on the object.
+        probability: (H, W) float32 in [0, 1], of the object.
+        attention: (h, w) float32 in [0, 1], A_hat on the feature grid.
+    """
+
+    query: Image.Image
+    mask: np.ndarray
+    probability: np.ndarray
+    attention: np.ndarray
+
+    def overlay(self) -> Image.Image:
+        """The query with the object tinted and outlined."""
+        return draw_overlay(self.query, self.mask)
+
+    def save(self, folder: str | Path, stem: str) -> tuple[Path, Path]:
+        """Write `<stem>_mask.png` (0 and 255) and `<stem>_overlay.png`, each whole or not at all.
+
+        Returns:
+            The two paths.
+        """
+        mask = Image.fromarray(self.mask.astype(np.uint8) * 255)
+        paths = []
+        for kind, picture in (("mask", mask), ("overlay", self.overlay())):
+            path = Path(folder) / f"{stem}_{kind}.png"
+            with written_whole(path) as part:
+                picture.save(part, format="PNG")
+            paths.append(path)
+        return paths[0], paths[1]
+
+
+def predict(
+    model: LTM | TrainingFreeMap,
+    query: Picture,
+    supports: Sequence[Support] | Support,
+    class_id: int | None = None,
+) -> Prediction:
+    """Find the object of the supports in a query.
+
+    Args:
+        model: from `load_checkpoint`, or a `TrainingFreeMap`.
+        query: a path, a PIL picture or an array ((H, W, 3) uint8), of any size.
+        supports: (picture, mask) pairs. A mask has its picture's size; its object is every value
+            but 0, where 255 counts as object in a mask of 0 and 255 only and as void otherwise.
+        class_id: take this value of the supports' masks for the object, and no other.
+
+    Returns:
+        The mask at the query's size, with probability and attention.
+
+    Raises:
+        InputError: a file cannot be read, a mask has another size than its picture, or shows
+            nothing of the object.
+    """
+    # One (picture, mask) may come without a list around it.
+    single = isinstance(supports, tuple) and not all(isinstance(s, tuple) for s in supports)
+    pairs = [supports] if single else list(supports)
+    if not pairs:
+        raise InputError("no support: give at least one picture with its mask")
+    size = model.config.image_size
+    device = next(model.backbone.parameters()).device
+    image = _picture(query)
+    pixels, masks = [], []
+    for i, (picture, mask) in enumerate(pairs):
+        support = _picture(picture)
+        labels = _object(mask, class_id, i)
+        check_same_size(support, _name(picture, i, "picture"), labels, _name(mask, i, "mask"))
+        if not labels.any():
+            what = "no foreground" if class_id is None else f"no pixel of class {class_id}"
+            raise InputError(f"{_name(mask, i, 'mask')} shows {what}: mark the object in it")
+        pixels.append(image_tensor(support, size))
+        masks.append(torch.from_numpy(resize_mask(labels, size)).float())
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        F_s = model.backbone(torch.stack(pixels).to(device))
+        G_s = mask_to_grid(torch.stack(masks)[:, None], F_s.shape[-2:], model.backbone.stride)
+        output = model.forward_features(
+            model.query_features(image_tensor(image, size)[None].to(device)),
+            F_s[None],
+            G_s[None].to(device),
+            (size, size),
+        )
+        logits: Tensor = resize_logits(output.M.float().cpu(), (image.height, image.width))[0]
+    model.train(was_training)
+    probability = logits.softmax(dim=0)[1].numpy()
+    return Prediction(
+        image, (logits[1] > logits[0]).numpy(), probability, output.A_hat[0, 0].cpu().numpy()
+    )
+
+
+def draw_overlay(
+    image: Image.Image, mask: np.ndarray, colour: tuple[int, int, int] = OVERLAY_COLOUR
+) -> Image.Image:
+    """Tint the masked pixels of a picture and draw the mask's outline.
+
+    Args:
+        image: RGB picture.
+        mask: (H, W) bool or 0 / 1, at the picture's size.
+        colour: RGB, 0 to 255.
+    """
+    pixels = np.array(image.convert("RGB"), dtype=np.float32)
+    on = np.asarray(mask, dtype=bool)
+    inner = on.copy()
+    width = max(1, round(min(on.shape) / 150))
+    for _ in range(width):
+        grown = np.pad(inner, 1, constant_values=True)
+        inner &= grown[:-2, 1:-1] & grown[2:, 1:-1] & grown[1:-1, :-2] & grown[1:-1, 2:]
+    pixels[on] = 0.5 * pixels[on] + 0.5 * np.array(colour, np.float32)
+    pixels[on & ~inner] = colour
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def _picture(given: Picture) -> Image.Image:
+    if isinstance(given, Image.Image):
+        return given.convert("RGB")
+    if isinstance(given, np.ndarray):
+        whole = given.ndim == 2 or (given.ndim == 3 and given.shape[2] in (3, 4))
+        if given.dtype != np.uint8 or not whole or not given.size:
+            raise InputError(
+                f"a picture came as an array of {given.dtype} {given.shape}: "
+                "expected uint8 of (H, W, 3)"
+            )
+        return Image.fromarray(given).convert("RGB")
+    return read_image(given)
+
+
+def _object(given: Picture, class_id: int | None, i: int) -> np.ndarray:
+    """The object as (H, W) uint8 of 0 and 1."""
+    if isinstance(given, str | Path):
+        values = read_mask(given)
+    else:
+        values = np.asarray(given)
+        if values.ndim != 2:
+            raise InputError(f"mask {i + 1} has shape {values.shape}: expected (H, W)")
+    if class_id is not None:
+        return (values == class_id).astype(np.uint8)
+    present = np.unique(values)
+    if set(present.tolist()) <= {0, VOID}:
+        return (values != 0).astype(np.uint8)
+    if len(set(present.tolist()) - {0, VOID}) > 1 and values.dtype == np.uint8:
+        ids = ", ".join(str(v) for v in present if v not in (0, VOID))
+        raise InputError(
+            f"{_name(given, i, 'mask')} shows classes {ids}: say which one (--class-id)"
+        )
+    return ((values > 0) & (values != VOID)).astype(np.uint8)
+
+
+def _name(given: Picture, i: int, kind: str) -> str:
+    return str(given) if isinstance(given, str | Path) else f"support {i + 1}'s {kind}"

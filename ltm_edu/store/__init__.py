@@ -1,0 +1,1 @@
+"""Files, pictures and downloads: everything that touches the disk or the network."""

@@ -1,0 +1,259 @@
+"""Folds, rules and episodes: the published counts, and what every list promises."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from ltm_edu.datasets.voc import VOC_CLASSES, MaskIndex
+from ltm_edu.episodes import (
+    Episode,
+    EpisodeList,
+    Protocol,
+    base_classes,
+    draw_episodes,
+    drop_images,
+    find_pairs,
+    images_by_class,
+    novel_classes,
+)
+from ltm_edu.store.errors import InputError
+
+# Folds
+
+
+@pytest.mark.parametrize(
+    ("fold", "names"),
+    [
+        (0, "aeroplane bicycle bird boat bottle"),
+        (1, "bus car cat chair cow"),
+        (2, "diningtable dog horse motorbike person"),
+        (3, "pottedplant sheep sofa train tvmonitor"),
+    ],
+)
+def test_a_fold_of_voc_tests_five_neighbours(fold, names):
+    assert [VOC_CLASSES[c - 1] for c in novel_classes(fold)] == names.split()
+
+
+@pytest.mark.parametrize("n", [8, 80, 19])
+def test_other_numbers_of_classes_are_dealt_out_in_turn(n):
+    dealt: list[list[int]] = [[], [], [], []]
+    for i in range(n):
+        dealt[i % 4].append(i + 1)
+    assert [list(novel_classes(f, n)) for f in range(4)] == dealt
+
+
+@pytest.mark.parametrize("n", [4, 20, 80])
+def test_each_class_is_novel_in_one_fold_and_base_in_the_others(n):
+    for fold in range(4):
+        novel, base = set(novel_classes(fold, n)), set(base_classes(fold, n))
+        assert not novel & base
+        assert novel | base == set(range(1, n + 1))
+    counts = Counter(c for fold in range(4) for c in novel_classes(fold, n))
+    assert set(counts.values()) == {1}
+
+
+@pytest.mark.parametrize("fold", [4, -1, 17])
+def test_a_fold_over_3_is_refused(fold):
+    with pytest.raises(InputError, match=f"fold {fold}: there are folds 0, 1, 2 and 3"):
+        novel_classes(fold)
+
+
+def test_fewer_than_four_classes_make_no_folds():
+    with pytest.raises(InputError, match="3 classes"):
+        novel_classes(0, 3)
+
+
+# The protocol
+
+
+def test_the_protocol_prints_every_one_of_its_rules():
+    text = str(Protocol("area", "drop", shots=5, episodes=77, seeds=(3, 9)))
+    for part in ("area", "drop", "5-shot", "77 episodes", "3,9", "original size", "255"):
+        assert part in text
+
+
+def test_a_protocol_survives_plain_values():
+    protocol = Protocol("any", "drop", 5, 10, (1, 2))
+    assert Protocol(**protocol.as_dict()) == protocol
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"list_rule": "most"}, "grid, area or any"),
+        ({"novel_images": "hide"}, "keep or drop"),
+        ({"shots": 0}, "at least 1"),
+        ({"episodes": 0}, "at least 1"),
+    ],
+)
+def test_an_unknown_rule_is_refused(options, named):
+    with pytest.raises(InputError, match=named):
+        Protocol(**options)
+
+
+# The three rules
+
+
+def index_of(*masks: np.ndarray) -> MaskIndex:
+    """Count masks of four classes by plain loops."""
+    pixels = np.array([[(m == c).sum() for c in range(1, 5)] for m in masks])
+    grid = np.array([[(m[1::32, 1::32] == c).sum() for c in range(1, 5)] for m in masks])
+    return MaskIndex(tuple(f"m{i}" for i in range(len(masks))), pixels, grid)
+
+
+@pytest.fixture
+def three_masks() -> MaskIndex:
+    """A speck; a class on three grid points and one on none, both small; a large one on two."""
+    speck, three, two = np.zeros((3, 100, 100), np.uint8)
+    speck[5, 5] = 1
+    three[40:60] = 2  # grid points are in rows 1, 33, 65 and 97
+    three[1, [1, 33, 65]] = 2
+    three[70:90] = 3
+    two[1, [1, 33]] = 1
+    two[34:64].ravel()[:2046] = 1
+    return index_of(speck, three, two)
+
+
+def test_the_fixture_is_what_it_says(three_masks):
+    assert three_masks.pixels[:, 0].tolist() == [1, 0, 2048]
+    assert three_masks.pixels[1].tolist() == [0, 2003, 2000, 0]
+    assert three_masks.grid.tolist() == [[0] * 4, [0, 3, 0, 0], [2, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        ("any", [("m0", 1), ("m1", 2), ("m1", 3), ("m2", 1)]),
+        ("area", [("m2", 1)]),
+        ("grid", [("m1", 2)]),
+    ],
+)
+def test_each_rule_keeps_its_own_pairs(three_masks, rule, kept):
+    assert find_pairs(three_masks, (1, 2, 3, 4), rule) == kept
+
+
+def test_area_takes_2048_pixels_and_not_one_less():
+    mask = np.zeros((64, 64), np.uint8)
+    mask.ravel()[:2047] = 1
+    assert find_pairs(index_of(mask), (1,), "area") == []
+    mask.ravel()[2047] = 1
+    assert find_pairs(index_of(mask), (1,), "area") == [("m0", 1)]
+
+
+def test_only_the_classes_asked_for_make_pairs(three_masks):
+    assert find_pairs(three_masks, (3, 4), "any") == [("m1", 3)]
+
+
+def test_an_image_with_one_pixel_of_a_novel_class_is_dropped(three_masks):
+    assert drop_images(three_masks, (1,)) == {"m0", "m2"}
+    assert drop_images(three_masks, (2, 4)) == {"m1"}
+    assert drop_images(three_masks, (4,)) == set()
+
+
+# PASCAL-5i for real
+
+
+PAIRS = {"any": (440, 514, 804, 390), "area": (365, 467, 734, 357)}
+IMAGES = {"any": (433, 479, 647, 354), "area": (364, 445, 592, 336)}
+
+
+@pytest.mark.parametrize("rule", ["any", "area"])
+def test_pascal_5i_has_the_published_number_of_pairs_and_images(pascal_val, rule):
+    found = [find_pairs(pascal_val, novel_classes(f), rule) for f in range(4)]
+    assert tuple(map(len, found)) == PAIRS[rule]
+    assert tuple(len({n for n, _ in pairs}) for pairs in found) == IMAGES[rule]
+
+
+def test_the_grid_rule_gives_1866_pairs_on_pascal_5i(pascal_val):
+    found = [find_pairs(pascal_val, novel_classes(f), "grid") for f in range(4)]
+    assert sum(map(len, found)) == 1866
+    # HSNet's lists, made by an older rounding, differ by 5 missing and 3 extra in all.
+    for ours, listed in zip(found, (346, 451, 725, 346), strict=True):
+        assert abs(len(ours) - listed) <= 5
+
+
+# Episodes
+
+PAIRS_OF_TWO = [(f"a{i}", 1) for i in range(6)] + [(f"b{i}", 2) for i in range(9)] + [("a0", 2)]
+
+
+@pytest.mark.parametrize("shots", [1, 5])
+def test_supports_are_distinct_show_the_class_and_are_never_the_query(shots):
+    pools = images_by_class(PAIRS_OF_TWO)
+    episodes = draw_episodes(PAIRS_OF_TWO, shots, 200, seed=0)
+    assert len(episodes) == 200
+    for e in episodes:
+        assert len(set(e.supports)) == len(e.supports) == shots
+        assert e.query not in e.supports
+        assert {e.query, *e.supports} <= set(pools[e.class_id])
+
+
+def test_every_pair_is_a_query_once_before_any_is_twice():
+    episodes = draw_episodes(PAIRS_OF_TWO, 1, 40, seed=0).episodes
+    for start in (0, 16):
+        turn = [(e.query, e.class_id) for e in episodes[start : start + 16]]
+        assert sorted(turn) == sorted(PAIRS_OF_TWO)
+    assert len({(e.query, e.class_id) for e in episodes[32:]}) == 8
+
+
+def test_every_other_picture_serves_as_support():
+    episodes = draw_episodes(PAIRS_OF_TWO, 1, 2000, seed=0)
+    seen: dict[str, set[str]] = {}
+    for e in episodes:
+        if e.class_id == 1:
+            seen.setdefault(e.query, set()).update(e.supports)
+    names = {f"a{i}" for i in range(6)}
+    assert seen == {n: names - {n} for n in names}
+
+
+def test_the_same_seed_draws_the_same_list_and_another_one_another():
+    first = draw_episodes(PAIRS_OF_TWO, 3, 50, seed=4)
+    np.random.seed(99)  # no global state is read
+    assert draw_episodes(PAIRS_OF_TWO, 3, 50, seed=4) == first
+    assert draw_episodes(PAIRS_OF_TWO, 3, 50, seed=5).episodes != first.episodes
+
+
+def test_drawing_leaves_the_global_random_state_alone():
+    before = np.random.get_state()[1].copy()
+    draw_episodes(PAIRS_OF_TWO, 1, 10, seed=0)
+    assert np.array_equal(np.random.get_state()[1], before)
+
+
+def test_a_shorter_list_is_the_start_of_a_longer_one():
+    long = draw_episodes(PAIRS_OF_TWO, 2, 12, seed=1).episodes
+    queries = [e.query for e in draw_episodes(PAIRS_OF_TWO, 2, 5, seed=1)]
+    assert queries == [e.query for e in long[:5]]
+
+
+def test_a_class_with_too_few_pictures_is_left_out():
+    pairs = [("a", 1), ("b", 1), ("c", 2), ("d", 2), ("e", 2)]
+    assert {e.class_id for e in draw_episodes(pairs, 2, 20, seed=0)} == {2}
+
+
+@pytest.mark.parametrize(("pairs", "most"), [([], 0), ([("a", 1), ("b", 1)], 2)])
+def test_more_shots_than_pictures_are_refused_with_the_number_there_is(pairs, most):
+    with pytest.raises(InputError, match=f"2 shots .* takes 3 images .* is {most}; use fewer"):
+        draw_episodes(pairs, 2, 10, seed=0)
+
+
+def test_a_list_survives_its_file(tmp_path):
+    episodes = draw_episodes(PAIRS_OF_TWO, 3, 20, seed=2)
+    path = tmp_path / "new" / "list.json"
+    episodes.save(path)
+    assert EpisodeList.load(path) == episodes
+    assert [p.name for p in path.parent.iterdir()] == ["list.json"]
+
+
+def test_a_list_names_every_picture_once():
+    episodes = EpisodeList((Episode(1, "a", ("b", "c")), Episode(2, "c", ("a", "d"))), 0)
+    assert episodes.names() == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize("text", [None, "", "[1, 2", '{"seed": 1}', '{"seed": 1, "episodes": [3]}'])
+def test_a_damaged_list_is_named(tmp_path, text):
+    path = tmp_path / "list.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=r"list\.json cannot be read as a list of episodes"):
+        EpisodeList.load(path)

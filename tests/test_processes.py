@@ -1,0 +1,251 @@
+"""Two processes under torchrun's variables train what one process trains on the joined batch."""
+
+import os
+import socket
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from helpers import tiny_model
+
+from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.features.cache import FeatureCache
+from ltm_edu.losses import LossWeights
+from ltm_edu.runs.processes import SharedBatchNorm2d, own_part, processes, rank, summed, world
+from ltm_edu.runs.settings import Machine, TrainingConfig
+from ltm_edu.store.errors import InputError
+from ltm_edu.training import fit
+
+CONFIG = TrainingConfig(steps=3, batch=4, learning_rate=0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Stop(Exception):
+    """Somebody pulled the plug."""
+
+
+def stop(step, row):
+    if step == 2:
+        raise Stop
+
+
+def train(root, config, cache=None, log=None, on_step=None, state=None) -> dict:
+    torch.manual_seed(rank())  # all processes are given the first one's weights
+    model = tiny_model()
+    options = {"on_step": on_step, "machine": Machine(state=state, save_every=1)}
+    fitted = fit(
+        model, VocFolder.open(root), 0, config, None, "train", cache, log, False, **options
+    )
+    return {
+        "rows": [[row[k] for k in ("L", "L_m", "L_a", "L_r")] for row in fitted.history],
+        "state": model.trainable_state(),
+    }
+
+
+def normalised(x, weight) -> dict:
+    """BatchNorm on this process's part, and the gradients of a weighted sum of what comes out."""
+    own = own_part(x.unbind())
+    own = torch.stack(list(own)).requires_grad_()
+    layer = SharedBatchNorm2d(x.shape[1])
+    with torch.no_grad():
+        layer.weight.copy_(torch.linspace(0.5, 2, x.shape[1]))
+    out = layer(own)
+    (out * torch.stack(list(own_part(weight.unbind())))).sum().backward()
+    return {
+        "out": out.detach(),
+        "grad": own.grad,
+        "weight": layer.weight.grad,
+        "mean": layer.running_mean,
+        "var": layer.running_var,
+    }
+
+
+X = 3 * torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(0)) + 100
+"""A batch with a mean that a sum of squares would drown in."""
+WEIGHT = torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(1))
+
+
+def with_losses(reduction: str) -> TrainingConfig:
+    return replace(CONFIG, losses=LossWeights(reduction=reduction))
+
+
+def _as_one_of(local: int, port: int, root, folder) -> None:
+    """All that two processes are asked to do, in one of them."""
+    log = (folder / "warnings.txt").open("a")
+    warnings.showwarning = lambda *given: log.write(f"{given[0]}\n")
+    torch.set_num_threads(1)
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "RANK": str(local),
+        "LOCAL_RANK": str(local),
+    }
+    with processes("cpu"):
+        done = {
+            "mean": train(root, with_losses("mean"), folder / "cache", folder / "log.jsonl"),
+            "sum": train(root, with_losses("sum")),
+            "half": train(root, replace(CONFIG, precision="bfloat16")),
+            "norm": normalised(X, WEIGHT),
+        }
+        state = folder / "run.state"
+        try:
+            train(root, CONFIG, on_step=stop, state=state)
+        except Stop:
+            done["resumed"] = train(root, CONFIG, state=state)
+        try:
+            train(root, replace(CONFIG, batch=3))
+        except InputError as error:
+            done["refused"] = str(error)
+        torch.save(done, folder / f"{local}.pt")
+
+
+@pytest.fixture(scope="module")
+def two(tiny, tmp_path_factory):
+    """What each of two processes has done, and the folder that they did it in."""
+    folder = tmp_path_factory.mktemp("two")
+    mp.spawn(_as_one_of, (free_port(), tiny.root, folder), nprocs=2)
+    return [torch.load(folder / f"{i}.pt", weights_only=True) for i in range(2)], folder
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_two_processes_train_what_one_trains_on_the_joined_batch(tiny, two, reduction):
+    one = train(tiny.root, with_losses(reduction))
+    first, second = (done[reduction] for done in two[0])
+    for name, value in first["state"].items():
+        assert torch.equal(value, second["state"][name]), name
+        # A bias before a BatchNorm has no gradient but rounding, which Adam makes large.
+        if name.endswith("weight"):
+            torch.testing.assert_close(value, one["state"][name], atol=1e-4, rtol=1e-3)
+    # L is that of the joined batch; its terms are printed as the processes' mean.
+    ours, joined = (np.array(run["rows"])[:, 0] for run in (first, one))
+    np.testing.assert_allclose(ours, joined, rtol=1e-5)
+
+
+def test_two_processes_that_were_stopped_go_on(two):
+    whole, resumed = (two[0][0][run] for run in ("mean", "resumed"))
+    assert resumed["rows"] == whole["rows"]
+    assert all(torch.equal(v, resumed["state"][k]) for k, v in whole["state"].items())
+
+
+def test_two_processes_train_in_half_precision_as_one_does(tiny, two):
+    one = train(tiny.root, replace(CONFIG, precision="bfloat16"))
+    ours, joined = (np.array(run["rows"])[:, 0] for run in (two[0][0]["half"], one))
+    np.testing.assert_allclose(ours, joined, rtol=0.02)
+
+
+def test_two_processes_warn_of_nothing(two):
+    assert not (two[1] / "warnings.txt").read_text()
+
+
+def test_only_the_first_process_writes_the_log_and_features_are_made_once(two):
+    folder = two[1]
+    assert len((folder / "log.jsonl").read_text().splitlines()) == CONFIG.steps
+    assert len(list((folder / "cache").glob("features-*"))) == 1
+
+
+def test_a_batch_that_two_cannot_share_is_refused(two):
+    for done in two[0]:
+        assert "batch 3 cannot be shared by 2 processes" in done["refused"]
+
+
+def test_batch_norm_sees_the_batches_of_all_processes(two):
+    one = normalised(X, WEIGHT)
+    first, second = (done["norm"] for done in two[0])
+    for name in ("out", "grad"):
+        joined = torch.stack([first[name], second[name]], dim=1).flatten(0, 1)
+        torch.testing.assert_close(joined, one[name], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(first["weight"] + second["weight"], one["weight"])
+    for name in ("mean", "var"):
+        torch.testing.assert_close(first[name], one[name])
+
+
+def test_alone_there_is_nothing_to_share():
+    with processes("cpu") as device:
+        assert (device.type, world(), rank()) == ("cpu", 1, 0)
+    x = torch.ones(3)
+    assert summed(x) is x
+    assert own_part([1, 2, 3]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "toaster"])
+def test_a_device_that_is_not_there_is_one_line(device):
+    with (
+        pytest.raises(InputError, match=f"--device {device} cannot be used here"),
+        processes(device),
+    ):
+        pass
+
+
+# Faster ways to the same weights
+
+
+def weights_after(tiny, config=CONFIG, **machine) -> dict:
+    torch.manual_seed(0)
+    model = tiny_model()
+    fit(model, tiny, 0, config, progress=False, machine=Machine(**machine))
+    return model.trainable_state()
+
+
+@pytest.mark.parametrize("machine", [{"workers": 1}, {"features_on_device": True}], ids=str)
+def test_how_batches_are_gathered_changes_no_weight(tiny, machine):
+    plain, other = weights_after(tiny), weights_after(tiny, **machine)
+    assert all(torch.equal(plain[k], other[k]) for k in plain)
+
+
+def test_half_precision_trains_nearly_the_same_and_the_equations_stay_float32(tiny):
+    plain = weights_after(tiny)
+    half = weights_after(tiny, replace(CONFIG, precision="bfloat16"))
+    assert all(v.dtype == plain[k].dtype for k, v in half.items())
+    assert any(not torch.equal(half[k], plain[k]) for k in plain)
+    torch.testing.assert_close(half["T_e.weight"], plain["T_e.weight"], atol=0.02, rtol=0.02)
+    model = tiny_model()
+    model.upsam.register_forward_hook(lambda m, args, out: seen.append(out.dtype))
+    seen = []
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(torch.rand(1, 1, 3, 97, 97), torch.ones(1, 1, 97, 97), torch.rand(1, 3, 97, 97))
+    assert seen == [torch.bfloat16]
+    assert {t.dtype for t in out} == {torch.float32}
+
+
+def test_features_in_half_precision_take_half_the_room(tiny, tmp_path):
+    model = tiny_model()
+    full, half = (
+        FeatureCache(model, tiny, tiny.names("val"), folder=tmp_path, progress=False, half=h)
+        for h in (False, True)
+    )
+    assert half.nbytes == full.nbytes // 2
+    names = list(full.names[:3])
+    torch.testing.assert_close(
+        half.support_features(names).float(), full.support_features(names), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_features_that_the_disk_cannot_take_are_refused_before_they_are_made(
+    tiny, tmp_path, monkeypatch
+):
+    usage = type("usage", (), {"free": 1000})
+    monkeypatch.setattr("ltm_edu.features.cache.shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(
+        InputError, match=r"features take 0\.00 GB .* has 0\.00 GB free: name another"
+    ):
+        FeatureCache(tiny_model(), tiny, tiny.names("val"), folder=tmp_path, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bar_says_what_the_features_will_take(tiny, capsys):
+    FeatureCache(tiny_model(), tiny, tiny.names("val"))
+    assert "features, 0.00 GB: " in capsys.readouterr().err
+
+
+def test_workers_cannot_gather_from_a_device():
+    with pytest.raises(InputError, match="features_on_device"):
+        Machine(workers=1, features_on_device=True)

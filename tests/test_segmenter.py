@@ -1,0 +1,272 @@
+"""predict(): anybody's pictures in, a mask of the query's size out."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import TinyBackbone, refused, tiny_model
+from PIL import Image
+
+from ltm_edu import predict
+from ltm_edu.geometry import image_tensor
+from ltm_edu.model import LTM, TrainingFreeMap
+from ltm_edu.segmenter import draw_overlay
+
+
+@pytest.fixture(scope="module")
+def model() -> LTM:
+    return tiny_model().eval()
+
+
+@pytest.fixture
+def files(tmp_path) -> dict[str, Path]:
+    """A query, two supports and their masks of 0 and 255, all of different sizes, losslessly."""
+    paths = {}
+    for name, (height, width) in {"query": (40, 90), "a": (61, 50), "b": (33, 70)}.items():
+        pixels = np.random.randint(0, 256, (height, width, 3)).astype(np.uint8)
+        paths[name] = tmp_path / f"{name}.png"
+        Image.fromarray(pixels).save(paths[name])
+        if name != "query":
+            mask = np.zeros((height, width), np.uint8)
+            mask[10:25, 12:40] = 255
+            paths[f"{name}_mask"] = tmp_path / f"{name}_mask.png"
+            Image.fromarray(mask).save(paths[f"{name}_mask"])
+    return paths
+
+
+def array(path: Path) -> np.ndarray:
+    with Image.open(path) as file:
+        return np.array(file)
+
+
+# What comes out
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 300), (97, 97), (500, 333)])
+def test_a_query_of_any_size_gets_a_mask_of_that_size(model, files, size):
+    query = Image.new("RGB", size, (90, 120, 30))
+    found = predict(model, query, [(files["a"], files["a_mask"])])
+    assert found.mask.shape == found.probability.shape == size[::-1]
+    assert found.mask.dtype == bool
+    assert found.query.size == size
+    assert found.attention.shape == (7, 7)
+    assert found.overlay().size == size
+
+
+def test_a_prediction_is_the_models_forward_pass_stretched_to_the_query(model, files):
+    found = predict(model, files["query"], [(files[k], files[f"{k}_mask"]) for k in "ab"])
+    with Image.open(files["query"]) as query:
+        images = image_tensor(query, 97)[None]
+    supports, masks = [], []
+    for k in "ab":
+        with Image.open(files[k]) as image, Image.open(files[f"{k}_mask"]) as mask:
+            supports.append(image_tensor(image, 97))
+            small = np.array(mask.resize((97, 97), Image.Resampling.NEAREST))
+        masks.append(torch.from_numpy(small / 255).float())
+    with torch.inference_mode():
+        out = model(torch.stack(supports)[None], torch.stack(masks)[None], images)
+        M = F.interpolate(out.M, (40, 90), mode="bilinear", align_corners=False)[0]
+    probability = (M[1] - M[0]).sigmoid().numpy()
+    assert np.allclose(found.probability, probability, atol=1e-4)
+    clear = abs(probability - 0.5) > 1e-3
+    assert np.array_equal(found.mask[clear], (probability > 0.5)[clear])
+    assert np.allclose(found.attention, out.A_hat[0, 0], atol=1e-4)
+
+
+def test_a_trained_model_finds_a_class_it_never_trained_on(trained, tiny):
+    both = either = 0
+    names = [n for n in tiny.names("val") if "disc" in n]
+    for query, support in zip(names, names[1:] + names[:1], strict=True):
+        pair = (tiny.image_path(support), tiny.mask_path(support))
+        found = predict(trained.model, tiny.image_path(query), pair)
+        truth = tiny.mask(query)
+        both += (found.mask & (truth == 1)).sum()
+        either += ((found.mask | (truth == 1)) & (truth != 255)).sum()
+    assert both / either > 0.6
+
+
+def test_the_training_free_map_predicts_too(files):
+    free = TrainingFreeMap(tiny_model().config, TinyBackbone(), threshold=0.5)
+    found = predict(free, files["query"], (files["a"], files["a_mask"]))
+    assert 0 < found.mask.mean() < 1
+
+
+# What goes in
+
+
+def test_files_pictures_and_arrays_give_one_answer(model, files):
+    by_path = predict(model, str(files["query"]), (str(files["a"]), files["a_mask"]))
+    kinds = [
+        lambda k: array(files[k]),
+        lambda k: Image.fromarray(array(files[k])),
+        lambda k: files[k],
+    ]
+    for of_query in kinds:
+        for of_support in kinds:
+            found = predict(model, of_query("query"), [(of_support("a"), of_support("a_mask"))])
+            assert np.array_equal(found.probability, by_path.probability)
+
+
+def test_a_mask_of_255_of_1_and_of_truth_values_is_one_mask(model, files):
+    ours = predict(model, files["query"], (files["a"], files["a_mask"]))
+    mask = array(files["a_mask"])
+    for same in (
+        mask // 255,
+        mask > 0,
+        (mask > 0).astype(np.int64),
+        (mask > 0).astype(float),
+        mask // 255 * 7,
+    ):
+        found = predict(model, files["query"], (files["a"], same))
+        assert np.array_equal(found.probability, ours.probability)
+
+
+def test_beside_an_id_255_is_void_and_no_object(model, files):
+    mask = array(files["a_mask"]) // 255
+    with_void = mask.copy()
+    with_void[30:40] = 255
+    plain, voided = (predict(model, files["query"], (files["a"], m)) for m in (mask, with_void))
+    assert np.array_equal(plain.probability, voided.probability)
+
+
+def test_class_id_takes_one_object_of_several(model, files):
+    several = array(files["a_mask"]) // 255 * 3
+    several[40:50] = 5
+    for class_id in (3, 5):
+        alone = (several == class_id).astype(np.uint8)
+        ours = predict(model, files["query"], (files["a"], several), class_id)
+        theirs = predict(model, files["query"], (files["a"], alone))
+        assert np.array_equal(ours.probability, theirs.probability)
+    refused(lambda: predict(model, files["query"], (files["a"], several)), "3, 5", "--class-id")
+
+
+def test_every_support_counts_and_their_order_does_not(model, files):
+    a, b = ((files[k], files[f"{k}_mask"]) for k in "ab")
+    one, other = (predict(model, files["query"], s).attention for s in ([a], [b]))
+    both = predict(model, files["query"], [a, b]).attention
+    assert np.allclose(both, (one + other) / 2, atol=1e-5)
+    assert abs(one - other).max() > 0.01
+    for same in ([b, a], (a, b)):
+        assert np.allclose(predict(model, files["query"], same).attention, both, atol=1e-5)
+
+
+def test_grey_and_transparent_pictures_are_taken(model, files):
+    support = (files["a"], files["a_mask"])
+    grey = array(files["query"])[..., 0]
+    in_rgb = predict(model, np.stack([grey] * 3, axis=2), support)
+    assert np.array_equal(predict(model, grey, support).probability, in_rgb.probability)
+    opaque = np.dstack([np.stack([grey] * 3, axis=2), np.full_like(grey, 255)])
+    assert np.array_equal(predict(model, opaque, support).probability, in_rgb.probability)
+
+
+def test_predicting_leaves_the_model_in_the_mode_it_was_in(files):
+    model = tiny_model()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    for mode in (True, False):
+        model.train(mode)
+        predict(model, files["query"], (files["a"], files["a_mask"]))
+        assert model.training == mode
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+# Pictures of the result
+
+
+def test_an_overlay_tints_the_object_and_leaves_the_rest():
+    pixels = np.random.randint(0, 256, (40, 60, 3)).astype(np.uint8)
+    mask = np.zeros((40, 60), bool)
+    mask[10:30, 20:50] = True
+    drawn = np.array(draw_overlay(Image.fromarray(pixels), mask, (230, 159, 0)))
+    assert np.array_equal(drawn[~mask], pixels[~mask])
+    inside = drawn[12:28, 22:48].astype(float)
+    expected = pixels[12:28, 22:48] / 2 + np.array([230, 159, 0]) / 2
+    assert np.abs(inside - expected).max() <= 1
+    for edge in (drawn[10, 20:50], drawn[29, 20:50], drawn[10:30, 20], drawn[10:30, 49]):
+        assert (edge == (230, 159, 0)).all()
+
+
+def test_saved_files_are_the_mask_and_the_overlay(model, files, tmp_path):
+    found = predict(model, files["query"], (files["a"], files["a_mask"]))
+    mask_path, overlay_path = found.save(tmp_path / "new", "cat")
+    assert {p.name for p in (tmp_path / "new").iterdir()} == {"cat_mask.png", "cat_overlay.png"}
+    assert np.array_equal(array(mask_path), found.mask * np.uint8(255))
+    assert np.array_equal(array(overlay_path), np.array(found.overlay()))
+
+
+def test_a_saved_mask_serves_as_the_next_support(files, tmp_path):
+    model = TrainingFreeMap(tiny_model().config, TinyBackbone(), threshold=0.5)
+    found = predict(model, files["query"], (files["a"], files["a_mask"]))
+    mask_path, _ = found.save(tmp_path, "first")
+    assert found.mask.any()
+    from_file, from_array = (
+        predict(model, files["a"], (files["query"], m)) for m in (mask_path, found.mask)
+    )
+    assert np.array_equal(from_file.probability, from_array.probability)
+
+
+# What is refused
+
+
+def test_a_mask_without_foreground_is_named(model, files, tmp_path):
+    empty = tmp_path / "empty.png"
+    Image.new("L", (50, 61)).save(empty)
+    refused(
+        lambda: predict(model, files["query"], (files["a"], empty)), str(empty), "no foreground"
+    )
+    refused(
+        lambda: predict(model, files["query"], (files["a"], files["a_mask"]), class_id=4),
+        str(files["a_mask"]),
+        "no pixel of class 4",
+    )
+    second = [(files["a"], files["a_mask"]), (files["b"], np.zeros((33, 70), np.uint8))]
+    refused(lambda: predict(model, files["query"], second), "support 2's mask", "no foreground")
+
+
+def test_a_mask_of_another_size_than_its_picture_is_named(model, files):
+    refused(
+        lambda: predict(model, files["query"], (files["a"], files["b_mask"])),
+        str(files["b_mask"]), "70x33", str(files["a"]), "50x61",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("which", ["query", "a", "a_mask"])
+@pytest.mark.parametrize("fault", ["missing", "no picture", "cut short"])
+def test_an_unreadable_file_is_named(model, files, which, fault):
+    path = files[which]
+    data = path.read_bytes()
+    path.unlink()
+    if fault != "missing":
+        path.write_bytes(b"no picture" if fault == "no picture" else data[: len(data) // 2])
+    refused(lambda: predict(model, files["query"], (files["a"], files["a_mask"])), str(path))
+
+
+def test_no_support_is_refused(model, files):
+    for nothing in ([], ()):
+        refused(lambda s=nothing: predict(model, files["query"], s), "no support")
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((5, 5, 3)),
+        np.zeros(5, np.uint8),
+        np.zeros((5, 5, 7), np.uint8),
+        np.zeros((0, 5, 3), np.uint8),
+    ],
+    ids=lambda a: f"{a.dtype} {a.shape}",
+)
+def test_an_array_that_is_no_picture_is_named(model, files, picture):
+    shape = re.sub(r"\s", " ", str(picture.shape))
+    refused(lambda: predict(model, picture, (files["a"], files["a_mask"])), shape, "expected uint8")
+
+
+def test_a_colour_mask_is_refused(model, files):
+    refused(
+        lambda: predict(model, files["query"], (files["a"], files["a"])), str(files["a"]), "RGB"
+    )
+    refused(
+        lambda: predict(model, files["query"], (files["a"], array(files["a"]))), "mask 1", "(H, W)"
+    )

@@ -1,0 +1,251 @@
+"""The two transformations, each against the equations written out shot by shot."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import badly_scaled
+from torch import Tensor, nn
+
+from ltm_edu.equations import (
+    attention,
+    attention_from_embeddings,
+    normalize_attention,
+    relationship_matrix,
+)
+from ltm_edu.transformations import GlobalTransformation, LocalTransformation
+
+KINDS = {
+    "fg, mean": LocalTransformation("fg", "mean"),
+    "fg, stack": LocalTransformation("fg", "stack"),
+    "fg_bg, mean": LocalTransformation("fg_bg", "mean"),
+    "fg_bg, stack": LocalTransformation("fg_bg", "stack"),
+    "global": GlobalTransformation(),
+}
+
+
+@pytest.fixture(params=KINDS)
+def module(request) -> nn.Module:
+    return KINDS[request.param]
+
+
+def episode(B: int = 2, K: int = 1, D: int = 6) -> tuple[Tensor, Tensor, Tensor]:
+    """E_q, E_s and G_s on grids of different shapes."""
+    return torch.randn(B, D, 4, 5), torch.randn(B, K, D, 3, 6), torch.rand(B, K, 1, 3, 6)
+
+
+def by_loops(E_q: Tensor, E_s: Tensor, G_s: Tensor, rows: str) -> Tensor:
+    """The mean over shots of equations 2, 5 and 6 as printed, R and all."""
+    maps = []
+    for b in range(E_q.shape[0]):
+        of_shots = []
+        for k in range(E_s.shape[1]):
+            G = G_s[b : b + 1, k]
+            R = relationship_matrix(E_q[b : b + 1], E_s[b : b + 1, k])
+            if rows == "fg":
+                A = attention(R, G)
+            else:
+                both = attention(R, torch.cat([G, 1 - G], dim=1))
+                A = both[..., 0] - both[..., 1]
+            of_shots.append(normalize_attention(A).reshape(1, *E_q.shape[-2:]))
+        maps.append(sum(of_shots) / len(of_shots))
+    return torch.stack(maps)
+
+
+@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.parametrize("rows", ["fg", "fg_bg"])
+@pytest.mark.parametrize("scale", ["plain", "bad"])
+def test_local_map_is_the_mean_over_shots_of_the_printed_equations(rows, K, scale):
+    E_q, E_s, G_s = episode(K=K)
+    if scale == "bad":
+        E_q = badly_scaled(*E_q.shape)
+        E_s = torch.stack([badly_scaled(2, 6, 3, 6) for _ in range(K)], dim=1)
+    A_hat = LocalTransformation(rows)(E_q, E_s, G_s)
+    torch.testing.assert_close(A_hat, by_loops(E_q, E_s, G_s, rows), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("rows", ["fg", "fg_bg"])
+def test_with_one_shot_mean_and_stack_are_the_same(rows):
+    E_q, E_s, G_s = episode()
+    mean, stack = (LocalTransformation(rows, shots)(E_q, E_s, G_s) for shots in ("mean", "stack"))
+    torch.testing.assert_close(mean, stack)
+
+
+def test_stacked_shots_average_over_the_pixels_of_all_supports():
+    E_q, E_s, G_s = episode(B=1, K=3)
+    G_s = (G_s > 0.7).float()
+    on = [(k, i, j) for k, i, j in torch.cartesian_prod(*map(torch.arange, (3, 3, 6))).tolist()]
+    on = [(k, i, j) for k, i, j in on if G_s[0, k, 0, i, j] == 1]
+    A = torch.stack(
+        [F.cosine_similarity(E_q[0], E_s[0, k, :, i, j, None, None], dim=0) for k, i, j in on]
+    )
+    expected = normalize_attention(A.mean(dim=0)[None, None])
+    ours = LocalTransformation(shots="stack")(E_q, E_s, G_s)
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+    by_mean = LocalTransformation(shots="mean")(E_q, E_s, G_s)
+    assert (ours - by_mean).abs().max() > 0.01
+
+
+def test_a_hard_mask_of_two_rows_sets_the_object_against_the_background():
+    E_q, E_s, G_s = episode(B=1)
+    g = G_s[0, 0, 0] > 0.5
+    cosine = F.cosine_similarity(E_q[0, :, :, :, None], E_s[0, 0].flatten(1)[:, None, None], dim=0)
+    difference = cosine[..., g.flatten()].mean(-1) - cosine[..., ~g.flatten()].mean(-1)
+    ours = LocalTransformation("fg_bg")(E_q, E_s, g[None, None, None].float())
+    expected = normalize_attention(difference[None, None])
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+
+
+def test_from_the_difference_of_two_soft_rows_the_inverse_cancels():
+    E_q, E_s, G_s = (x.double() for x in episode(B=1))
+    g = G_s[0, 0, 0].flatten()
+    assert ((g > 0.1) & (g < 0.9)).any()
+    cosine = F.cosine_similarity(
+        E_q[0].flatten(1)[:, :, None], E_s[0, 0].flatten(1)[:, None], dim=0
+    )
+    means = [(cosine * w).sum(-1) / w.sum() for w in (g, 1 - g)]
+    ours = LocalTransformation("fg_bg")(E_q, E_s, G_s).flatten()
+    torch.testing.assert_close(
+        ours, normalize_attention((means[0] - means[1])[None])[0], atol=1e-4, rtol=0
+    )
+    # Each column by itself is another map than the mean: there the inverse does its work.
+    rows = torch.cat([G_s[:, 0], 1 - G_s[:, 0]], dim=1)
+    column = normalize_attention(attention_from_embeddings(E_q, E_s[:, 0], rows)[..., 0])[0]
+    assert (column - normalize_attention(means[0][None])[0]).abs().max() > 0.01
+
+
+def test_global_map_is_a_cosine_with_the_mask_weighted_mean():
+    E_q, E_s, G_s = episode(B=2, K=2)
+    A_hat = GlobalTransformation()(E_q, E_s, G_s)
+    for b in range(2):
+        maps = []
+        for k in range(2):
+            weighted = torch.zeros(6)
+            for i in range(3):
+                for j in range(6):
+                    weighted += G_s[b, k, 0, i, j] * E_s[b, k, :, i, j]
+            prototype = (weighted / G_s[b, k].sum())[:, None, None]
+            maps.append(normalize_attention(F.cosine_similarity(E_q[b], prototype, dim=0)[None]))
+        torch.testing.assert_close(A_hat[b], torch.stack(maps).mean(0), atol=2e-5, rtol=0)
+
+
+def test_on_unit_vectors_global_and_local_give_one_map():
+    E_q, E_s, G_s = episode()
+    unit = F.normalize(E_s, dim=2)
+    local, pooled = LocalTransformation()(E_q, unit, G_s), GlobalTransformation()(E_q, unit, G_s)
+    torch.testing.assert_close(local, pooled, atol=1e-3, rtol=0)
+
+
+def test_local_ignores_how_long_support_vectors_are_and_global_does_not():
+    E_q, E_s, G_s = episode()
+    longer = E_s * torch.rand(2, 1, 1, 3, 6).mul(3).exp()
+    local, pooled = LocalTransformation(), GlobalTransformation()
+    torch.testing.assert_close(local(E_q, longer, G_s), local(E_q, E_s, G_s), atol=1e-5, rtol=0)
+    assert (pooled(E_q, longer, G_s) - pooled(E_q, E_s, G_s)).abs().max() > 0.02
+
+
+def test_a_map_lies_between_0_and_1_on_the_querys_grid(module):
+    A_hat = module(*episode(K=3))
+    assert A_hat.shape == (2, 1, 4, 5)
+    assert A_hat.min() >= 0
+    assert A_hat.max() <= 1
+
+
+def test_an_episode_does_not_see_the_others_in_its_batch(module):
+    E_q, E_s, G_s = episode(B=3, K=2)
+    together = module(E_q, E_s, G_s)
+    for b in range(3):
+        alone = module(E_q[b : b + 1], E_s[b : b + 1], G_s[b : b + 1])
+        torch.testing.assert_close(together[b : b + 1], alone, atol=1e-5, rtol=0)
+
+
+def test_the_order_of_the_supports_does_not_matter(module):
+    E_q, E_s, G_s = episode(K=3)
+    order = [2, 0, 1]
+    shuffled = module(E_q, E_s[:, order], G_s[:, order])
+    torch.testing.assert_close(shuffled, module(E_q, E_s, G_s), atol=1e-5, rtol=0)
+
+
+def test_a_support_belongs_to_its_mask(module):
+    E_q, E_s, G_s = episode(K=3)
+    swapped = module(E_q, E_s, G_s[:, [2, 0, 1]])
+    assert (swapped - module(E_q, E_s, G_s)).abs().max() > 0.01
+
+
+def test_an_empty_mask_gives_a_map_of_zeros_and_finite_gradients(module):
+    E_q, E_s, G_s = (x.requires_grad_() for x in episode(K=2))
+    A_hat = module(E_q, E_s, G_s * 0)
+    assert (A_hat == 0).all()
+    A_hat.sum().backward()
+    for x in (E_q, E_s, G_s):
+        assert x.grad is None or x.grad.isfinite().all()
+
+
+def test_a_full_mask_gives_a_finite_map_and_finite_gradients(module):
+    E_q, E_s, G_s = episode()
+    E_q.requires_grad_()
+    A_hat = module(E_q, E_s, torch.ones_like(G_s))
+    assert A_hat.isfinite().all()
+    assert A_hat.max() > 0.99
+    A_hat.sum().backward()
+    assert E_q.grad.isfinite().all()
+
+
+def test_an_image_of_one_colour_gives_a_map_of_zeros(module):
+    E_q, E_s, G_s = episode()
+    E_q = E_q[..., :1, :1].expand_as(E_q)
+    torch.testing.assert_close(module(E_q, E_s, G_s), torch.zeros(2, 1, 4, 5), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_finite_differences_confirm_the_gradient(kind):
+    E_q = torch.randn(1, 3, 2, 3).double().requires_grad_()
+    E_s = torch.randn(1, 2, 3, 2, 2).double().requires_grad_()
+    G_s = torch.rand(1, 2, 1, 2, 2).double().mul(0.8).add(0.1).requires_grad_()
+    assert torch.autograd.gradcheck(KINDS[kind], (E_q, E_s, G_s))
+
+
+def test_only_one_row_lets_the_support_be_masked_first():
+    assert LocalTransformation("fg").masks_support
+    assert GlobalTransformation().masks_support
+    assert not LocalTransformation("fg_bg").masks_support
+
+
+def test_mask_rows_are_the_object_and_its_complement():
+    G = torch.rand(2, 1, 3, 4)
+    assert torch.equal(LocalTransformation("fg").mask_rows(G), G)
+    assert torch.equal(GlobalTransformation().mask_rows(G), G)
+    rows = LocalTransformation("fg_bg").mask_rows(G)
+    assert torch.equal(rows[:, :1], G)
+    assert torch.equal(rows.sum(dim=1, keepdim=True), torch.ones_like(G))
+
+
+def test_a_transformation_has_nothing_to_train(module):
+    assert list(module.parameters()) == []
+    assert module.state_dict() == {}
+
+
+def test_wrong_shapes_are_named(module):
+    E_q, E_s, G_s = episode()
+    for named, spoilt in (
+        ("E_q", (E_q[0], E_s, G_s)),
+        ("E_s", (E_q, E_s[:, 0], G_s)),
+        ("E_s", (E_q, E_s[:, :, :4], G_s)),
+        ("E_s", (E_q, E_s[:1], G_s)),
+        ("G_s", (E_q, E_s, G_s[:, 0])),
+        ("G_s", (E_q, E_s, G_s[..., :4])),
+        ("G_s", (E_q, E_s, G_s.expand(2, 1, 2, 3, 6))),
+    ):
+        with pytest.raises(ValueError, match=f"^{named} has shape .*, expected"):
+            module(*spoilt)
+
+
+@pytest.mark.parametrize(("named", "options"), [("rows", ("bg",)), ("shots", ("fg", "max"))])
+def test_unknown_options_are_named(named, options):
+    with pytest.raises(ValueError, match=f"^{named} is .*, expected"):
+        LocalTransformation(*options)
+
+
+def test_the_printout_shows_the_options():
+    assert repr(LocalTransformation("fg_bg", "stack")) == (
+        "LocalTransformation(rows='fg_bg', shots='stack')"
+    )

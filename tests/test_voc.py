@@ -1,0 +1,381 @@
+"""Folders in VOC's layout: what is read, and what every bad one says."""
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import CLASSES, refused, write_voc
+from PIL import Image
+
+from ltm_edu import open_dataset
+from ltm_edu.datasets.inspection import inspect_folder, report
+from ltm_edu.datasets.mask_index import cached_index
+from ltm_edu.datasets.voc import VOC_CLASSES, VocFolder
+from ltm_edu.episodes import draw_episodes, find_pairs
+from ltm_edu.store.pictures import read_image, read_mask
+
+
+def cut_short(path: Path) -> None:
+    """Keep the first two thirds of a file."""
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+
+
+# What is read
+
+
+def test_names_come_in_the_lists_order(voc):
+    file = voc / "ImageSets/Segmentation/val.txt"
+    names = file.read_text().split()[::-1]
+    file.write_text("\n".join(names))
+    data = VocFolder.open(voc)
+    assert data.names("val") == tuple(names)
+    assert set(data.splits) == {"train", "val"}
+
+
+def test_all_is_every_list_each_name_once(voc):
+    lists = voc / "ImageSets/Segmentation"
+    shutil.copy(lists / "val.txt", lists / "extra.txt")
+    data = VocFolder.open(str(voc))
+    assert len(data.names("all")) == len(set(data.names("all"))) == 48
+    assert set(data.names("all")) == {*data.names("train"), *data.names("val")}
+
+
+def test_a_name_that_a_list_repeats_is_taken_once_so_no_support_is_its_query(voc):
+    clean = VocFolder.open(voc).names("val")
+    file = voc / "ImageSets/Segmentation/val.txt"
+    file.write_text("\n".join([*clean, *clean[::-1]]))
+    data = VocFolder.open(voc)
+    assert data.names("val") == clean
+    for episode in draw_episodes(find_pairs(data.index("val"), range(1, 9), "any"), 2, 50, 0):
+        assert len({episode.query, *episode.supports}) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{n}",
+        "  {n}\t",
+        "{n}.jpg",
+        "/JPEGImages/{n}.jpg /SegmentationClassAug/{n}.png",
+        "JPEGImages/{n}.jpg SegmentationClass/{n}.png",
+        "VOC2012/JPEGImages/{n}.JPG\tVOC2012/SegmentationClassAug/{n}.png",
+        "JPEGImages\\{n}.png SegmentationClass\\{n}.png",
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n", "\r\n \r\n"])
+def test_a_list_names_pictures_or_files_with_any_line_ends_and_blank_lines(voc, line, end):
+    names = VocFolder.open(voc).names("val")
+    text = end.join(["\ufeff", *(line.format(n=n) for n in names), ""])
+    (voc / "ImageSets/Segmentation/val.txt").write_bytes(text.encode())
+    data = VocFolder.open(voc)
+    assert data.names("val") == names
+    data.pair(names[0])
+
+
+@pytest.mark.parametrize("line", ["{n}", "JPEGImages/{n}.jpg SegmentationClass/{n}.png"])
+def test_folders_and_pictures_may_have_spaces_and_umlauts_in_their_names(tmp_path, line):
+    root = write_voc(tmp_path / "Bücher & Töpfe (2)" / "VOC 2012", train=3, val=3)
+    names = VocFolder.open(root).names("val")
+    for n in names:
+        (root / f"JPEGImages/{n}.jpg").rename(root / f"JPEGImages/schönes Bild {n}.jpg")
+        mask = root / "SegmentationClass" / f"{n}.png"
+        mask.rename(mask.with_name(f"schönes Bild {n}.png"))
+    new = tuple(f"schönes Bild {n}" for n in names)
+    file = root / "ImageSets/Segmentation/val.txt"
+    file.write_text("\n".join(line.format(n=n) for n in new), encoding="utf-8")
+    data = VocFolder.open(root)
+    assert data.names("val") == new
+    assert inspect_folder(data, progress=False) == []
+
+
+def test_hidden_files_are_no_lists(voc):
+    (voc / "ImageSets/Segmentation/._train.txt").write_bytes(b"\0\5\x16\7Mac OS X\xff\xfe")
+    data = VocFolder.open(voc)
+    assert set(data.splits) == {"train", "val"}
+    assert inspect_folder(data, progress=False) == []
+
+
+def test_of_two_pictures_with_one_name_the_jpg_is_taken(voc):
+    name = VocFolder.open(voc).names("val")[0]
+    for kind in ("bmp", "png", "txt", "xml"):
+        (voc / "JPEGImages" / f"{name}.{kind}").write_bytes(b"something else")
+    assert VocFolder.open(voc).image_path(name).suffix == ".jpg"
+
+
+def test_classes_come_from_classes_txt_and_are_vocs_without_it(voc):
+    assert VocFolder.open(voc).classes == CLASSES
+    (voc / "classes.txt").unlink()
+    assert VocFolder.open(voc).classes == VOC_CLASSES
+
+
+def test_a_mask_is_the_files_ids(voc):
+    name = VocFolder.open(voc).names("val")[0]
+    ids = np.array([[0, 1, 8], [255, 3, 3]], np.uint8)
+    for mode in ("L", "P"):
+        picture = Image.fromarray(ids)
+        if mode == "P":
+            picture = picture.convert("P")
+            picture.putdata(ids.ravel().tolist())
+            picture.putpalette([7] * 768)  # colours mean nothing, indices everything
+        picture.save(voc / "SegmentationClass" / f"{name}.png")
+        assert np.array_equal(VocFolder.open(voc).mask(name), ids)
+
+
+def test_pictures_come_in_rgb_whatever_they_are_saved_as(voc):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    data.image_path(name).unlink()
+    for mode, kind in (("L", "jpg"), ("P", "png"), ("RGBA", "png"), ("1", "png")):
+        path = voc / "JPEGImages" / f"{name}.{kind}"
+        Image.new(mode, (30, 20)).save(path)
+        image = VocFolder.open(voc).image(name)
+        assert (image.mode, image.size) == ("RGB", (30, 20))
+        path.unlink()
+
+
+def test_the_index_counts_what_a_loop_counts(voc):
+    data = VocFolder.open(voc)
+    index = data.index("val")
+    assert index.names == data.names("val")
+    for i, name in enumerate(index.names):
+        with Image.open(data.mask_path(name)) as file:
+            mask = np.array(file)
+        for c in range(1, 9):
+            assert index.pixels[i, c - 1] == (mask == c).sum()
+            on_grid = [
+                mask[y, x] for y in range(1, mask.shape[0], 32) for x in range(1, mask.shape[1], 32)
+            ]
+            assert index.grid[i, c - 1] == on_grid.count(c)
+
+
+def test_the_fingerprint_changes_with_the_files_and_the_names_and_nothing_else(voc):
+    data = VocFolder.open(voc)
+    names = data.names("val")
+    first = data.fingerprint(names)
+    assert VocFolder.open(voc).fingerprint(names) == first
+    assert data.fingerprint(names[1:]) != first
+    Image.new("RGB", (64, 64)).save(data.image_path(names[3]))
+    assert data.fingerprint(names) != first
+
+
+def test_the_fingerprint_changes_where_a_file_keeps_its_size(voc):
+    data = VocFolder.open(voc)
+    names = data.names("val")
+    for path in (data.image_path(names[1]), data.mask_path(names[2])):
+        before, stat = data.fingerprint(names), path.stat()
+        path.write_bytes(path.read_bytes()[::-1])
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
+        assert path.stat().st_size == stat.st_size
+        assert data.fingerprint(names) != before
+
+
+def test_a_dataset_is_opened_by_its_path(voc):
+    assert open_dataset(voc).root == voc
+    assert open_dataset(str(voc)).classes == CLASSES
+
+
+# What is refused
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    refused(lambda: open_dataset(tmp_path / "nowhere"), str(tmp_path / "nowhere"), "--data")
+
+
+@pytest.mark.parametrize("part", ["JPEGImages", "SegmentationClass", "ImageSets/Segmentation"])
+def test_a_folder_laid_out_otherwise_says_what_is_missing_and_what_is_there(voc, part):
+    (voc / part).rename(voc / "Elsewhere")
+    refused(lambda: VocFolder.open(voc), str(voc), f"no {part}/", "Elsewhere", "VOC's layout")
+
+
+@pytest.mark.parametrize("given", ["..", "../..", "JPEGImages", "ImageSets/Segmentation"])
+def test_a_folder_a_level_off_names_the_right_one(tmp_path, monkeypatch, given):
+    root = write_voc(tmp_path / "VOCdevkit/VOC2012", train=3, val=3)
+    place = (root / given).resolve()
+    says = (f"{place} has no JPEGImages/", f"{root} looks like it", "it has ")
+    refused(lambda: VocFolder.open(place), *says)
+    monkeypatch.chdir(place)
+    refused(lambda: VocFolder.open("."), "VOC2012 looks like it")
+
+
+def test_of_a_folder_with_many_files_a_few_are_named(voc):
+    refused(lambda: VocFolder.open(voc / "JPEGImages"), "train_beam_0.jpg, ", " and 42 more)")
+
+
+def test_a_folder_without_names_is_named_with_what_it_has(voc):
+    for file in (voc / "ImageSets/Segmentation").iterdir():
+        file.write_text("\n")
+    refused(lambda: VocFolder.open(voc), "ImageSets", "has no list with names", "has train.txt")
+    shutil.rmtree(voc / "ImageSets/Segmentation")
+    (voc / "ImageSets/Segmentation").mkdir()
+    refused(lambda: VocFolder.open(voc), "ImageSets", "train.txt", "it has nothing")
+
+
+def test_an_empty_list_is_named_where_it_is_asked_for(voc):
+    path = voc / "ImageSets/Segmentation/val.txt"
+    path.write_text("\n\n")
+    data = VocFolder.open(voc)
+    assert len(data.names("train")) == 24
+    refused(lambda: data.index("val"), f"{path} is empty", "a name a line")
+    assert report(inspect_folder(data, progress=False)) == [f"{path.parent}: is empty: val.txt"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\0\5\x16\7\xff\xfe", "Bücher\n".encode("latin-1") * 5, "disc\n".encode("utf-16")],
+)
+@pytest.mark.parametrize("file", ["ImageSets/Segmentation/val.txt", "classes.txt"])
+def test_a_text_file_that_is_not_in_utf_8_is_named(voc, file, content):
+    (voc / file).write_bytes(content)
+    refused(lambda: VocFolder.open(voc), f"{voc / file} is not text in UTF-8", "save it")
+
+
+@pytest.mark.parametrize(
+    "line", ["a\0b", "J/a.jpg Masks/b.png", "J/a.JPG Masks/b.PNG", "JPEGImages/", ".jpg"]
+)
+def test_a_line_that_names_no_picture_or_two_is_quoted(voc, line):
+    path = voc / "ImageSets/Segmentation/val.txt"
+    path.write_text(f"{path.read_text()}{line}\n")
+    refused(lambda: VocFolder.open(voc), str(path), repr(line), "is no picture's name", "as 2007")
+
+
+def test_a_list_that_cannot_be_read_is_named(voc):
+    path = voc / "ImageSets/Segmentation/val.txt"
+    path.unlink()
+    path.mkdir()
+    refused(lambda: VocFolder.open(voc), f"{path} cannot be read")
+
+
+def test_what_lists_repeat_is_counted_by_an_inspection(voc):
+    lists = voc / "ImageSets/Segmentation"
+    names = VocFolder.open(voc).names("val")
+    (lists / "val.txt").write_text("\n".join([*names, *names[:3], names[0]]))
+    (lists / "train.txt").write_text(f"{names[0]}\nJPEGImages/{names[0]}.jpg\n")
+    assert report(inspect_folder(VocFolder.open(voc), progress=False)) == [
+        f"{lists}: repeats 1 name: train.txt",
+        f"{lists}: repeats 3 names: val.txt",
+    ]
+
+
+def test_a_mask_that_only_segmentation_class_aug_has_says_where_it_belongs_and_what_to_do(tmp_path):
+    voc = write_voc(tmp_path / "my data", train=3, val=3)
+    data = VocFolder.open(voc)
+    name, other = data.names("val")[:2]
+    masks, aug = voc / "SegmentationClass", voc / "SegmentationClassAug"
+    shutil.copytree(masks, aug)
+    assert inspect_folder(data, progress=False) == []
+    (masks / f"{name}.png").unlink()
+    command = f"ltm-edu fetch pascal5i --from {shlex.quote(str(voc))}"
+    says = "SegmentationClass/ must hold it", "only SegmentationClassAug/ does", command
+    for call in (
+        lambda: data.mask(name),
+        lambda: data.pair(name),
+        lambda: data.index("val"),
+        lambda: data.fingerprint(data.names("val")),
+        lambda: cached_index(data, "val", tmp_path / "cache", fewest=1),
+    ):
+        refused(call, f"{masks / name}.png is missing", *says)
+    (masks / f"{other}.png").write_bytes(b"")
+    lines = report(inspect_folder(data, progress=False))
+    assert [line.rsplit(": ", 1)[1] for line in lines] == [f"{name}.png", f"{other}.png"]
+    assert all(part in lines[0] for part in says)
+    assert "Aug" not in lines[1]  # it is there, but broken
+    (aug / f"{name}.png").unlink()
+    with pytest.raises(ValueError, match="take its name out") as raised:
+        data.mask(name)
+    assert "Aug" not in str(raised.value)
+
+
+def test_segmentation_class_aug_in_the_place_of_segmentation_class_says_what_to_do(voc):
+    (voc / "SegmentationClass").rename(voc / "SegmentationClassAug")
+    command = f"ltm-edu fetch pascal5i --from {voc}"
+    refused(lambda: VocFolder.open(voc), f"{voc} has no SegmentationClass/", command)
+
+
+def test_a_folder_of_masks_without_their_pictures_names_the_first(voc):
+    data = VocFolder.open(voc)
+    shutil.rmtree(voc / "JPEGImages")
+    (voc / "JPEGImages").mkdir()
+    name = data.names("val")[0]
+    says = f"{voc / 'JPEGImages' / name}.jpg is missing, but a list names it: put it there"
+    refused(lambda: VocFolder.open(voc).pair(name), says)
+
+
+def test_a_missing_list_is_named_with_those_there_are(voc):
+    refused(lambda: VocFolder.open(voc).index("test"), "test.txt", "train, val")
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_too_few_or_too_many_classes_are_counted(voc, count):
+    (voc / "classes.txt").write_text("\n".join(f"c{i}" for i in range(count)))
+    refused(lambda: VocFolder.open(voc), "classes.txt", str(count), "4 to 254")
+
+
+@pytest.mark.parametrize("spoil", ["missing", "cut short", "no picture", "a folder", "empty"])
+@pytest.mark.parametrize("kind", ["image", "mask"])
+def test_an_unreadable_file_is_named(voc, kind, spoil):
+    data = VocFolder.open(voc)
+    name = data.names("val")[2]
+    path = data.image_path(name) if kind == "image" else data.mask_path(name)
+    if spoil == "cut short":
+        cut_short(path)
+    else:
+        path.unlink()
+    if spoil == "no picture":
+        path.write_text("this is no picture")
+    elif spoil == "a folder":
+        path.mkdir()
+    elif spoil == "empty":
+        path.touch()
+    refused(lambda: VocFolder.open(voc).pair(name), str(path))
+    if kind == "mask":
+        refused(lambda: VocFolder.open(voc).index("val"), str(path))
+
+
+def test_a_mask_of_another_size_than_its_picture_is_named_with_both_sizes(voc):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(data.mask_path(name))
+    size = "x".join(map(str, data.image(name).size))
+    refused(
+        lambda: data.pair(name),
+        str(data.mask_path(name)),
+        "30x20",
+        str(data.image_path(name)),
+        size,
+    )
+
+
+def test_a_class_id_over_the_list_is_named_with_its_file(voc):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    ids = np.array([[0, 9], [255, 1]], np.uint8)
+    Image.fromarray(ids).save(data.mask_path(name))
+    for call in (lambda: data.mask(name), lambda: data.index("val")):
+        refused(call, str(data.mask_path(name)), "class id 9", "8 classes", "classes.txt")
+
+
+def test_a_colour_mask_is_refused(voc):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    Image.new("RGB", (30, 20)).save(data.mask_path(name))
+    says = str(data.mask_path(name)), "RGB", "palette or grey", "colours are not turned into ids"
+    refused(lambda: data.mask(name), *says)
+    refused(lambda: data.index("val"), *says)
+
+
+def test_a_picture_that_a_list_names_must_be_there_before_a_cache_is_looked_up(voc):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    data.mask_path(name).unlink()
+    refused(lambda: data.fingerprint(data.names("val")), str(data.mask_path(name)))
+
+
+def test_single_files_are_read_as_pictures_and_masks(tmp_path):
+    path = tmp_path / "m.png"
+    Image.fromarray(np.array([[True, False]])).save(path)
+    assert (read_mask(path) > 0).tolist() == [[True, False]]
+    assert read_image(path).getpixel((0, 0)) == (255, 255, 255)

@@ -1,0 +1,1 @@
+"""What only a checkout needs: README's tables, the book, the dress rehearsal."""
