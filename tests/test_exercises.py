@@ -231,7 +231,7 @@ def test_a_stub_is_not_attempted(exercise, capsys):
         None,
         3,
     ],
-    ids="stub throws nothing number shape array text object tuple NaN input None 3".split(),
+    ids=[f"answer {i}" for i in range(13)],
 )  # fmt: skip
 def test_check_prints_one_line_twice_the_same_and_never_raises(exercise, answer, capsys):
     for _ in range(2):
