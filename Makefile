@@ -1,9 +1,9 @@
-# Every target sets up .venv first; a second run installs nothing.
+# Every target sets up .venv first, unless it is already set up.
 VENV  := .venv
 RUN   := $(VENV)/bin/python -m
 STAMP := $(VENV)/.installed
 
-# The first Python that is new enough and really runs (a shim may be found and still not run).
+# The first Python that is new enough and that runs (the shim of a version manager may not run).
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { echo $$p; break; }; done)
@@ -20,19 +20,19 @@ lab: $(STAMP)  ## open the course in JupyterLab, e.g. make lab ARGS="--no-browse
 		--LabApp.default_url=/lab/tree/$(firstword $(wildcard notebooks/00*.ipynb) notebooks) \
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)  # in a container one is root
 
-test: $(STAMP)  ## lint, then run every test, docstring example and notebook
+test: $(STAMP)  ## lint, then run every test, docstring example and notebook, e.g. make test ARGS="-n 4"
 	$(RUN) ruff check .
-	$(RUN) pytest --nbval $(ARGS)
+	$(RUN) pytest --nbval -n 2 --dist loadfile $(ARGS)  # two processes; a notebook stays in one
 	@echo "make test: lint, tests, docstring examples and notebooks all passed"
 
-test-browser: $(STAMP)  ## try JupyterLab and the book in headless Chromium (apt: chromium chromium-driver)
+test-browser: $(STAMP)  ## test JupyterLab and the book in headless Chromium (apt: chromium chromium-driver)
 	@command -v chromedriver >/dev/null || { echo "No Chromium with its driver." \
 		"On Debian: apt install chromium chromium-driver" >&2; exit 1; }
 	@$(VENV)/bin/python -c 'import selenium' 2>/dev/null || \
 		$(RUN) pip install --disable-pip-version-check -e '.[browser]'
 	$(RUN) pytest -m browser tests/test_browser.py $(ARGS)
 
-test-crf: $(STAMP)  ## try the CRF, which is built with a C++ compiler (apt: g++ python3-dev)
+test-crf: $(STAMP)  ## test the CRF, which needs a C++ compiler (apt: g++ python3-dev)
 	@$(VENV)/bin/python -c 'import pydensecrf.densecrf' 2>/dev/null || \
 		$(RUN) pip install --disable-pip-version-check -e '.[crf]'
 	$(RUN) pytest -k "refinement or crf" tests/test_refine.py tests/test_cli.py $(ARGS)
@@ -40,7 +40,7 @@ test-crf: $(STAMP)  ## try the CRF, which is built with a C++ compiler (apt: g++
 book: $(STAMP)  ## render the notebooks as saved to book/, HTML that needs no network
 	$(RUN) tools.book $(ARGS)
 
-bench: $(STAMP)  ## measure what the short cuts are worth here, e.g. make bench ARGS="--quick"
+bench: $(STAMP)  ## measure how much the faster methods save here, e.g. make bench ARGS="--quick"
 	$(VENV)/bin/ltm-edu bench $(ARGS)
 
 readme: $(STAMP)  ## rewrite README's tables of notebooks and equations
@@ -59,14 +59,14 @@ clean:  ## remove caches and build leftovers (not data/, nor .venv: rm -r .venv 
 	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-prune -exec rm -rf {} +
 
-# A .venv with a working pip is kept; --clear replaces one that was left half made.
+# A .venv with a working pip stays; --clear replaces one whose set-up was interrupted.
 $(STAMP): pyproject.toml
 	@$(RUN) pip --version >/dev/null 2>&1 || { \
 		"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "No Python 3.11 or newer found:" \
 			"install one, or name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }; \
-		echo "[1/2] Making $(VENV) with $(PYTHON) (seconds)"; \
+		echo "[1/2] Creating $(VENV) with $(PYTHON) (takes seconds)"; \
 		"$(PYTHON)" -m venv --clear $(VENV) || { echo "$(PYTHON) cannot make $(VENV)." \
 			"On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }; }
-	@echo "[2/2] Installing into $(VENV) (the long step, once: PyTorch downloads several GB)"
+	@echo "[2/2] Installing into $(VENV) (this takes long, but only once: PyTorch is several GB)"
 	$(RUN) pip install --disable-pip-version-check -e '.[test]'
 	@touch $@

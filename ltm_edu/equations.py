@@ -11,6 +11,9 @@ Two functions have no number because they are not in the paper: `attention_from_
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -20,6 +23,22 @@ from torch import Tensor
 from .store.pictures import VOID
 
 Reduction = Literal["mean", "sum"]
+
+_checks_values: ContextVar[bool] = ContextVar("checks_values", default=True)
+
+
+@contextmanager
+def without_value_checks() -> Iterator[None]:
+    """Let the equations check shapes only, inside a `with` block.
+
+    Each check of values makes a GPU wait. Training checks the values of a batch once, where it
+    enters, and computes inside this block.
+    """
+    token = _checks_values.set(False)
+    try:
+        yield
+    finally:
+        _checks_values.reset(token)
 
 
 def masked_features(F_s: Tensor, G_s: Tensor) -> Tensor:
@@ -430,7 +449,7 @@ def _truth(Y: Tensor, M: Tensor) -> Tensor:
             f"Y has shape {tuple(Y.shape)}, expected {(M.shape[0], *M.shape[2:])}, a label a pixel"
         )
     Y = Y.long()
-    if not torch.compiler.is_compiling() and not ((Y == 0) | (Y == 1) | (Y == VOID)).all():
+    if _look_at_values() and not ((Y == 0) | (Y == 1) | (Y == VOID)).all():
         raise ValueError("Y holds labels other than 0, 1 and 255: compare the mask with the class")
     return Y
 
@@ -462,9 +481,13 @@ def _check_pair(E_q: Tensor, E_s: Tensor) -> None:
         )
 
 
-def _check_finite(x: Tensor, name: str) -> None:
+def _look_at_values() -> bool:
     # Under torch.compile a look at values would break the graph: shapes are still checked there.
-    if torch.compiler.is_compiling() or not x.numel():
+    return not torch.compiler.is_compiling() and _checks_values.get()
+
+
+def _check_finite(x: Tensor, name: str) -> None:
+    if not _look_at_values() or not x.numel():
         return
     ends = torch.stack(
         torch.aminmax(x.detach())
@@ -474,7 +497,7 @@ def _check_finite(x: Tensor, name: str) -> None:
 
 
 def _check_mask_values(G: Tensor, name: str) -> None:
-    if torch.compiler.is_compiling():
+    if not _look_at_values():
         return
     low, high = (v.item() for v in torch.aminmax(G.detach())) if G.numel() else (0, 0)
     # Bilinear resizing may overshoot by a rounding error; NaN fails both comparisons.

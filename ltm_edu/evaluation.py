@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from .datasets.mask_index import cached_index
 from .datasets.voc import VocFolder
-from .episodes import EpisodeList, Protocol, draw_episodes, find_pairs, novel_classes
+from .episodes import Episode, EpisodeList, Protocol, draw_episodes, find_pairs, novel_classes
 from .features.cache import FeatureCache
 from .geometry import resize_logits
-from .model import LTM, Embedded, TrainingFreeMap
+from .model import LTM, Embedded, FewShotModel
 from .refine import crf as refinement
-from .scores import IoUCounter, Results, score_of
+from .runs.processes import own_part, rank, share_arrays
+from .scores import Counts, IoUCounter, Results, counts_of, score_of
 from .store.errors import InputError
 from .store.pictures import VOID
 
-Model = LTM | TrainingFreeMap
 Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
-_KEPT_BYTES = 1_000_000_000
+
+MEMORY = 1_000_000_000
+"""Bytes of embeddings, and of masks, that are kept while episodes are scored."""
 
 
 def evaluate(
-    models: Mapping[str, Model],
+    models: Mapping[str, FewShotModel],
     dataset: VocFolder,
     fold: int,
     protocol: Protocol | None = None,
@@ -40,23 +43,26 @@ def evaluate(
 ) -> Results:
     """Score models and the trivial floors on the same episodes of a fold's novel classes.
 
-    Each distinct picture goes through the backbone once, at each query scale that a model asks for.
+    Each distinct picture goes through the backbone once, at each query scale that a model uses,
+    and an episode that several lists share is computed once. Under `torchrun`, inside
+    `processes`, the processes share the episodes, and all of them return the same results.
 
     Args:
-        models: row name to model.
+        models: method name to model.
         dataset: pictures and masks.
         fold: 0 to 3; its novel classes are asked about.
         protocol: the rules; `Protocol()` by default.
         split: the list that queries and supports come from ("all" for every list).
         name: the dataset's name in the table; its folder's name by default.
-        cache_folder: where to keep features and what masks hold between runs; None keeps them in
-            memory.
+        cache_folder: where to keep features and counts of the masks between runs; None keeps
+            them in memory.
         progress: show bars with the time left.
-        crf: also score each trained model after DenseCRF and a median filter, in a row of its own.
-        episode_lists: the questions, a list for each of the protocol's seeds; drawn by default.
+        crf: also score each trained model after DenseCRF and a median filter, as a method of its
+            own.
+        episode_lists: the episodes, a list for each of the protocol's seeds; drawn by default.
 
     Returns:
-        A row a model, then all-foreground and all-background.
+        A score for each model, then all-foreground and all-background.
 
     Raises:
         InputError: too few pictures for the episodes, an unreadable file, no CRF installed, or
@@ -68,28 +74,30 @@ def evaluate(
     lists = episode_lists or draw_lists(dataset, fold, protocol, split, cache_folder)
     _check_lists(lists, dataset, fold, protocol, split)
     names = sorted({n for episodes in lists for n in episodes.names()})
-    rows = []
-    caches: dict[tuple, FeatureCache] = {}
+    progress = progress and rank() == 0
+    truths = _TruthReader(dataset)
+    scores = []
+    caches: dict[Hashable, FeatureCache] = {}
+    keys = {method: feature_key(model) for method, model in models.items()}
     for method, model in models.items():
-        key = feature_key(model)
+        key = keys[method]
         if key not in caches:
-            alike = [m for m in models.values() if feature_key(m) == key]
+            alike = [m for other, m in models.items() if keys[other] == key]
             scales = sorted({1.0, *(x for m in alike for x in m.config.query_scales)})
             caches[key] = FeatureCache(
                 model, dataset, names, folder=cache_folder, progress=progress, query_scales=scales
             )
-        ways: dict[str, Refine | None] = {method: None}
+        refiners: dict[str, Refine | None] = {method: None}
         if crf and isinstance(model, LTM):
-            ways[f"{method} + CRF, median"] = refinement.refine
-        for row, way in ways.items():
-            counters = [
-                score_model(model, caches[key], e, row, progress, refine=way) for e in lists
-            ]
-            rows.append(score_of(row, counters, dataset.classes))
-    for method, everywhere in (("all foreground", True), ("all background", False)):
-        counters = [_score_constant(everywhere, dataset, e) for e in lists]
-        rows.append(score_of(method, counters, dataset.classes))
-    return Results(name or dataset.root.name, split, fold, protocol, tuple(rows))
+            refiners[f"{method} + CRF, median"] = refinement.refine
+        for label, refine in refiners.items():
+            scorer = _Scorer(model, caches[key], truths, refine)
+            counters = _score_lists(scorer, lists, label, progress)
+            scores.append(score_of(label, counters, dataset.classes))
+    for label, everywhere in (("all foreground", True), ("all background", False)):
+        counters = [_score_constant(everywhere, truths, e) for e in lists]
+        scores.append(score_of(label, counters, dataset.classes))
+    return Results(name or dataset.root.name, split, fold, protocol, tuple(scores))
 
 
 def draw_lists(
@@ -113,31 +121,30 @@ def _check_lists(
     lists: Sequence[EpisodeList], dataset: VocFolder, fold: int, protocol: Protocol, split: str
 ) -> None:
     """Refuse lists under which the protocol printed beside the scores would not be true."""
-    asked = {(len(e), e.seed) for e in lists}
-    if asked != {(protocol.episodes, seed) for seed in protocol.seeds}:
-        told = " and ".join(f"{n} of seed {seed}" for n, seed in sorted(asked))
+    sizes = {(len(e), e.seed) for e in lists}
+    if sizes != {(protocol.episodes, seed) for seed in protocol.seeds}:
+        described = " and ".join(f"{n} of seed {seed}" for n, seed in sorted(sizes))
         raise InputError(
-            f"the lists hold {told} episodes, the protocol asks for {protocol.episodes} of "
-            f"seeds {', '.join(map(str, protocol.seeds))}: give the options they were drawn with"
+            f"the lists hold {described} episodes, the protocol asks for {protocol.episodes} of "
+            f"seeds {', '.join(map(str, protocol.seeds))}: use the options they were drawn with"
         )
     every = [e for episodes in lists for e in episodes]
     if shots := {len(e.supports) for e in every} - {protocol.shots}:
         raise InputError(f"a list has episodes with {shots.pop()} shots, not {protocol.shots}")
     if others := {e.class_id for e in every} - set(novel_classes(fold, len(dataset.classes))):
         raise InputError(f"a list asks about class {others.pop()}, which fold {fold} does not test")
-    there = set(dataset.names(split))
-    if missing := {n for e in every for n in (e.query, *e.supports)} - there:
+    known = set(dataset.names(split))
+    if missing := {n for e in every for n in (e.query, *e.supports)} - known:
         raise InputError(f"a list names {min(missing)}, which is not in {split}: another dataset?")
 
 
-def feature_key(model: Model) -> tuple:
-    """What a model's features depend on, but for the scale: models of one key share a cache."""
-    c = model.config
-    return (c.backbone, c.stages, c.image_size)
+def feature_key(model: FewShotModel) -> Hashable:
+    """What a model's features depend on, except for the scale: equal keys share a cache."""
+    return model.backbone.key, model.config.image_size
 
 
 def score_model(
-    model: Model,
+    model: FewShotModel,
     cache: FeatureCache,
     episodes: EpisodeList,
     label: str = "",
@@ -148,110 +155,162 @@ def score_model(
     """Intersections and unions of one model over a list of episodes.
 
     Args:
-        model: put in eval mode for the time.
+        model: put in eval mode meanwhile.
         cache: holds every picture of the episodes.
         episodes: the questions.
         label: the bar's name.
         progress: show a bar.
         batch: episodes decoded together; it does not change the score.
-        refine: makes the mask (H, W) of the picture (H, W, 3) and the object's probability (H, W);
-            without it the object is where it is the likelier of the two.
+        refine: makes the mask (H, W) from the picture (H, W, 3) and the object's probability
+            (H, W); without it the object is where its logit is the larger one.
     """
-    counter = IoUCounter()
-    device = next(model.parameters()).device
-    was_training = model.training
-    fast = model.for_inference()
-    embedded = _Embedder(fast, cache, device)
-    truths = _truth_reader(cache.dataset)
-    questions = list(episodes)
-    bar = tqdm(total=len(questions), desc=label, unit="ep", disable=not progress, leave=False)
-    with torch.inference_mode():
-        for start in range(0, len(questions), batch):
-            part = questions[start : start + batch]
-            supports = [n for e in part for n in e.supports]
-            K = len(part[0].supports)
-            ids = [e.class_id for e in part for _ in range(K)]
-            G_s = cache.grid_masks(cache.masks(supports, ids))
-            output = fast.forward_embedded(
-                embedded([e.query for e in part]),
-                embedded(supports),
-                G_s.unflatten(0, (-1, K)).to(device),
-                (cache.size, cache.size),
-            )
-            for e, M in zip(part, output.M.float().cpu(), strict=True):
-                truth = truths(e.query, e.class_id)
-                logits = resize_logits(M[None], truth.shape)[0]
-                if refine is None:
-                    found = (logits[1] > logits[0]).numpy()
-                else:
-                    picture = np.asarray(cache.dataset.image(e.query))
-                    found = refine(picture, logits.softmax(dim=0)[1].numpy())
-                counter.add(found, truth, e.class_id)
-            bar.update(len(part))
-    bar.close()
-    model.train(was_training)
-    return counter
+    scorer = _Scorer(model, cache, _TruthReader(cache.dataset), refine, batch)
+    return _score_lists(scorer, [episodes], label, progress)[0]
+
+
+def _score_lists(
+    scorer: _Scorer, lists: Sequence[Sequence[Episode]], label: str, progress: bool
+) -> list[IoUCounter]:
+    """Score lists of episodes; each distinct episode is computed once, by one of the processes."""
+    position = {e: i for i, e in enumerate(dict.fromkeys(e for part in lists for e in part))}
+    episodes = list(position)
+    counts = torch.zeros(len(episodes), len(Counts._fields), dtype=torch.int64)
+    own = own_part(range(len(episodes)))
+    bar = tqdm(total=len(own), desc=label, unit="ep", disable=not progress, leave=False)
+    with bar:
+        for i, count in zip(own, scorer([episodes[i] for i in own], bar), strict=True):
+            counts[i] = torch.tensor(count)
+    table = share_arrays([counts])[0].tolist()
+    counters = []
+    for part in lists:
+        counter = IoUCounter()
+        for e in part:
+            counter.add_counts(Counts(*table[position[e]]), e.class_id)
+        counters.append(counter)
+    return counters
+
+
+class _Scorer:
+    """Answer episodes, and count how each answer and the truth overlap."""
+
+    def __init__(
+        self,
+        model: FewShotModel,
+        cache: FeatureCache,
+        truths: _TruthReader,
+        refine: Refine | None = None,
+        batch: int = 4,
+    ) -> None:
+        self.model, self.cache, self.truths = model, cache, truths
+        self.refine, self.batch = refine, batch
+
+    def __call__(self, episodes: Sequence[Episode], bar: tqdm) -> list[Counts]:
+        """The counts of each episode, in order."""
+        was_training = self.model.training
+        fast = self.model.for_inference()
+        embedder = _Embedder(fast, self.cache)
+        counts = []
+        with torch.inference_mode():
+            for start in range(0, len(episodes), self.batch):
+                part = episodes[start : start + self.batch]
+                M = self._decode(fast, embedder, part).float().cpu()
+                counts += [self._count(e, M[i : i + 1]) for i, e in enumerate(part)]
+                bar.update(len(part))
+        self.model.train(was_training)
+        return counts
+
+    def _decode(
+        self, model: FewShotModel, embedder: _Embedder, episodes: Sequence[Episode]
+    ) -> Tensor:
+        cache = self.cache
+        supports = [n for e in episodes for n in e.supports]
+        K = len(episodes[0].supports)
+        ids = [e.class_id for e in episodes for _ in range(K)]
+        G_s = cache.grid_masks(cache.masks(supports, ids)).unflatten(0, (-1, K))
+        query, support = embedder([e.query for e in episodes]), embedder(supports)
+        size = (cache.size, cache.size)
+        return model.forward_embedded(query, support, G_s.to(embedder.device), size).M
+
+    def _count(self, e: Episode, M: Tensor) -> Counts:
+        mask = self.truths(e.query)
+        if self.refine is None:
+            # Resizing is linear: the difference of the logits takes half the time.
+            predicted = (resize_logits(M[:, 1:] - M[:, :1], mask.shape)[0, 0] > 0).numpy()
+        else:
+            probability = resize_logits(M, mask.shape)[0].softmax(dim=0)[1].numpy()
+            predicted = self.refine(np.asarray(self.cache.dataset.image(e.query)), probability)
+        return counts_of(predicted, mask == e.class_id, mask != VOID)
 
 
 class _Embedder:
-    """Embed pictures, and keep what was asked for last, under a gigabyte of it.
+    """Embed pictures, and keep the latest embeddings, up to a limit of memory.
 
-    It is kept in one piece of memory: thousands of tensors that come and go would leave holes.
+    They lie in one piece of memory: thousands of tensors that come and go would leave holes.
     """
 
-    def __init__(self, model: Model, cache: FeatureCache, device: torch.device) -> None:
-        self.model, self.cache, self.device = model, cache, device
-        self._rooms: list[torch.Tensor] = []
-        self._row_of: OrderedDict[str, int] = OrderedDict()
+    def __init__(self, model: FewShotModel, cache: FeatureCache) -> None:
+        self.model, self.cache = model, cache
+        self.device = next(model.parameters()).device
+        self._memory: list[Tensor] = []
+        self._index_of: OrderedDict[str, int] = OrderedDict()
 
     def __call__(self, names: Sequence[str]) -> Embedded:
         """Embeddings of pictures, in their order."""
-        wanted = dict.fromkeys(names)
-        if self._rooms and len(wanted) > len(self._rooms[0]):
-            self._rooms, self._row_of = [], OrderedDict()
-        for name in wanted:
-            if name in self._row_of:
-                self._row_of.move_to_end(name)
-        for name in wanted:
-            if name not in self._row_of:
-                self._keep(name, len(wanted))
-        rows = torch.tensor([self._row_of[name] for name in names])
-        return Embedded(*(room[rows] for room in self._rooms))
+        distinct = dict.fromkeys(names)
+        if self._memory and len(distinct) > len(self._memory[0]):
+            self._memory, self._index_of = [], OrderedDict()
+        for name in distinct:
+            if name in self._index_of:
+                self._index_of.move_to_end(name)
+        for name in distinct:
+            if name not in self._index_of:
+                self._store(name, len(distinct))
+        index = torch.tensor([self._index_of[name] for name in names])
+        return Embedded(*(array[index] for array in self._memory))
 
-    def _keep(self, name: str, together: int) -> None:
+    def _store(self, name: str, at_least: int) -> None:
         scales = self.model.config.query_scales
         F_q = [f.to(self.device) for f in self.cache.features([name], query_scales=scales)]
         F_s = F_q[0] if scales == (1.0,) else self.cache.support_features([name]).to(self.device)
-        made = [x for x in self.model.embed(F_q, F_s) if x is not None]
-        if not self._rooms:
-            each = sum(x.numel() * x.element_size() for x in made)
-            count = min(len(self.cache.names), max(together, _KEPT_BYTES // each))
-            self._rooms = [x.new_empty(count, *x.shape[1:]) for x in made]
-        row = len(self._row_of)
-        if row == len(self._rooms[0]):
-            _, row = self._row_of.popitem(last=False)
-        for room, x in zip(self._rooms, made, strict=True):
-            room[row] = x[0]
-        self._row_of[name] = row
+        tensors = [x for x in self.model.embed(F_q, F_s) if x is not None]
+        if not self._memory:
+            each = sum(x.numel() * x.element_size() for x in tensors)
+            count = min(len(self.cache.names), max(at_least, MEMORY // each))
+            self._memory = [x.new_empty(count, *x.shape[1:]) for x in tensors]
+        index = len(self._index_of)
+        if index == len(self._memory[0]):
+            _, index = self._index_of.popitem(last=False)
+        for array, x in zip(self._memory, tensors, strict=True):
+            array[index] = x[0]
+        self._index_of[name] = index
 
 
-def _score_constant(everywhere: bool, dataset: VocFolder, episodes: EpisodeList) -> IoUCounter:
+class _TruthReader:
+    """Read the masks of a data set, each once as long as all of them fit into a limit of memory."""
+
+    def __init__(self, dataset: VocFolder) -> None:
+        self.dataset = dataset
+        self._masks: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._bytes = 0
+
+    def __call__(self, name: str) -> np.ndarray:
+        """Class ids, (H, W) uint8."""
+        if name in self._masks:
+            self._masks.move_to_end(name)
+            return self._masks[name]
+        mask = self._masks[name] = self.dataset.mask(name)
+        self._bytes += mask.nbytes
+        while self._bytes > MEMORY and len(self._masks) > 1:
+            self._bytes -= self._masks.popitem(last=False)[1].nbytes
+        return mask
+
+
+def _score_constant(everywhere: bool, truths: _TruthReader, episodes: EpisodeList) -> IoUCounter:
     counter = IoUCounter()
-    truths = _truth_reader(dataset)
     for e in episodes:
-        truth = truths(e.query, e.class_id)
-        counter.add(np.full(truth.shape, everywhere), truth, e.class_id)
+        mask = truths(e.query)
+        counted = mask != VOID
+        n_true, n = np.count_nonzero(mask == e.class_id), np.count_nonzero(counted)
+        counts = Counts(n_true, n, n_true, n) if everywhere else Counts(0, 0, n_true, n)
+        counter.add_counts(counts, e.class_id)
     return counter
-
-
-def _truth_reader(dataset: VocFolder) -> Callable[[str, int], np.ndarray]:
-    """Read each mask once and compare it with the class asked for."""
-    kept: dict[str, np.ndarray] = {}
-
-    def read(name: str, class_id: int) -> np.ndarray:
-        if name not in kept:
-            kept[name] = dataset.mask(name)
-        mask = kept[name]
-        return np.where(mask == VOID, VOID, mask == class_id).astype(np.uint8)
-
-    return read

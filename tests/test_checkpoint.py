@@ -19,8 +19,10 @@ SEEN = TrainedOn(
     2,
     ("disc", "square"),
     Protocol("area", "drop", 5, 100, (3, 4)),
-    {**TrainingConfig().as_dict(), "best_step": 7},
+    TrainingConfig().as_dict(),
     "ltm-edu train --data tiny",
+    "train",
+    best_step=7,
 )
 
 
@@ -99,7 +101,7 @@ def test_the_backbone_is_not_in_the_file(saved):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    refused(tmp_path / "none.pt", "is not there")
+    refused(tmp_path / "none.pt", "is missing")
 
 
 @pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])

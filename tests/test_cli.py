@@ -105,7 +105,7 @@ def test_a_run_that_was_stopped_goes_on_and_leaves_no_state(voc, tmp_path, monke
     assert command(*given) == 130
     assert (tmp_path / "fold0.state").is_file()
     assert command(*given, "--rows", "fg_bg") == 2
-    assert "model.rows was fg, is fg_bg" in capsys.readouterr().err
+    assert "network.rows was fg, is fg_bg" in capsys.readouterr().err
     assert command(*given) == 0
     assert len(calls) == 5  # two before the stop, the stopped one, two after it
     again, _ = load_checkpoint(path)
@@ -330,7 +330,7 @@ def test_a_folder_with_a_fault_is_refused(voc, tmp_path, refused, task, fault):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (("--data", "nowhere/at/all"), ("nowhere/at/all", "--data")),
+        (("--data", "nowhere/at/all"), ("nowhere/at/all", "is not a folder")),
         (("--fold", "4"), ("--fold 4", "0, 1, 2 and 3")),
         (("--fold", "two"), ("--fold two",)),
         (("--split", "test"), ("test.txt", "train, val")),
@@ -357,14 +357,14 @@ def test_an_argument_that_does_not_fit_is_refused(voc, tmp_path, refused, task, 
         (("--set", "transformation=nonsense"), ("transformation", "local or global")),
         (("--set", "rows=bad"), ("rows 'bad'", "fg or fg_bg")),
         (("--set", "shots=5"), ("shots '5'", "mean or stack")),
-        (("--set", "stages=5"), ("stages", "112,320")),
+        (("--set", "stages=5"), ("stages", "112, 320")),
         (("--set", "widths=1,2"), ("widths", "three")),
-        (("--set", "embedding=0"), ("embedding",)),
+        (("--set", "embedding=-1"), ("embedding",)),
         (("--set", "query_scales=1.0,-1"), ("query_scales", "between")),
         (("--set", "learning_rate=-1"), ("learning_rate",)),
         (("--set", "embedding_rate=1e400"), ("embedding_rate", "finite")),
         (("--set", "clip=0"), ("clip",)),
-        (("--device", "meta"), ("--device meta", "holds no numbers")),
+        (("--device", "meta"), ("device meta", "holds no numbers")),
     ],
 )
 def test_a_training_that_cannot_be_is_refused(voc, tmp_path, refused, given, says):

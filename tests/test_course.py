@@ -31,16 +31,16 @@ def test_readme_holds_the_tables_that_the_notebooks_give():
     assert readme == course.with_tables(readme, read_notebooks()), "run `make readme`"
 
 
-def test_the_equations_are_all_there_in_the_papers_order():
+def test_every_equation_is_listed_in_the_papers_order():
     assert [n for e in EQUATIONS for n in e.numbers] == list(range(1, 12))
 
 
 @pytest.mark.parametrize("equation", EQUATIONS, ids=lambda e: e.name)
-def test_every_function_says_which_equation_it_is(equation):
+def test_every_function_states_its_equation(equation):
     for name in equation.functions:
-        said = getattr(equations, name).__doc__.split("\n\n")[0]
-        numbers = {int(n) for n in re.findall(r"\d+", said.split(":")[0])}
-        assert numbers & set(equation.numbers), f"{name}: {said}"
+        summary = getattr(equations, name).__doc__.split("\n\n")[0]
+        numbers = {int(n) for n in re.findall(r"\d+", summary.split(":")[0])}
+        assert numbers & set(equation.numbers), f"{name}: {summary}"
 
 
 def test_every_test_in_the_table_exists():
@@ -52,27 +52,27 @@ def test_every_test_in_the_table_exists():
 
 
 def test_every_notebook_of_the_course_has_its_moment_and_cites_the_papers_numbers():
-    for found in read_notebooks():
-        assert found.moment, f"{found.path.name}: add its line to tools.course.MOMENTS"
-        assert set(found.equations) <= set(range(1, 12)), found.path.name
+    for n in read_notebooks():
+        assert n.moment, f"{n.path.name}: add its line to tools.course.MOMENTS"
+        assert set(n.equations) <= set(range(1, 12)), n.path.name
 
 
 def test_the_notebooks_column_comes_from_the_tags(checkout):
     rows = course.equation_table(read_notebooks(checkout / "notebooks")).splitlines()
-    shown = {row.split("|")[1].strip(): row.split("|")[3].strip() for row in rows[2:]}
-    assert shown["2 relationship matrix"] == shown["4, 5 attention"] == "02"
-    assert {v for k, v in shown.items() if k[0] not in "24"} == {"-"}
+    column = {row.split("|")[1].strip(): row.split("|")[3].strip() for row in rows[2:]}
+    assert column["2 relationship matrix"] == column["4, 5 attention"] == "02"
+    assert {v for k, v in column.items() if k[0] not in "24"} == {"-"}
 
 
 def test_a_new_notebook_enters_both_tables(checkout):
     before = read_notebooks(checkout / "notebooks")
     write(checkout, "04_c.ipynb", text("# 04 · Three\n\nwords"), text("$$A \\tag{4}$$"))
     after = read_notebooks(checkout / "notebooks")
-    assert "04" not in course.notebook_table(before).split("Still to come")[0]
+    assert "04" not in course.notebook_table(before).split("Not written yet")[0]
     assert f"[04 Three](notebooks/04_c.ipynb) | {MOMENTS['04']} | 4 |" in course.notebook_table(
         after
     )
-    assert "Still to come: 00, 01, 05 to 10." in course.notebook_table(after)
+    assert "Not written yet: 00, 01, 05 to 10." in course.notebook_table(after)
     assert "| 02, 04 |" in course.equation_table(after)
 
 
@@ -91,25 +91,25 @@ def test_the_command_rewrites_readme_once(checkout, capsys):
     ]
 
 
-def test_the_rehearsals_figures_come_from_its_file(checkout, capsys):
+def test_the_rehearsals_times_come_from_its_file(checkout, capsys):
     file = checkout / "data" / "rehearsal.json"
-    found = json.loads(file.read_text(encoding="utf-8"))
-    found["stages"]["train fold 2"]["seconds"] = 754.4
-    file.write_text(json.dumps(found), encoding="utf-8")
+    record = json.loads(file.read_text(encoding="utf-8"))
+    record["stages"]["train fold 2"]["seconds"] = 754.4
+    file.write_text(json.dumps(record), encoding="utf-8")
     assert course.main(["--root", str(checkout)]) == 0
     assert "| train fold 2 | 12:34 |" in (checkout / "README.md").read_text(encoding="utf-8")
     file.write_text("{}", encoding="utf-8")
     assert course.main(["--root", str(checkout)]) == 2
-    assert "rehearsal.json is no rehearsal" in capsys.readouterr().err
+    assert "rehearsal.json is not a rehearsal" in capsys.readouterr().err
 
 
-def test_a_readme_without_markers_is_left_alone(checkout, capsys):
+def test_a_readme_without_markers_is_not_changed(checkout, capsys):
     readme = checkout / "README.md"
     readme.write_text("# bare\n", encoding="utf-8")
     assert course.main(["--root", str(checkout)]) == 2
-    said = capsys.readouterr().err
-    assert "README.md needs the lines <!-- notebooks:" in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert "README.md needs the lines <!-- notebooks:" in message
+    assert message.count("\n") == 1
     assert readme.read_text(encoding="utf-8") == "# bare\n"
 
 
@@ -117,25 +117,25 @@ def test_a_readme_without_markers_is_left_alone(checkout, capsys):
 
 
 @pytest.mark.parametrize("mark", ["·", ".", ":", "-", "–", ""])
-def test_a_title_may_be_set_off_in_several_ways(tmp_path, mark):
+def test_a_number_and_a_title_may_be_separated_in_several_ways(tmp_path, mark):
     path = write(tmp_path, "07_x.ipynb", text(f"# 07 {mark} Train: it\n\nwords"))
-    found = course.read_notebook(path)
-    assert (found.number, found.title) == ("07", "Train: it")
+    read = course.read_notebook(path)
+    assert (read.number, read.title) == ("07", "Train: it")
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        ("{", "is no notebook"),
-        ("{}", "is no notebook"),
-        ("[]", "is no notebook"),
+        ("{", "is not a notebook"),
+        ("{}", "is not a notebook"),
+        ("[]", "is not a notebook"),
         (notebook(), 'must begin with "# NN · Title"'),
         (notebook(text("## no title")), 'must begin with "# NN · Title"'),
     ],
 )
-def test_what_is_no_notebook_of_the_course_is_named(tmp_path, content, says):
+def test_a_file_that_is_no_notebook_of_the_course_is_named(tmp_path, content, message):
     path = write(tmp_path, "07_x.ipynb", raw=content)
-    with pytest.raises(InputError, match=rf"^07_x\.ipynb.*{says}"):
+    with pytest.raises(InputError, match=rf"^07_x\.ipynb.*{message}"):
         course.read_notebook(path)
 
 
@@ -146,5 +146,5 @@ def test_two_notebooks_with_one_number_are_named(checkout):
 
 
 def test_a_folder_without_notebooks_is_named(tmp_path):
-    with pytest.raises(InputError, match="no notebook in"):
+    with pytest.raises(InputError, match="holds no notebook"):
         read_notebooks(tmp_path)

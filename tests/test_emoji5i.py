@@ -1,4 +1,4 @@
-"""The miniature: what a scene promises, and how its folder is written."""
+"""The miniature: what holds for every scene, and how its folder is written."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from ltm_edu.datasets.emoji5i import (
     LOOKALIKES,
     PRESETS,
     Difficulty,
+    draw_listed,
     draw_scene,
     generate,
 )
+from ltm_edu.episodes import novel_classes
 from ltm_edu.store.errors import InputError
 
 SCENES = 200
@@ -47,15 +49,15 @@ def ids(mask: np.ndarray) -> set[int]:
 
 def contents(root: Path) -> dict[str, str]:
     """A hash of every picture's pixels, every mask's ids and every text."""
-    found = {}
+    hashes = {}
     for file in sorted(p for p in root.rglob("*") if p.is_file()):
         if file.suffix in (".jpg", ".png"):
             with Image.open(file) as image:
                 data = np.asarray(image).tobytes()
         else:
             data = file.read_bytes()
-        found[file.relative_to(root).as_posix()] = hashlib.sha256(data).hexdigest()
-    return found
+        hashes[file.relative_to(root).as_posix()] = hashlib.sha256(data).hexdigest()
+    return hashes
 
 
 # --- the drawings
@@ -68,17 +70,17 @@ def test_the_classes_are_vocs_in_vocs_order():
     assert set(DRAWINGS) == set(CLASSES)
 
 
-def test_every_class_has_drawings_enough_to_differ():
+def test_every_class_has_at_least_four_drawings():
     assert min(len(set(drawings)) for drawings in DRAWINGS.values()) >= 4
 
 
-def test_no_drawing_stands_for_two_things():
+def test_no_drawing_is_used_twice():
     codes = [re.split("[~@]", d)[0] for ds in DRAWINGS.values() for d in ds]
     codes += [*DISTRACTORS, *LOOKALIKES]
     assert len(codes) == len(set(codes))
 
 
-def test_every_drawing_exists_and_fills_its_canvas():
+def test_every_drawing_exists_and_is_large():
     own = emoji5i._own_drawings()
     for drawing in [d for ds in DRAWINGS.values() for d in ds] + [*DISTRACTORS, *LOOKALIKES]:
         if drawing.islower():
@@ -91,10 +93,15 @@ def test_every_drawing_exists_and_fills_its_canvas():
         assert picture.extent > 40, drawing
 
 
-def test_every_trimmed_drawing_loses_ink_and_only_some():
-    trimmed = [d for ds in DRAWINGS.values() for d in ds if "~" in d]
-    assert trimmed
-    for drawing in trimmed:
+def test_every_drawing_of_our_own_is_used():
+    names = {d for ds in DRAWINGS.values() for d in ds if d.islower()}
+    assert set(emoji5i._own_drawings()) == {*names, "pot"}
+
+
+def test_a_drawing_without_some_shapes_has_fewer_pixels():
+    drawings = [d for ds in DRAWINGS.values() for d in ds if "~" in d]
+    assert drawings
+    for drawing in drawings:
         before = emoji5i._rasterise(drawing.split("~")[0]).extent
         assert 0.3 * before < emoji5i._rasterise(drawing).extent < before, drawing
 
@@ -138,8 +145,8 @@ def test_every_object_is_large_enough_to_see(scenes):
 
 
 def test_most_objects_pass_vocs_grid_rule(scenes):
-    kept = [(m[1::32, 1::32] == c).sum() > 2 for _, m in scenes for c in ids(m)]
-    assert np.mean(kept) > 0.9
+    passes = [(m[1::32, 1::32] == c).sum() > 2 for _, m in scenes for c in ids(m)]
+    assert np.mean(passes) > 0.9
 
 
 def test_void_surrounds_every_object(scenes):
@@ -157,11 +164,11 @@ def test_the_border_is_one_pixel_inside_and_two_outside():
     assert np.flatnonzero(border[10]).tolist() == [4, 5, 6, 13, 14, 15]
 
 
-def test_classes_come_about_equally_often(scenes):
+def test_classes_are_about_equally_frequent(scenes):
     counts = np.zeros(21)
     for _, mask in scenes:
         counts[list(ids(mask))] += 1
-    # 200 scenes of 3 of 20 classes: 30 each, give or take 5.
+    # 200 scenes of 3 of 20 classes: 30 each on average, with a standard deviation of 5.
     assert counts[1:].min() >= 15
     assert counts[1:].max() <= 50
 
@@ -179,11 +186,19 @@ def test_predicting_all_foreground_scores_little(scenes):
 def test_the_named_classes_are_drawn_and_no_others():
     for classes in (["cat", "dog", "sofa"], [1, 20]):
         _, mask = draw_scene(np.random.default_rng(5), classes=classes)
-        wanted = {CLASSES.index(c) + 1 if isinstance(c, str) else c for c in classes}
-        assert ids(mask) == wanted
+        assert ids(mask) == {CLASSES.index(c) + 1 if isinstance(c, str) else c for c in classes}
 
 
-def test_only_the_first_drawings_are_in_use(monkeypatch):
+def test_a_training_scene_shows_one_fold_and_a_validation_scene_any_class():
+    folds = [set(novel_classes(fold)) for fold in range(4)]
+    training = [ids(draw_listed(0, 0, i)[1]) for i in range(20)]
+    assert all(any(classes <= fold for fold in folds) for classes in training)
+    assert all(any(classes <= fold for classes in training) for fold in folds)
+    validation = [ids(draw_listed(0, 1, i)[1]) for i in range(5)]
+    assert not all(any(classes <= fold for fold in folds) for classes in validation)
+
+
+def test_only_the_first_drawings_are_used(monkeypatch):
     drawn = set()
     original = emoji5i._rasterise
     monkeypatch.setattr(emoji5i, "_rasterise", lambda name: (drawn.add(name), original(name))[1])
@@ -201,8 +216,8 @@ def test_unlabelled_things_are_background():
         image, mask = draw_scene(np.random.default_rng(2), difficulty, classes=["cat"])
         pixels = np.asarray(image).astype(int)
         values, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
-        ground = values[counts.argmax()]
-        return float(np.mean((pixels != ground).any(axis=-1)[mask == 0]))
+        background = values[counts.argmax()]
+        return float(np.mean((pixels != background).any(axis=-1)[mask == 0]))
 
     assert coloured(plain) == 0
     assert coloured(busy) > 0.05
@@ -283,7 +298,7 @@ def test_another_seed_gives_other_scenes(folder, tmp_path):
     assert set(same) <= {"classes.txt", "LICENSE.txt"}
 
 
-def test_a_complete_folder_is_returned_untouched(folder, monkeypatch):
+def test_a_complete_folder_is_returned_unchanged(folder, monkeypatch):
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
     monkeypatch.setattr(emoji5i, "draw_scene", lambda *_: pytest.fail("drew a scene again"))
     assert generate(folder, seed=3, train=TRAIN, val=VAL, progress=False) == folder
@@ -302,7 +317,7 @@ def test_a_folder_with_other_settings_is_refused(folder, change, named):
     assert contents(folder) == before
 
 
-def test_a_folder_of_somebody_elses_is_refused(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="not this data set"):
         generate(tmp_path, train=1, val=1, progress=False)
@@ -316,23 +331,23 @@ def test_an_empty_folder_is_filled(tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_run_that_breaks_off_leaves_nothing(error, tmp_path, monkeypatch):
+def test_a_run_that_is_stopped_leaves_nothing(error, tmp_path, monkeypatch):
     drawn = []
 
-    def break_off(*args):
+    def stop(*args):
         drawn.append(args)
         if len(drawn) == 4:
             raise error("stopped")
         return draw_scene(*args)
 
-    monkeypatch.setattr(emoji5i, "draw_scene", break_off)
+    monkeypatch.setattr(emoji5i, "draw_scene", stop)
     with pytest.raises(error, match="stopped"):
         generate(tmp_path / "half", train=80, val=1, progress=False)
     assert len(drawn) < 81
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_says_how_it_was_made_and_whose_the_art_is(folder):
+def test_the_folder_contains_its_settings_and_the_licence(folder):
     record = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     assert (record["seed"], record["train"], record["val"]) == (3, TRAIN, VAL)
     assert record["version"] == emoji5i.VERSION
@@ -346,6 +361,6 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def test_a_scene_that_cannot_be_is_refused():
+def test_an_impossible_scene_is_refused():
     with pytest.raises(InputError, match="no scene found"):
         draw_scene(np.random.default_rng(0), classes=range(1, 21))

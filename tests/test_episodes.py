@@ -75,7 +75,7 @@ def test_the_protocol_prints_every_one_of_its_rules():
 
 def test_a_protocol_survives_plain_values():
     protocol = Protocol("any", "drop", 5, 10, (1, 2))
-    assert Protocol(**protocol.as_dict()) == protocol
+    assert Protocol.from_dict(protocol.as_dict()) == protocol
 
 
 @pytest.mark.parametrize(

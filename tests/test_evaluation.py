@@ -1,6 +1,9 @@
 """Scores: counted as plain loops count, at the pictures' own size, with their protocol."""
 
 import json
+import math
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +19,14 @@ from ltm_edu.evaluation import evaluate, score_model
 from ltm_edu.features.cache import FeatureCache
 from ltm_edu.geometry import image_tensor, resize_logits
 from ltm_edu.model import LTM, TrainingFreeMap
-from ltm_edu.scores import IoUCounter, mean_over_folds, save_results
+from ltm_edu.scores import (
+    METRICS,
+    IoUCounter,
+    iou,
+    load_results,
+    mean_over_folds,
+    save_results,
+)
 from ltm_edu.store.errors import InputError
 
 PROTOCOL = Protocol(episodes=8, seeds=(0,))
@@ -29,7 +39,7 @@ def free(**options: object) -> TrainingFreeMap:
 
 def score(data: VocFolder, fold: int = 0, models: dict | None = None, **options: object) -> dict:
     """Rows of a table by their names."""
-    protocol = Protocol(**{**PROTOCOL.as_dict(), **options})
+    protocol = replace(PROTOCOL, **options)
     models = {"map": free()} if models is None else models
     return {s.method: s for s in evaluate(models, data, fold, protocol, progress=False).scores}
 
@@ -92,11 +102,26 @@ def test_a_class_is_pooled_over_its_episodes_before_it_is_divided():
     assert counter.miou() == pytest.approx(1 / 10)
 
 
-def test_nothing_counted_scores_0():
+def test_two_empty_masks_agree():
+    assert iou(0, 0) == 1
     counter = IoUCounter()
-    assert (counter.miou(), counter.fb_iou(), counter.pooled_foreground_iou()) == (0, 0, 0)
+    assert math.isnan(counter.miou())
     counter.add(np.ones((2, 2), bool), np.full((2, 2), 255, np.uint8), 1)
-    assert (counter.miou(), counter.fb_iou()) == (0, 0)
+    assert (counter.miou(), counter.fb_iou(), counter.pooled_foreground_iou()) == (1, 1, 1)
+
+
+def test_a_metric_in_the_table_of_metrics_is_a_column_and_is_stored(tiny, monkeypatch, tmp_path):
+    def recall(counter: IoUCounter) -> float:
+        return counter.total().both / counter.total().true
+
+    monkeypatch.setitem(METRICS, "recall", recall)
+    results = evaluate({"map": free()}, tiny, 0, PROTOCOL, progress=False)
+    values = [s.metrics["recall"] for s in results.scores]
+    assert values[1:] == [1, 0]  # all foreground, all background
+    assert 0 < values[0] < 1
+    assert "recall" in results.table().splitlines()[1]
+    save_results(tmp_path / "results.json", [results])
+    assert load_results(tmp_path / "results.json") == [results]
 
 
 # A model's score
@@ -135,11 +160,10 @@ def test_the_score_does_not_depend_on_the_batch(trained, tiny):
     cache = FeatureCache(trained.model, tiny, episodes.names(), progress=False)
     counters = [score_model(trained.model, cache, episodes, batch=b) for b in (1, 3, 16)]
     for other in counters[1:]:
-        assert other.union.keys() == counters[0].union.keys()
-        for c in other.union:
+        assert other.counts.keys() == counters[0].counts.keys()
+        for c in other.counts:
             # A pixel on the very edge may fall to either side of a rounding error.
-            assert other.intersection[c] == pytest.approx(counters[0].intersection[c], abs=3)
-            assert other.union[c] == pytest.approx(counters[0].union[c], abs=3)
+            assert other.counts[c] == pytest.approx(counters[0].counts[c], abs=3)
 
 
 @pytest.mark.parametrize("kept", [0, 200_000])
@@ -153,7 +177,7 @@ def test_the_score_does_not_depend_on_how_many_embeddings_are_kept(
     monkeypatch.setattr(LTM, "embed", lambda *given: calls.append(1) or embed(*given))
     assert score_model(trained.model, cache, episodes) == whole
     assert len(calls) == len(episodes.names())
-    monkeypatch.setattr(evaluation, "_KEPT_BYTES", kept)
+    monkeypatch.setattr(evaluation, "MEMORY", kept)
     assert score_model(trained.model, cache, episodes) == whole
     assert len(calls) > 2 * len(episodes.names())
 
@@ -174,7 +198,7 @@ def test_each_distinct_picture_goes_through_the_backbone_once(tiny):
     maps = {"a": free(), "b": free(rows="fg_bg")}
     score(tiny, models=maps, seeds=(0, 1, 2))
     needed = {n for s in (0, 1, 2) for n in draw(tiny, s).names()}
-    assert len(maps["a"].backbone.seen) == len(needed)
+    assert sum(shape[0] for shape in maps["a"].backbone.seen) == len(needed)
     assert maps["b"].backbone.seen == []
 
 
@@ -292,7 +316,7 @@ def test_results_are_written_with_their_protocol(tiny, tmp_path):
     results = evaluate({"map": free()}, tiny, 0, PROTOCOL, name="mine", progress=False)
     save_results(tmp_path / "new" / "r.json", [results])
     (found,) = json.loads((tmp_path / "new" / "r.json").read_text())
-    assert Protocol(**found["protocol"]) == PROTOCOL
+    assert Protocol.from_dict(found["protocol"]) == PROTOCOL
     assert (found["dataset"], found["split"], found["fold"]) == ("mine", "val", 0)
     assert [s["method"] for s in found["scores"]] == ["map", "all foreground", "all background"]
     assert found["scores"][0]["miou"] == results.scores[0].miou
@@ -327,7 +351,7 @@ def test_a_list_without_the_class_is_refused(voc):
 def test_a_trained_model_and_the_map_of_its_features_share_a_cache(lite0, tiny):
     model = LTM.small(lite0, image_size=97, features=8, widths=(8, 4, 4)).eval()
     calls = []
-    hook = lite0.register_forward_hook(lambda *_: calls.append(1))
+    hook = lite0.register_forward_hook(lambda _m, given, _out: calls.extend(given[0]))
     models = {"trained": model, "map": TrainingFreeMap(model.config, lite0)}
     score(tiny, models=models)
     hook.remove()
@@ -338,7 +362,7 @@ def test_a_query_at_several_scales_is_a_row_and_costs_each_scale_once(trained, t
     one = trained.model
     several = one.at_query_scales((0.7, 1.0, 1.3))
     calls = []
-    hook = one.backbone.register_forward_hook(lambda *_: calls.append(1))
+    hook = one.backbone.register_forward_hook(lambda _m, given, _out: calls.extend(given[0]))
     both = score(tiny, models={"one": one, "several": several})
     hook.remove()
     assert len(calls) == 3 * len(draw(tiny, 0).names())
@@ -378,3 +402,60 @@ def test_scoring_with_each_picture_once_is_scoring_every_episode_by_itself(train
         plain.add((logits[1] > logits[0]).numpy(), asked, e.class_id)
     assert score_model(model, cache, episodes).miou() == pytest.approx(plain.miou(), abs=1e-3)
     assert plain.miou() > 0.2
+
+
+# Shared work
+
+
+def test_two_backbones_do_not_share_a_cache(tiny, tmp_path):
+    one, other = free(), free()
+    with torch.no_grad():
+        other.backbone.conv.weight.copy_(torch.randn_like(other.backbone.conv.weight))
+    alone = score(tiny, models={"B": other})["B"]
+    for folder in (None, tmp_path):
+        results = evaluate(
+            {"A": one, "B": other}, tiny, 0, PROTOCOL, cache_folder=folder, progress=False
+        )
+        assert results.scores[1].per_class == alone.per_class
+        assert results.scores[0].per_class != alone.per_class
+
+
+def test_seeds_share_embeddings_and_masks(trained, tiny, monkeypatch):
+    embedded, masks = Counter(), Counter()
+    embed, mask = LTM.embed, VocFolder.mask
+    monkeypatch.setattr(
+        LTM, "embed", lambda self, F_q, F_s: embedded.update([len(F_s)]) or embed(self, F_q, F_s)
+    )
+    monkeypatch.setattr(VocFolder, "mask", lambda self, n: masks.update([n]) or mask(self, n))
+    seeds = (0, 1, 2, 3, 4)
+    index = tiny.index("val")
+    monkeypatch.setattr(VocFolder, "index", lambda self, split: index)
+    masks.clear()
+    evaluate(
+        {"LTM": trained.model, "map": free()},
+        tiny,
+        0,
+        replace(PROTOCOL, seeds=seeds),
+        progress=False,
+    )
+    names = {n for seed in seeds for n in draw(tiny, seed).names()}
+    assert embedded.total() == len(names)
+    # Once for each of the two caches of features, once as the truth.
+    assert max(masks.values()) <= 3
+
+
+def test_an_episode_of_several_lists_is_computed_once(tiny, monkeypatch):
+    one = draw(tiny, 0)
+    twice = EpisodeList(one.episodes, 1)
+    decoded = []
+    plain = TrainingFreeMap.decode
+    monkeypatch.setattr(
+        TrainingFreeMap, "decode", lambda self, *a: decoded.append(len(a[1])) or plain(self, *a)
+    )
+    protocol = replace(PROTOCOL, seeds=(0, 1))
+    results = evaluate(
+        {"map": free()}, tiny, 0, protocol, progress=False, episode_lists=[one, twice]
+    )
+    assert sum(decoded) == len(set(one.episodes))
+    assert results.scores[0].miou_spread == 0
+    assert results.scores[0].miou == score(tiny)["map"].miou

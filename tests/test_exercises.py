@@ -1,4 +1,4 @@
-"""Every checker is tested by mutation: wrong answers must be caught, and named."""
+"""The exercises: wrong answers are caught and explained, solutions pass, also in the notebooks."""
 
 import ast
 import contextlib
@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import symtable
 import textwrap
 from importlib import import_module
 from pathlib import Path
@@ -19,9 +20,10 @@ import torch.nn.functional as F
 from ltm_edu import equations
 from ltm_edu.exercises import EXERCISES, CheckFailed
 from ltm_edu.exercises.engine import Course, Exercise, examine
+from ltm_edu.store.pictures import VOID
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = os.environ.get("LTM_EDU_DATA")  # read before a fixture gives each test a folder of its own
+DATA = os.environ.get("LTM_EDU_DATA")  # read before a fixture changes it for each test
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHECK = re.compile(r'^check\("(\d+\.\d+)", *(\w+)\)', flags=re.MULTILINE)
 
@@ -36,8 +38,8 @@ def throws(*args):
     raise RuntimeError("no\nidea at 0x7f0012")
 
 
-# Wrong answers that no slip was written from: (exercise, answer, part of the line it must get).
-# A slip may name them all the same; otherwise the first difference is told.
+# Wrong answers that are not slips: (exercise, answer, part of the line that `check` must print).
+# A slip may explain them nevertheless; otherwise the line describes the first difference.
 
 
 def relation_with_a_loop_over_the_diagonal(E_q, E_s):
@@ -60,25 +62,39 @@ def relation_in_place(E_q, E_s):
 
 
 def iou_in_place(predicted, truth):
-    truth[truth == 255] = 0
+    truth[truth == VOID] = 0
     predicted &= truth < 2
     return 0.5
 
 
+def iou_of_nothing(value):
+    def iou(predicted, truth):
+        union = ((predicted | (truth == 1)) & (truth != VOID)).sum()
+        return EXERCISES["0.1"].reference(predicted, truth) if union > 0 else value
+
+    return iou
+
+
 MUTANTS = [
-    ("0.1", lambda p, t: ((p & (t == 1)).sum() / (p | (t == 1)).sum()).item(), "255 counted as ba"),
-    ("0.1", lambda p, t: (p & (t == 1) & (t != 255)).sum() / (t == 1).sum(), "end with .item()"),
+    (
+        "0.1",
+        lambda p, t: ((p & (t == 1)).sum() / (p | (t == 1)).sum()).item(),
+        "255 is counted as background",
+    ),
+    ("0.1", lambda p, t: (p & (t == 1) & (t != VOID)).sum() / (t == 1).sum(), "end with .item()"),
     ("0.1", lambda p, t: float((p == (t == 1)).double().mean()), "0.25, expected 0.333"),
     ("0.1", lambda p, t: np.float32(1), "a float32, expected a float"),
     ("0.1", iou_in_place, "expected 0.333"),
+    ("0.1", iou_of_nothing(0.0), "Two empty masks agree, so their IoU is 1"),
+    ("0.1", iou_of_nothing(float("nan")), "Two empty masks agree, so their IoU is 1"),
     ("0.2", lambda A, s, t: to_numpy(A, s, t), "a NumPy array, expected"),
     ("0.2", lambda A, s, t: F.interpolate(A, s)[:, 0] > t, "nearest"),
     ("0.2", lambda A, s, t: F.interpolate(A, s, mode="bicubic")[:, 0] > t, "other values"),
     ("0.2", lambda A, s, t: F.interpolate(A, s, mode="bilinear") > t, "shape (1, 1, 1, 5), expec"),
-    ("3.1", lambda a, b: torch.dot(a, b), "did you normalise"),
+    ("3.1", lambda a, b: torch.dot(a, b), "Did you normalise"),
     ("3.1", lambda a, b: (a @ b / (a.norm() * b.norm())).item(), "a float, expected a torch.Tenso"),
     ("3.1", lambda a, b: torch.tensor((a @ b / (a.norm() * b.norm() + 1e-5)).item()), "dtype floa"),
-    ("3.1", lambda a, b: (a @ b / (a.norm() * b.norm() + 1e-5)).detach(), "no gradient reaches a"),
+    ("3.1", lambda a, b: (a @ b / (a.norm() * b.norm() + 1e-5)).detach(), "No gradient reaches a"),
     ("3.1", lambda a, b: (a @ b / (a.norm() * b.norm() + 1e-5))[None], "shape (1,), expected ()"),
     ("3.1", lambda a, b: a @ b / (a.norm() * b.norm() + 0.1), "0.956, expected 0.96"),
     ("3.1", lambda a, b: a @ b / ((a @ a).sqrt() * (b @ b).sqrt()).clamp_min(1e-5), "the gradient"),
@@ -94,7 +110,7 @@ MUTANTS = [
     (
         "3.2",
         lambda q, s: equations.relationship_matrix(q, s).abs(),
-        "other values than the plain l",
+        "other values than expected",
     ),
     (
         "3.2",
@@ -109,7 +125,7 @@ MUTANTS = [
     ("3.3", lambda R, y, x, q, s: R[y * q[1] + x + 1].view(s), "[[8.0, 9.0]], expected [[6.0, 7."),
     ("3.3", lambda R, y, x, q, s: R.T[y * q[1] + x].view(s), "column of R"),
     ("3.3", lambda R, y, x, q, s: R[y * q[1] + x].view(s).flip(0), "other values"),
-    ("3.3", lambda R, y, x, q, s: R[y * q[1] + x].detach().view(s), "no gradient reaches R"),
+    ("3.3", lambda R, y, x, q, s: R[y * q[1] + x].detach().view(s), "No gradient reaches R"),
     ("3.4", lambda q, s: q.flatten(2) @ s.flatten(2).mT, "a dot product, one number"),
     ("3.4", lambda q, s: equations.relationship_truth(s, q), "transposed?"),
     ("3.4", lambda q, s: equations.relationship_truth(q, s).round(), "other values"),
@@ -118,7 +134,7 @@ MUTANTS = [
 ]
 
 
-# The other notebooks' wrong answers have a file each.
+# The wrong answers to the other notebooks are in one file per notebook.
 for path in sorted(Path(__file__).parent.glob("wrong_answers_nb*.py")):
     MUTANTS += import_module(path.stem).MUTANTS
 
@@ -128,14 +144,14 @@ def to_numpy(A_hat, size, threshold):
 
 
 def mutants(exercise: Exercise) -> list[tuple[str, object, str]]:
-    """Wrong answers: what each is called, itself, and what its line must say."""
-    own = [(f"slip {i}", s.wrong, s.says) for i, s in enumerate(exercise.slips) if s.wrong]
-    return own + [
+    """Wrong answers: the name of each, the function, and a part of the line it must get."""
+    slips = [(f"slip {i}", s.wrong, s.says) for i, s in enumerate(exercise.slips) if s.wrong]
+    return slips + [
         (f"extra {i}", fn, says) for i, (id, fn, says) in enumerate(MUTANTS) if id == exercise.id
     ]
 
 
-# Judging ----------------------------------------------------------------------------------------
+# Examining --------------------------------------------------------------------------------------
 
 
 @each
@@ -152,19 +168,19 @@ def test_the_reference_is_the_plain_loop(exercise):
 
 @each
 def test_wrong_answers_are_caught_and_named(exercise, capsys):
-    rows = [(name, says, examine(exercise, fn)) for name, fn, says in mutants(exercise)]
+    verdicts = [(name, says, examine(exercise, fn)) for name, fn, says in mutants(exercise)]
     with capsys.disabled():
-        print(f"\n{exercise.id} {exercise.title}: {len(rows)} wrong answers")
-        for name, says, verdict in rows:
+        print(f"\n{exercise.id} {exercise.title}: {len(verdicts)} wrong answers")
+        for name, says, verdict in verdicts:
             killed = verdict.state == "wrong" and says in verdict.says
             print(f"  {'killed' if killed else 'ALIVE '} {name:9} {verdict.says}")
-    assert len(rows) >= 3
-    assert [(name, v.says) for name, says, v in rows if v.state != "wrong"] == []
-    assert [(name, says, v.says) for name, says, v in rows if says not in v.says] == []
+    assert len(verdicts) >= 3
+    assert [(name, v.says) for name, says, v in verdicts if v.state != "wrong"] == []
+    assert [(name, says, v.says) for name, says, v in verdicts if says not in v.says] == []
 
 
 @each
-def test_every_slip_is_reachable_and_none_is_right(exercise):
+def test_every_slip_has_one_test_and_no_slip_passes(exercise):
     assert all((s.wrong is None) != (s.when is None) for s in exercise.slips)
     for slip in exercise.slips:
         assert slip.wrong is None or examine(exercise, slip.wrong).state == "wrong"
@@ -258,44 +274,44 @@ def test_strict_mode_lets_the_reference_pass(exercise, monkeypatch, capsys):
     assert capsys.readouterr().out == f"{exercise.id} ok: {exercise.title}\n"
 
 
-def test_an_unknown_exercise_is_said_so(capsys):
+def test_an_unknown_exercise_is_reported(capsys):
     course = Course(EXERCISES)
     course.check("9.9", stub)
     course.hint("9.9")
     course.solution("9.9")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
-    assert set(lines) == {f"no exercise '9.9': there are {', '.join(EXERCISES)}"}
+    assert set(lines) == {f"There is no exercise '9.9'. Choose one of {', '.join(EXERCISES)}."}
 
 
 def test_checking_leaves_the_random_numbers_alone():
     torch.manual_seed(3)
-    wanted = torch.rand(2)
+    expected = torch.rand(2)
     torch.manual_seed(3)
     for exercise in EXERCISES.values():
         examine(exercise, exercise.reference)
-    assert torch.equal(torch.rand(2), wanted)
+    assert torch.equal(torch.rand(2), expected)
 
 
 @each
-def test_hints_say_more_and_more(exercise, capsys):
+def test_the_second_hint_says_more(exercise, capsys):
     course = Course(EXERCISES)
     course.hint(exercise.id)
     course.hint(exercise.id, 2)
     course.hint(exercise.id, 9)
-    first, second, none = capsys.readouterr().out.splitlines()
+    first, second, out_of_range = capsys.readouterr().out.splitlines()
     assert f'hint("{exercise.id}", 2)' in first
     assert len(second) > 60
-    assert "2 hints" in none
+    assert "2 hints" in out_of_range
 
 
 @each
 def test_a_solution_needs_torch_alone(exercise, capsys):
     Course(EXERCISES).solution(exercise.id)
     source = capsys.readouterr().out
-    space: dict = {"torch": torch}
-    exec(source, space)
-    answer = space[exercise.reference.__name__]
+    names: dict = {"torch": torch}
+    exec(source, names)
+    answer = names[exercise.reference.__name__]
     assert examine(exercise, answer).state == "ok"
     assert len(source.splitlines()) <= 20
 
@@ -319,13 +335,13 @@ def test_progress_remembers_this_session(capsys):
 
 
 def exercise_cells(nb: dict) -> list[tuple[dict, str, str]]:
-    """Cells that check an answer: (cell, id, function)."""
+    """The cells that check an answer: (cell, id, name of the function)."""
     code = [c for c in nb["cells"] if c["cell_type"] == "code"]
     return [(c, *m.groups()) for c in code for m in CHECK.finditer("".join(c["source"]))]
 
 
 def replace_stub(source: str, id: str) -> str:
-    """A cell's source with the solution for the function that `check` is given."""
+    """The source of a cell, with the solution in place of the function that it checks."""
     (_, name) = next(m.groups() for m in CHECK.finditer(source) if m[1] == id)
     (node,) = (n for n in ast.parse(source).body if getattr(n, "name", "") == name)
     lines = source.splitlines()
@@ -338,63 +354,71 @@ def load(path: Path) -> dict:
 
 
 def names_in(source: str) -> tuple[set[str], set[str]]:
-    """The names that a cell binds, and those that it uses."""
+    """The global names that a cell binds, and those that it uses; not a function's own names."""
     plain = "\n".join(line for line in source.splitlines() if not line.startswith("%"))
-    tree = ast.parse(plain)
-    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
-    bound = {n.id for n in names if isinstance(n.ctx, ast.Store)}
-    bound |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    imports = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
-    bound |= {(a.asname or a.name).split(".")[0] for n in imports for a in n.names}
-    return bound, {n.id for n in names if isinstance(n.ctx, ast.Load)}
+    module = symtable.symtable(plain, "cell", "exec")
+    bound, used = set(), set()
+    tables = [module]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        names = [s for s in table.get_symbols() if table is module or s.is_global()]
+        bound |= {s.get_name() for s in names if s.is_assigned() or s.is_imported()}
+        used |= {s.get_name() for s in names if s.is_referenced()}
+    return bound, used
 
 
-def touched(nb: dict) -> list[dict]:
-    """The code cells that an exercise's answer can reach, and all that those stand on."""
+def test_local_names_of_a_function_are_no_dependencies():
+    source = "%xmode Minimal\ndef f(x):\n    y = [z * a for z in x]\n    return y\n\nc = f(d)"
+    assert names_in(source) == ({"f", "c"}, {"f", "a", "d"})
+
+
+def cells_of_exercises(nb: dict) -> list[dict]:
+    """The code cells that use an answer to an exercise, and all cells that these depend on."""
     cells = [c for c in nb["cells"] if c["cell_type"] == "code"]
     exercises = exercise_cells(nb)
     answers = {name for _, _, name in exercises}
     bound, used = zip(*(names_in("".join(c["source"])) for c in cells), strict=True)
-    checked = [cell for cell, _, _ in exercises]
-    wanted = {i for i, c in enumerate(cells) if c in checked or used[i] & answers}
+    checking = [cell for cell, _, _ in exercises]
+    selected = {i for i, c in enumerate(cells) if c in checking or used[i] & answers}
     while True:
-        more = {j for i in wanted for j in range(i) if bound[j] & used[i] and j not in wanted}
+        more = {j for i in selected for j in range(i) if bound[j] & used[i]} - selected
         if not more:
-            return [cells[i] for i in sorted(wanted)]
-        wanted |= more
+            return [cells[i] for i in sorted(selected)]
+        selected |= more
 
 
 def with_exercises() -> list[Path]:
     return [path for path in NOTEBOOKS if exercise_cells(load(path))]
 
 
-def test_every_exercise_stands_in_its_notebook():
+def test_every_exercise_is_in_its_notebook():
     for path in NOTEBOOKS:
         declared = [id for id in EXERCISES if int(id.split(".")[0]) == int(path.name[:2])]
         assert [id for _, id, _ in exercise_cells(load(path))] == declared, path.name
 
 
 @pytest.mark.parametrize("path", with_exercises(), ids=lambda path: path.stem)
-def test_stubs_are_tagged_unsolved_and_ask_for_the_solution(path):
+def test_stubs_are_tagged_and_unsolved_and_take_the_arguments_of_the_solution(path):
     for cell, id, name in exercise_cells(load(path)):
         source = "".join(cell["source"])
         assert "exercise" in cell["metadata"].get("tags", ())
         assert "raise NotImplementedError" in source
         assert "".join(cell["outputs"][0]["text"]).startswith(f"{id} not attempted: ")
         (node,) = (n for n in ast.parse(source).body if getattr(n, "name", "") == name)
-        asked = [a.arg for a in node.args.args]
-        assert asked == list(inspect.signature(EXERCISES[id].reference).parameters), id
+        arguments = [a.arg for a in node.args.args]
+        assert arguments == list(inspect.signature(EXERCISES[id].reference).parameters), id
 
 
 @pytest.mark.parametrize("path", with_exercises(), ids=lambda path: path.stem)
 def test_solutions_pass_in_the_notebook_in_strict_mode(path, monkeypatch):
-    """Only the cells that answers reach run here, without a kernel; nbval runs them all with one.
+    """Only cells that use an answer run here, without a kernel; nbval runs all cells with one.
 
     LTM_EDU_WHOLE=1 runs all cells here too.
     """
     plt = pytest.importorskip("matplotlib.pyplot")
     monkeypatch.setenv("LTM_EDU_STRICT", "1")
-    # The readers' data folder: in an empty one each notebook would draw the miniature again.
+    # The usual data folder: in an empty one each notebook would draw the miniature dataset again.
     monkeypatch.delenv("LTM_EDU_DATA", raising=False)
     if DATA:
         monkeypatch.setenv("LTM_EDU_DATA", DATA)
@@ -402,19 +426,19 @@ def test_solutions_pass_in_the_notebook_in_strict_mode(path, monkeypatch):
     exercises = exercise_cells(nb)
     for cell, id, _ in exercises:
         cell["source"] = replace_stub("".join(cell["source"]), id)
-    cells = touched(nb)
+    cells = cells_of_exercises(nb)
     if os.environ.get("LTM_EDU_WHOLE"):
         cells = [c for c in nb["cells"] if c["cell_type"] == "code"]
     names: dict = {"__name__": "__main__"}
-    said = {}
+    printed = {}
     for i, cell in enumerate(cells):
         plain = re.sub(r"^%.*", "", "".join(cell["source"]), flags=re.MULTILINE)
         may_fail = "raises-exception" in cell["metadata"].get("tags", ())
-        failing = contextlib.suppress(Exception) if may_fail else contextlib.nullcontext()
-        with contextlib.redirect_stdout(io.StringIO()) as out, failing:
+        errors = contextlib.suppress(Exception) if may_fail else contextlib.nullcontext()
+        with contextlib.redirect_stdout(io.StringIO()) as out, errors:
             exec(compile(plain, f"{path.name}, cell {i}", "exec"), names)
-        said[cell["id"]] = out.getvalue()
+        printed[cell["id"]] = out.getvalue()
         plt.close("all")
     for cell, id, _ in exercises:
-        printed = said[cell["id"]]
-        assert f"{id} ok: " in printed, textwrap.shorten(printed, 200)
+        text = printed[cell["id"]]
+        assert f"{id} ok: " in text, textwrap.shorten(text, 200)

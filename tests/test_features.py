@@ -28,6 +28,12 @@ from ltm_edu.model import LTM
 from ltm_edu.store.errors import InputError
 
 
+@pytest.fixture(autouse=True)
+def one_picture_at_a_time(monkeypatch):
+    """Count passes through the backbone, and stop between any two of them."""
+    monkeypatch.setattr(features, "BATCH", 1)
+
+
 def cache_of(model: LTM, data: VocFolder, names=None, **options) -> FeatureCache:
     return FeatureCache(model, data, names or data.names("val")[:6], progress=False, **options)
 
@@ -272,9 +278,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from test_features import breaking_model, cache_of
+from ltm_edu.features import cache
 from ltm_edu.features import files as feature_files
 from ltm_edu.datasets.voc import VocFolder
 
+cache.BATCH = 1
 feature_files.EVERY = 2
 model = breaking_model(10, lambda: os.kill(os.getpid(), signal.SIGKILL), query_scales=(1.0, 1.3))
 cache_of(model, VocFolder.open(sys.argv[1]), flips=True, folder=Path(sys.argv[2]))
@@ -485,6 +493,9 @@ from pathlib import Path
 from helpers import TinyBackbone, tiny_model
 from test_features import cache_of
 from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.features import cache
+
+cache.BATCH = 1
 
 def peak():
     status = Path("/proc/self/status").read_text()
@@ -496,11 +507,11 @@ model, store = tiny_model(), Path(sys.argv[2])
 names = data.names("all")
 cache_of(model, data, names[:1], flips=True, folder=store).mean(names[:1])
 before = peak()
-cache = cache_of(model, data, names, flips=True, folder=store)
+kept = cache_of(model, data, names, flips=True, folder=store)
 for n in names:
-    cache.features([n]), cache.masks([n], [1])
-cache.mean(names)
-print(cache.nbytes, peak() - before)
+    kept.features([n]), kept.masks([n], [1])
+kept.mean(names)
+print(kept.nbytes, peak() - before)
 """
 
 
@@ -539,7 +550,7 @@ def test_features_that_a_device_cannot_take_are_one_line(tiny, tmp_path, monkeyp
         refused(
             lambda: cache.to(torch.device("cuda")),
             "features take 0.00 GB and cuda does not have them free",
-            "--features file",
+            "keep them in files",
         )
     assert_same(cache, cache_of(tiny_model(), tiny, flips=True))
 
@@ -559,3 +570,57 @@ def test_pictures_are_read_ahead_in_order_and_never_far():
     assert [value for value, _ in taken] == list(range(20))
     assert all(far <= value + 5 for value, far in taken)
     assert len(started) < 30
+
+
+# What the features of a cache depend on
+
+
+def test_features_of_other_weights_are_not_taken_from_the_cache(tiny, tmp_path):
+    one, other = tiny_model(), tiny_model()
+    with torch.no_grad():
+        other.backbone.conv.weight.mul_(2)
+    first = cache_of(one, tiny, folder=tmp_path)
+    second = cache_of(other, tiny, folder=tmp_path)
+    names = list(first.names)
+    assert not torch.equal(first.support_features(names), second.support_features(names))
+    torch.testing.assert_close(
+        second.support_features(names), cache_of(other, tiny).support_features(names)
+    )
+
+
+def test_features_of_a_picture_that_was_replaced_are_computed_anew(voc, tmp_path):
+    data = VocFolder.open(voc)
+    model = tiny_model()
+    cache_of(model, data, folder=tmp_path / "cache")
+    path = data.image_path(data.names("val")[0])
+    content, times = bytearray(path.read_bytes()), path.stat()
+    # The same size and time, other pixels: a JPEG's table of quantisation, one step coarser.
+    content[content.index(b"\xff\xdb") + 30] += 40
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+    again = cache_of(model, VocFolder.open(voc), folder=tmp_path / "cache")
+    fresh = cache_of(model, VocFolder.open(voc))
+    names = list(again.names)
+    torch.testing.assert_close(again.support_features(names), fresh.support_features(names))
+
+
+@pytest.mark.parametrize("batch", [1, 4, 5])
+def test_how_many_pictures_go_through_the_backbone_together_changes_nothing(
+    tiny, batch, monkeypatch
+):
+    expected = cache_of(tiny_model(), tiny, flips=True)
+    monkeypatch.setattr(features, "BATCH", batch)
+    model = tiny_model()
+    cache = cache_of(model, tiny, flips=True)
+    assert [shape[0] for shape in model.backbone.seen] == {
+        1: [2] * 6,
+        4: [8, 4],
+        5: [10, 2],
+    }[batch]
+    names = list(cache.names)
+    for mirrored in (False, True):
+        flips = [mirrored] * len(names)
+        torch.testing.assert_close(
+            cache.support_features(names, flips), expected.support_features(names, flips)
+        )

@@ -1,4 +1,4 @@
-"""Downloads that break off, servers that fail or lie, full disks; archives made to do harm."""
+"""Interrupted downloads, servers that fail or send something else, full disks; hostile archives."""
 
 import hashlib
 import io
@@ -33,7 +33,7 @@ def web():
 
 @pytest.fixture
 def other():
-    """A second server, with nothing wrong."""
+    """A second server, without faults."""
     with serving() as server:
         server.files[NAME] = CONTENT
         yield server
@@ -47,78 +47,76 @@ def archive(*servers) -> Archive:
 # Downloads
 
 
-def test_a_file_is_downloaded_and_nothing_else_is_left(web, tmp_path):
+def test_a_file_is_downloaded_and_no_other_file_remains(web, tmp_path):
     path = obtain(archive(web), tmp_path / "new", progress=False)
     assert path == tmp_path / "new" / NAME
     assert path.read_bytes() == CONTENT
     assert left_in(path.parent) == [NAME]
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(web, tmp_path):
+def test_a_download_resumes_where_the_connection_ended(web, tmp_path):
     web.cut = 4000
     assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
-    assert [start for _, start in web.asked] == [0, 4000, 8000]
+    assert [start for _, start in web.requests] == [0, 4000, 8000]
 
 
-def test_a_later_run_goes_on_from_what_an_earlier_one_kept(web, tmp_path):
+def test_a_later_run_resumes_after_the_bytes_of_an_earlier_one(web, tmp_path):
     part = tmp_path / f"{NAME}.part"
     part.write_bytes(CONTENT[:7000])
     assert missing_bytes(archive(web), tmp_path) == len(CONTENT) - 7000
     obtain(archive(web), tmp_path, progress=False)
-    assert web.asked == [(NAME, 7000)]
+    assert web.requests == [(NAME, 7000)]
     assert (tmp_path / NAME).read_bytes() == CONTENT
     assert left_in(tmp_path) == [NAME]
 
 
-def test_what_came_is_kept_where_every_server_fails_and_the_message_says_so(
-    web, tmp_path, monkeypatch
-):
+def test_bytes_are_kept_when_every_server_fails_and_the_message_says_so(web, tmp_path, monkeypatch):
     web.cut = 600
     monkeypatch.setattr(fetching, "ATTEMPTS", 3)
-    wanted = archive(web)
+    target = archive(web)
     refused(
-        lambda: obtain(wanted, tmp_path, progress=False),
-        f"{web.url}/{NAME}: it broke off after 1800 of 10240 bytes",
+        lambda: obtain(target, tmp_path, progress=False),
+        f"{web.url}/{NAME}: the connection ended after 1800 of 10240 bytes",
         "1.8 kB are kept",
-        "--mirror",
-        "--from",
-        wanted.md5,
+        "another mirror",
+        "fetch from the folder that holds it",
+        target.md5,
     )
     assert left_in(tmp_path) == [f"{NAME}.part"]
     assert (tmp_path / f"{NAME}.part").read_bytes() == CONTENT[:1800]
 
 
-def test_a_run_killed_between_the_last_byte_and_the_name_asks_for_nothing_more(web, tmp_path):
+def test_a_run_killed_before_the_file_is_renamed_downloads_nothing_more(web, tmp_path):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT)
     assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
-    assert web.asked == []
+    assert web.requests == []
 
 
-def test_a_server_that_knows_no_ranges_sends_all_again(web, tmp_path):
+def test_a_server_without_ranges_sends_the_whole_file_again(web, tmp_path):
     web.ranges = False
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:7000])
     assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
-    assert web.asked == [(NAME, 7000)]  # one answer is enough
+    assert web.requests == [(NAME, 7000)]  # one answer is enough
 
 
-def test_a_server_that_gives_no_length_is_believed_up_to_the_checksum(web, tmp_path):
+def test_without_a_length_the_checksum_decides(web, tmp_path):
     web.lengths = False
     web.files[NAME] = CONTENT + b"and more"
     assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("kept", [CONTENT[:3000][::-1], CONTENT[::-1], CONTENT + b"too much"])
-def test_a_damaged_part_is_thrown_away_and_the_same_server_asked_again(web, tmp_path, kept):
-    (tmp_path / f"{NAME}.part").write_bytes(kept)
+@pytest.mark.parametrize("part", [CONTENT[:3000][::-1], CONTENT[::-1], CONTENT + b"too much"])
+def test_a_damaged_part_is_deleted_and_downloaded_again_from_the_same_server(web, tmp_path, part):
+    (tmp_path / f"{NAME}.part").write_bytes(part)
     assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
-    assert web.asked[-1] == (NAME, 0)
+    assert web.requests[-1] == (NAME, 0)
 
 
 # Servers that fail
 
 
 def spoil(web, fault: str, monkeypatch) -> str:
-    """Break a server; return what the message must say of it."""
+    """Give a server a fault; return what the message must contain."""
     if fault == "another checksum":
         web.files[NAME] = CONTENT[::-1]
     elif fault == "cut short":
@@ -146,19 +144,19 @@ FAULTS = ["another checksum", "cut short", "an error page", "not there", "unavai
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_server_that_fails_is_followed_by_the_next(web, other, tmp_path, monkeypatch, fault):
+def test_after_a_server_that_fails_the_next_is_tried(web, other, tmp_path, monkeypatch, fault):
     spoil(web, fault, monkeypatch)
     assert obtain(archive(web, other), tmp_path, progress=False).read_bytes() == CONTENT
-    assert len(web.asked) == 1
+    assert len(web.requests) == 1
     assert left_in(tmp_path) == [NAME]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_without_another_server_the_fault_is_named_and_nothing_is_left(
+def test_without_another_server_the_fault_is_named_and_no_file_remains(
     web, tmp_path, monkeypatch, fault
 ):
-    said = spoil(web, fault, monkeypatch)
-    refused(lambda: obtain(archive(web), tmp_path, progress=False), f"{web.url}/{NAME}: ", said)
+    message = spoil(web, fault, monkeypatch)
+    refused(lambda: obtain(archive(web), tmp_path, progress=False), f"{web.url}/{NAME}: ", message)
     assert left_in(tmp_path) == []
 
 
@@ -172,56 +170,56 @@ def test_every_server_that_fails_is_named(web, other, tmp_path):
 
 
 def test_a_server_that_does_not_answer_is_named(tmp_path):
-    with serving() as gone:
-        wanted = archive(gone)
-    refused(lambda: obtain(wanted, tmp_path, progress=False), gone.url, "refused")
+    with serving() as stopped:
+        target = archive(stopped)
+    refused(lambda: obtain(target, tmp_path, progress=False), stopped.url, "refused")
 
 
-def test_a_mirror_is_asked_first_and_the_known_servers_after_it(web, other, tmp_path):
+def test_a_mirror_is_tried_first_and_the_known_servers_after_it(web, other, tmp_path):
     obtain(archive(web), tmp_path / "a", [f"{other.url}/"], progress=False)
-    assert (len(web.asked), len(other.asked)) == (0, 1)
+    assert (len(web.requests), len(other.requests)) == (0, 1)
     other.status = 503
     obtain(archive(web), tmp_path / "b", [other.url], progress=False)
-    assert (len(web.asked), len(other.asked)) == (1, 2)
+    assert (len(web.requests), len(other.requests)) == (1, 2)
 
 
 @pytest.mark.parametrize("mirror", ["ftp://host/voc", "/srv/voc", "file:///srv/voc", "http://"])
-def test_a_mirror_that_is_no_web_address_is_refused(tmp_path, mirror):
-    refused(lambda: obtain(archive(), tmp_path, [mirror]), f"--mirror {mirror}", "http")
+def test_a_mirror_that_is_not_a_web_address_is_refused(tmp_path, mirror):
+    refused(lambda: obtain(archive(), tmp_path, [mirror]), f"mirror {mirror}", "http")
     assert left_in(tmp_path) == []
 
 
-# Files that are there
+# Files that exist already
 
 
-def test_a_right_file_is_not_downloaded_again(web, tmp_path):
+def test_a_complete_file_is_not_downloaded_again(web, tmp_path):
     (tmp_path / NAME).write_bytes(CONTENT)
     assert missing_bytes(archive(web), tmp_path) == 0
     assert obtain(archive(web), tmp_path, progress=False) == tmp_path / NAME
-    assert web.asked == []
+    assert web.requests == []
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(CONTENT[:-1], "has 10,239 bytes"), (CONTENT[::-1], "it is damaged")]
+    ("content", "fault"), [(CONTENT[:-1], "has 10,239 bytes"), (CONTENT[::-1], "it is damaged")]
 )
-def test_a_wrong_file_of_that_name_is_named_and_left_alone(web, tmp_path, content, said):
+def test_a_wrong_file_of_that_name_is_named_and_not_changed(web, tmp_path, content, fault):
     (tmp_path / NAME).write_bytes(content)
     for call in (
         lambda: obtain(archive(web), tmp_path, progress=False),
         lambda: check(tmp_path / NAME, archive(web), progress=False),
     ):
-        refused(call, str(tmp_path / NAME), said, "get it again")
+        refused(call, str(tmp_path / NAME), fault, "get it again")
     assert (tmp_path / NAME).read_bytes() == content
-    assert web.asked == []
+    assert web.requests == []
 
 
 # The disk
 
 
-def test_too_little_room_is_refused_with_what_is_needed_and_what_there_is(tmp_path, monkeypatch):
+def test_too_little_room_is_refused_with_both_sizes(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")(9_000_000_000, 8_000_000_000, 1_000_000_000)
-    asked = []
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or usage)
+    folders = []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: folders.append(path) or usage)
     need_room(tmp_path / "not" / "yet", 1_000_000_000)
     refused(
         lambda: need_room(tmp_path / "not" / "yet", 3_400_000_000),
@@ -229,36 +227,37 @@ def test_too_little_room_is_refused_with_what_is_needed_and_what_there_is(tmp_pa
         "1.0 GB free",
         "LTM_EDU_DATA",
     )
-    assert asked == [tmp_path] * 2
+    assert folders == [tmp_path] * 2
     assert left_in(tmp_path) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full")
-def test_a_disk_that_fills_up_is_not_taken_for_a_server_that_fails(web, other, tmp_path):
+def test_a_full_disk_is_not_reported_as_a_fault_of_the_server(web, other, tmp_path):
     (tmp_path / f"{NAME}.part").symlink_to("/dev/full")
     refused(
         lambda: obtain(archive(web, other), tmp_path, progress=False),
         "cannot write",
         "No space left",
-        "it goes on",
+        "it resumes",
     )
-    assert other.asked == []
+    assert other.requests == []
     assert not (tmp_path / NAME).exists()
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(web, tmp_path):
+def test_a_folder_that_cannot_be_created_is_one_line(web, tmp_path):
     (tmp_path / "file").write_text("in the way")
     refused(lambda: obtain(archive(web), tmp_path / "file" / "x", progress=False), "cannot write")
 
 
-def test_a_second_process_is_kept_out_until_the_first_is_done(tmp_path):
+def test_a_second_process_is_refused_until_the_first_has_finished(tmp_path):
     with alone(tmp_path):
         refused(lambda: alone(tmp_path).__enter__(), str(tmp_path), "another process")
     with alone(tmp_path):
         pass
+    assert left_in(tmp_path) == []
 
 
-def test_a_bar_shows_how_much_and_how_long(web, tmp_path, capsys):
+def test_a_bar_shows_size_and_speed(web, tmp_path, capsys):
     obtain(archive(web), tmp_path)
     err = capsys.readouterr().err
     assert f"{NAME}: " in err
@@ -270,7 +269,7 @@ def test_a_bar_shows_how_much_and_how_long(web, tmp_path, capsys):
 
 
 def tar_of(path: Path, *entries: tarfile.TarInfo | tuple[str, bytes], mode: str = "w") -> Path:
-    """Write a tar; an entry is (name, content), or a TarInfo of something else than a file."""
+    """Write a tar; an entry is (name, content), or the TarInfo of a link, folder or device."""
     with tarfile.open(path, mode) as tar:
         for entry in entries:
             if isinstance(entry, tarfile.TarInfo):
@@ -293,7 +292,7 @@ def read_all(path: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
-def test_only_members_that_fit_are_read(tmp_path, mode):
+def test_only_members_that_match_are_read(tmp_path, mode):
     path = tar_of(
         tmp_path / "a.tar",
         special("in", tarfile.DIRTYPE),
@@ -312,7 +311,7 @@ def test_only_members_that_fit_are_read(tmp_path, mode):
     "name",
     ["../evil.txt", "/evil.txt", "in/../../evil.txt", "C:\\evil.txt", "..\\evil.txt", "in/../.."],
 )
-def test_a_member_that_would_leave_the_folder_ends_the_matter(tmp_path, name):
+def test_an_archive_with_a_member_outside_its_folder_is_refused(tmp_path, name):
     path = tar_of(tmp_path / "a.tar", ("in/a.txt", b"A"), (name, b"evil"), ("in/b.txt", b"B"))
     refused(lambda: read_all(path), str(path), repr(name), "leave its folder", "another server")
 
@@ -327,12 +326,12 @@ def test_a_member_that_would_leave_the_folder_ends_the_matter(tmp_path, name):
     ],
     ids=["symbolic link", "hard link", "fifo", "device"],
 )
-def test_a_wanted_member_that_is_no_plain_file_is_refused(tmp_path, entry):
+def test_a_matching_member_that_is_not_a_plain_file_is_refused(tmp_path, entry):
     path = tar_of(tmp_path / "a.tar", ("secret", b"S"), entry)
     refused(lambda: read_all(path), str(path), "in/a.txt", "link or device")
 
 
-def test_links_to_the_outside_are_never_made(tmp_path):
+def test_links_to_the_outside_are_never_created(tmp_path):
     folder = special("in", tarfile.SYMTYPE, str(tmp_path / "outside"))
     (tmp_path / "outside").mkdir()
     path = tar_of(tmp_path / "a.tar", folder, ("in/a.txt", b"A"))
@@ -344,9 +343,9 @@ def test_links_to_the_outside_are_never_made(tmp_path):
 def test_a_damaged_archive_is_named(tmp_path, fault):
     content = bytes(hashlib.sha256(bytes([i])).digest()[0] for i in range(256)) * 200
     path = tar_of(tmp_path / "a.tgz", ("in/a.txt", content), ("in/b.txt", content), mode="w:gz")
-    whole = path.read_bytes()
+    complete = path.read_bytes()
     path.unlink()
     if fault != "missing":
-        bad = {"no archive": b"no archive" * 200, "cut short": whole[: len(whole) // 2]}
+        bad = {"no archive": b"no archive" * 200, "cut short": complete[: len(complete) // 2]}
         path.write_bytes(bad.get(fault, b""))
     refused(lambda: read_all(path), str(path), "cannot be read as an archive")

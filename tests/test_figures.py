@@ -1,12 +1,10 @@
-import time
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 
-from ltm_edu import figures, widgets
+from ltm_edu import figures
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.episodes import Protocol
 from ltm_edu.geometry import mask_to_grid
@@ -41,7 +39,7 @@ def relation_figures(episode):
     ]
 
 
-def test_figures_leave_the_readers_settings_alone_and_ignore_them(episode):
+def test_figures_neither_change_nor_use_the_settings_of_the_reader(episode):
     before = dict(plt.rcParams)
     sizes = [(f.get_size_inches().tolist(), f.dpi, len(f.axes)) for f in relation_figures(episode)]
     assert dict(plt.rcParams) == before
@@ -51,63 +49,29 @@ def test_figures_leave_the_readers_settings_alone_and_ignore_them(episode):
     assert [(f.get_size_inches().tolist(), f.dpi, len(f.axes)) for f in others] == sizes
 
 
-def test_a_map_is_drawn_where_the_mask_says_its_cells_are():
+def test_a_map_is_enlarged_to_the_pixels_that_mask_to_grid_averages():
     on_grid = torch.eye(3)
-    rows = figures.cell_of_pixel(SIDE, 3)
-    drawn = on_grid[rows][:, rows]
-    torch.testing.assert_close(mask_to_grid(drawn[None, None], (3, 3))[0, 0].round(), on_grid)
+    on_image = torch.from_numpy(figures.enlarged(on_grid, (SIDE, SIDE)))
+    torch.testing.assert_close(mask_to_grid(on_image[None, None], (3, 3))[0, 0].round(), on_grid)
 
 
-def test_cells_share_a_picture_that_is_not_centred():
+def test_cells_that_are_not_centred_divide_the_picture_evenly():
     assert figures.cell_of_pixel(8, 4).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
-def test_the_outline_lies_inside_the_mask_and_skips_void(episode):
+def test_the_outline_lies_inside_the_mask_and_outside_of_void(episode):
     mask = episode[3].clone()
     mask[20:] = 255
-    drawn = figures.outline(mask)
-    assert drawn.any()
-    assert not drawn[mask != 1].any()
+    border = figures.outline(mask)
+    assert border.any()
+    assert not border[mask != 1].any()
 
 
-def test_the_map_of_relations_darkens_both_ways_from_white_at_zero():
+def test_the_colours_of_relations_become_darker_on_both_sides_of_white_at_zero():
     light = figures.R_MAP(np.linspace(0, 1, 101))[:, :3] @ [0.2126, 0.7152, 0.0722]
     assert light[50] == pytest.approx(1, abs=0.02)
     assert (np.diff(light[:51]) > 0).all()
     assert (np.diff(light[50:]) < 0).all()
-
-
-def test_picking_a_pixel_redraws_in_time(episode):
-    big = torch.nn.functional.interpolate(torch.stack(episode[:2]), (225, 225))
-    box = widgets.pick_pixel(*big, torch.rand(225, 225), start=(0, 0))
-    (row, column, left, right, up, down), (query_image, support_image), said = (
-        box.children[0].children,
-        [panel.children[1] for panel in box.children[1].children],
-        box.children[2],
-    )
-    seen, slowest = set(), 0.0
-    for y in range(1, 6):
-        start = time.perf_counter()
-        row.value = y
-        slowest = max(slowest, time.perf_counter() - start)
-        seen.add((query_image.value, support_image.value))
-        assert said.value.startswith(f"query pixel ({y}, 0) is row {15 * y} of R")
-    assert len(seen) == 5
-    assert slowest < 0.2
-    right.click()
-    down.click()
-    assert (row.value, column.value) == (6, 1)
-    left.click()
-    left.click()  # the slider stops at its end
-    up.click()
-    assert (row.value, column.value) == (5, 0)
-
-
-def test_the_widget_shows_the_row_that_the_figure_shows(episode):
-    query, support, R, mask = episode
-    box = widgets.pick_pixel(query, support, R, mask, start=(2, 1))
-    wanted = figures.relation_overlay(support, R[7].reshape(3, 3), mask)
-    assert box.children[1].children[1].children[1].value == widgets.to_png(wanted)
 
 
 # Episodes -----------------------------------------------------------------------------------------
@@ -116,7 +80,7 @@ def test_the_widget_shows_the_row_that_the_figure_shows(episode):
 def episode_figures(tiny: VocFolder) -> dict[str, Figure]:
     query, support = tiny.image("val_disc_0"), tiny.image("val_disc_1")
     truth, mask = ((tiny.mask(n) == 1).astype(np.uint8) for n in ("val_disc_0", "val_disc_1"))
-    said = truth.astype(bool)
+    answer = truth.astype(bool)
     pair = {"disc": (support, mask), "disc again": (support, mask)}
     scores = [
         Score(method, 0.5, 0.0, 0.5, 0.5, {"disc": 0.25, "square": 0.75})
@@ -124,10 +88,10 @@ def episode_figures(tiny: VocFolder) -> dict[str, Figure]:
     ]
     A_hat, M = torch.rand(1, 1, 3, 3), torch.randn(1, 2, 48, 48)
     return {
-        "episode": figures.episode(support, mask, query, truth, said, name="disc"),
-        "episode, untold": figures.episode(support, mask, query),
-        "answers": figures.answers(query, pair, [said, ~said]),
-        "answers, scored": figures.answers([query] * 2, pair, [said, ~said], [truth] * 2),
+        "episode": figures.episode(support, mask, query, truth, answer, name="disc"),
+        "episode without an answer": figures.episode(support, mask, query),
+        "answers": figures.answers(query, pair, [answer, ~answer]),
+        "answers with scores": figures.answers([query] * 2, pair, [answer, ~answer], [truth] * 2),
         "steps": figures.steps(query, A_hat, M, truth),
         "contact_sheet": figures.contact_sheet(tiny, tiny.names("val")[:5], columns=3),
         "per_class_bars": figures.per_class_bars(
@@ -137,30 +101,30 @@ def episode_figures(tiny: VocFolder) -> dict[str, Figure]:
     }
 
 
-def test_each_figure_of_an_episode_says_what_it_shows(tiny):
+def test_each_panel_of_an_episode_has_a_title(tiny):
     for name, figure in episode_figures(tiny).items():
-        drawn = [ax for ax in figure.axes if ax.axison and ax.get_label() != "<colorbar>"]
+        panels = [ax for ax in figure.axes if ax.axison and ax.get_label() != "<colorbar>"]
         assert isinstance(figure, Figure)
-        assert all(ax.get_title() for ax in drawn), name
+        assert all(ax.get_title() for ax in panels), name
         assert any(ax.get_title() for ax in figure.axes), name
 
 
-def test_each_figure_of_an_episode_opens_one_figure_and_no_setting_changes(tiny):
+def test_each_function_opens_one_figure_and_changes_no_setting(tiny):
     before = dict(plt.rcParams)
-    made = episode_figures(tiny)
-    assert len(plt.get_fignums()) == len(made)
-    for figure in made.values():
+    all_figures = episode_figures(tiny)
+    assert len(plt.get_fignums()) == len(all_figures)
+    for figure in all_figures.values():
         plt.close(figure)
     assert plt.get_fignums() == []
     assert dict(plt.rcParams) == before
 
 
 def test_an_episode_is_titled_with_the_score_of_its_answer(tiny):
-    made = episode_figures(tiny)
-    assert made["episode"].axes[3].get_title() == "prediction, IoU 1.00"
-    assert len(made["episode, untold"].axes) == 2
-    told = [ax.get_title() for ax in made["answers, scored"].axes if "answer" in ax.get_title()]
-    assert told == ["answer, IoU 1.00", "answer, IoU 0.00"]
+    all_figures = episode_figures(tiny)
+    assert all_figures["episode"].axes[3].get_title() == "prediction, IoU 1.00"
+    assert len(all_figures["episode without an answer"].axes) == 2
+    titles = [ax.get_title() for ax in all_figures["answers with scores"].axes]
+    assert [t for t in titles if "answer" in t] == ["answer, IoU 1.00", "answer, IoU 0.00"]
 
 
 def test_bars_are_labelled_and_as_high_as_their_scores(tiny):
@@ -170,7 +134,7 @@ def test_bars_are_labelled_and_as_high_as_their_scores(tiny):
     assert [round(bar.get_height(), 2) for bar in axes.patches] == [0.25, 0.75, 0.25, 0.75]
 
 
-def test_the_pipeline_shows_every_equation_once_and_nothing_runs_over_the_edge():
+def test_the_pipeline_shows_every_equation_once_and_all_text_lies_inside():
     figure = figures.pipeline()
     texts = figure.axes[0].texts
     numbers = sorted(int(t.get_text()) for t in texts if t.get_text().isdigit())
@@ -184,13 +148,13 @@ def test_the_pipeline_shows_every_equation_once_and_nothing_runs_over_the_edge()
         assert box.y1 <= figure.bbox.y1, t
 
 
-def test_a_tint_leaves_the_rest_grey_and_void_untinted():
+def test_outside_of_a_tint_everything_is_grey_void_too():
     picture = np.full((40, 40, 3), (200, 40, 40), np.uint8)
     mask = np.zeros((40, 40), np.uint8)
     mask[10:30, 10:30], mask[:5] = 1, 255
-    drawn = figures.tinted(picture, mask).astype(int)
-    outside = drawn[mask != 1]
+    pixels = figures.tinted(picture, mask).astype(int)
+    outside = pixels[mask != 1]
     assert (outside == outside[0]).all()
     assert np.ptp(outside[0]) == 0
-    assert np.ptp(drawn[20, 20]) > 50
+    assert np.ptp(pixels[20, 20]) > 50
     assert (picture == (200, 40, 40)).all()

@@ -22,7 +22,7 @@ def pictures():
     return torch.rand(3, SIDE, SIDE), torch.rand(3, SIDE, SIDE), torch.rand(9, 9), truth
 
 
-def test_the_line_of_least_squares_has_the_slope_that_lstsq_finds():
+def test_the_line_of_least_squares_has_the_slope_of_lstsq():
     row, g = torch.rand(9), torch.tensor([0, 0, 1, 1, 0.5, 0, 0.25, 0, 1])
     left, right = figures.least_squares(row, {"soft": g}).axes
     slope = np.diff(left.lines[0].get_ydata())[0]
@@ -31,14 +31,14 @@ def test_the_line_of_least_squares_has_the_slope_that_lstsq_finds():
     assert abs(a[error.argmin()] - slope) < 0.011  # the curve's step
 
 
-def test_a_row_is_what_is_explained_and_what_is_left(pictures):
+def test_the_middle_panel_is_the_row_of_a_g(pictures):
     support, _, R, truth = pictures
     g = torch.eye(CELLS)
     a = equations.attention(R[None], g[None, None])[0, 4].item()
     whole, part, _ = figures.explained(support, R[4], a, g, truth).axes[:3]
-    wanted = figures.relation_overlay(support, a * g, truth)
-    np.testing.assert_array_equal(part.images[0].get_array(), wanted)
-    assert (whole.images[0].get_array() != wanted).any()
+    expected = figures.relation_overlay(support, a * g, truth)
+    np.testing.assert_array_equal(part.images[0].get_array(), expected)
+    assert (whole.images[0].get_array() != expected).any()
 
 
 def test_maps_lie_on_the_picture_cell_by_cell(pictures):
@@ -46,16 +46,16 @@ def test_maps_lie_on_the_picture_cell_by_cell(pictures):
     maps = {"one": torch.eye(CELLS), "minus": -0.1 * torch.eye(CELLS)}
     axes = figures.attention_maps(maps, truth, {"query": query}, difference="minus").axes
     assert [a.get_title() for a in axes[:3]] == ["query", "one", "minus"]
-    drawn = np.asarray(axes[1].images[0].get_array())
-    assert drawn.shape == (SIDE, SIDE)
-    assert drawn[16, 16] == 1
-    assert drawn[0, 16] == 0
+    values = np.asarray(axes[1].images[0].get_array())
+    assert values.shape == (SIDE, SIDE)
+    assert values[16, 16] == 1
+    assert values[0, 16] == 0
     assert axes[1].images[0].get_clim() == (0, 1)
     assert axes[2].images[0].get_clim() == pytest.approx((-0.1, 0.1))
     assert figures.attention_maps({"one": torch.eye(CELLS)}).axes[0].images[0].get_array().size == 9
 
 
-def test_an_answer_is_the_packages_attention_cut_at_the_threshold(pictures):
+def test_an_answer_is_the_attention_above_the_threshold(pictures):
     _, _, R, _ = pictures
     g = torch.tensor([[1.0, 0.5, 0], [0, 0, 0], [0, 0, 0]])
     A_hat, answer = figures.answer_of_mask(R, g, (SIDE, SIDE), 0.5)
@@ -64,7 +64,7 @@ def test_an_answer_is_the_packages_attention_cut_at_the_threshold(pictures):
     np.testing.assert_array_equal(answer[::16, ::16], (A_hat > 0.5).numpy())  # cells' centres
 
 
-def test_an_empty_mask_answers_with_nothing(pictures):
+def test_an_empty_mask_gives_an_empty_answer(pictures):
     support, query, R, truth = pictures
     empty = torch.zeros(CELLS, CELLS)
     A_hat, answer = figures.answer_of_mask(R, empty, (SIDE, SIDE), 0.5)
@@ -85,6 +85,6 @@ def test_painting_changes_the_painted_cells_most(pictures):
     assert not changed[24:].any()
 
 
-def test_iou_leaves_void_out():
+def test_iou_does_not_count_void():
     answer = np.array([[True, True], [False, True]])
     assert figures.iou(answer, torch.tensor([[1, 0], [0, 255]])) == 0.5

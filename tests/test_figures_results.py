@@ -9,10 +9,10 @@ from ltm_edu.figures.results import MISSED, RIGHT, WRONG
 SCORES = {"disc": 0.25, "wall": 0.75, "mast": 0.0}
 
 
-def shade(pixels, colour):
+def count(pixels, colour):
     """How many pixels have a colour."""
-    wanted = (255 * np.array(to_rgb(colour))).round()
-    return int((abs(pixels.astype(float) - wanted).max(axis=2) < 2).sum())
+    expected = (255 * np.array(to_rgb(colour))).round()
+    return int((abs(pixels.astype(float) - expected).max(axis=2) < 2).sum())
 
 
 def answered(iou=0.5, name="wall"):
@@ -26,14 +26,14 @@ def answered(iou=0.5, name="wall"):
 def test_bars_are_as_long_as_the_scores():
     lengths = {}
     for iou in (0.25, 0.5, 1.0):
-        lengths[iou] = shade(figures.class_bars({"wall": iou}), figures.OKABE_ITO["blue"])
+        lengths[iou] = count(figures.class_bars({"wall": iou}), figures.OKABE_ITO["blue"])
     assert lengths[0.5] == pytest.approx(2 * lengths[0.25], rel=0.03)
     assert lengths[1.0] == pytest.approx(2 * lengths[0.5], rel=0.03)
 
 
 def test_only_the_chosen_class_is_orange():
     orange = figures.OKABE_ITO["orange"]
-    assert shade(figures.class_bars(SCORES), orange) == 0
+    assert count(figures.class_bars(SCORES), orange) == 0
     chosen = figures.class_bars(SCORES, "wall")
     rows = np.flatnonzero((chosen == (255 * np.array(to_rgb(orange))).round()).all(2).any(1))
     assert rows.min() > 30
@@ -51,7 +51,7 @@ def test_a_page_shows_bars_support_and_answer():
     plt.close(figure)
 
 
-def test_found_missed_and_wrong_pixels_have_their_colours():
+def test_right_missed_and_wrong_pixels_have_their_colours():
     white = np.full((4, 6, 3), 255, np.uint8)
     truth = np.zeros((4, 6), np.uint8)
     truth[:, :2], truth[:, 2] = 1, 255
@@ -59,16 +59,16 @@ def test_found_missed_and_wrong_pixels_have_their_colours():
     mask[:2, :4] = True
     pixels = figures.judged(white, mask, truth).astype(float)
     for (y, x), colour in {(0, 0): RIGHT, (3, 0): MISSED, (0, 3): WRONG}.items():
-        wanted = 255 * (0.25 + 0.75 * np.array(to_rgb(colour)))
-        np.testing.assert_allclose(pixels[y, x], wanted, atol=1)
-    assert (pixels[:, 2] == 70).all()  # void, claimed or not
-    assert (pixels[3, 5] == 255).all()  # rightly left
+        expected = 255 * (0.25 + 0.75 * np.array(to_rgb(colour)))
+        np.testing.assert_allclose(pixels[y, x], expected, atol=1)
+    assert (pixels[:, 2] == 70).all()  # void, whatever the answer
+    assert (pixels[3, 5] == 255).all()  # background, rightly not marked
 
 
 def test_each_reading_has_a_panel_with_its_score():
     e = answered()
-    read = {"not counted": (e.truth, 0.5), "as object": (e.truth, 0.4)}
-    figure = figures.border_readings(e.query, e.mask, read)
+    readings = {"not counted": (e.truth, 0.5), "as object": (e.truth, 0.4)}
+    figure = figures.border_readings(e.query, e.mask, readings)
     assert [ax.get_title() for ax in figure.axes] == [
         "not counted: IoU 0.50",
         "as object: IoU 0.40",

@@ -17,9 +17,9 @@ def close_figures():
 
 @pytest.fixture
 def history():
-    rows = [{"step": s, "L": 3.0 / s, "L_m": 1 / s, "L_a": 1.0, "L_r": 0.1} for s in range(1, 7)]
-    rows[2]["held_out_miou"], rows[5]["held_out_miou"] = 0.3, 0.2
-    return rows
+    records = [{"step": s, "L": 3.0 / s, "L_m": 1 / s, "L_a": 1.0, "L_r": 0.1} for s in range(1, 7)]
+    records[2]["held_out_miou"], records[5]["held_out_miou"] = 0.3, 0.2
+    return records
 
 
 @pytest.fixture
@@ -50,13 +50,13 @@ def test_curves_show_every_loss_and_every_check(history):
     assert len(figures.learning_curves(history).axes[1].lines) == 1
 
 
-def test_a_weighted_loss_says_so(history):
+def test_the_legend_says_the_weight_of_a_loss(history):
     left = figures.learning_curves(history, lambdas={"L_m": 1.0, "L_r": 10}).axes[0]
     assert [t.get_text() for t in left.get_legend().get_texts()] == ["$L_m$", "$L_a$", "10 $L_r$"]
     np.testing.assert_allclose(left.lines[4].get_ydata(), [1.0] * 6)
 
 
-def test_curves_are_drawn_of_a_real_log(trained):
+def test_the_log_of_a_real_run_can_be_drawn(trained):
     left, right = figures.learning_curves(trained.fitted.history, trained.fitted.best_step).axes
     assert len(left.lines[0].get_xdata()) == 40
     assert trained.fitted.best_step in right.lines[0].get_xdata()
@@ -72,14 +72,14 @@ def test_frames_are_titled_with_their_steps(question):
 
 def test_the_truth_is_outlined_in_black_on_the_answer(question):
     query, truth = question
-    drawn = figures.answer_on(query, np.zeros((SIDE, SIDE), bool), truth)
+    pixels = figures.answer_on(query, np.zeros((SIDE, SIDE), bool), truth)
     border = figures.outline(truth)
-    assert not drawn[border].any()
-    assert drawn[~border].any(axis=1).all()
+    assert not pixels[border].any()
+    assert pixels[~border].any(axis=1).all()
 
 
-def test_a_run_without_a_loss_has_no_line_of_it(history):
-    without = [{**row, "L_r": 0.0} for row in history]
+def test_a_run_that_leaves_a_loss_out_has_no_line_of_it(history):
+    without = [{**record, "L_r": 0.0} for record in history]
     panels = figures.run_curves({"all": history, "no $L_r$": without}).axes
     assert [len(a.lines) for a in panels] == [2, 2, 1]
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from helpers import TinyBackbone, tiny_model
 from torch import Tensor
 
-from ltm_edu.backbones import ResNet50
+from ltm_edu.backbones import TimmBackbone
 from ltm_edu.equations import (
     attention,
     generalized_inverse,
@@ -17,7 +17,7 @@ from ltm_edu.equations import (
 )
 from ltm_edu.geometry import map_to_image, mask_to_grid
 from ltm_edu.losses import LossWeights, ltm_loss
-from ltm_edu.model import LTM, PAPER, SMALL, LTMConfig, LTMOutput, TrainingFreeMap, build_backbone
+from ltm_edu.model import LTM, PAPER, SMALL, LTMConfig, LTMOutput, TrainingFreeMap
 from ltm_edu.store.errors import InputError
 from ltm_edu.transformations import GlobalTransformation, LocalTransformation
 
@@ -274,7 +274,7 @@ def test_the_training_free_map_is_cut_at_its_threshold():
 
 def test_the_papers_network_has_83_and_a_half_million_trainable_parameters():
     with torch.device("meta"):
-        model = LTM.paper(backbone=ResNet50())
+        model = LTM.paper(backbone=TimmBackbone("resnet50.tv_in1k", pretrained=False))
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     T_e, T_f = 1024 * 1000 + 1000, 1024 * 2048 + 2048
     assert trainable == T_e + T_f + sum(p.numel() for p in model.upsam.parameters())
@@ -283,7 +283,7 @@ def test_the_papers_network_has_83_and_a_half_million_trainable_parameters():
 
 def test_the_papers_network_works_on_a_grid_of_20_by_20():
     with torch.device("meta"):
-        model = LTM.paper(backbone=ResNet50())
+        model = LTM.paper(backbone=TimmBackbone("resnet50.tv_in1k", pretrained=False))
         assert model.config.image_size == 320
         F_q = model.backbone(torch.rand(1, 3, 320, 320))
         assert F_q.shape == (1, 1024, 20, 20)
@@ -307,14 +307,16 @@ def test_a_configuration_survives_json(config):
     assert LTMConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
 
 
-def test_an_unknown_backbone_is_named():
-    with pytest.raises(InputError, match=r"vgg16.*efficientnet_lite0 or resnet50"):
-        build_backbone(LTMConfig(backbone="vgg16"))
+def test_an_unknown_backbone_or_transformation_is_named():
+    with pytest.raises(InputError, match=r"'vgg99' is unknown: choose efficientnet_lite0, resnet"):
+        LTM(LTMConfig(backbone="vgg99"))
+    with pytest.raises(InputError, match="'globall' is unknown: choose local or global"):
+        LTM(LTMConfig(transformation="globall"), TinyBackbone())
 
 
 @pytest.mark.parametrize("side", [0, -5, 31])
 def test_a_picture_too_small_for_a_grid_is_refused(side):
-    with pytest.raises(InputError, match=f"image size {side}: it must be at least 32"):
+    with pytest.raises(InputError, match=f"image_size {side}: it must be at least 32"):
         LTMConfig(image_size=side)
 
 

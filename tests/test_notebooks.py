@@ -1,4 +1,4 @@
-"""The course's static rules over notebooks/*.ipynb; `pytest --nbval` runs what this only reads."""
+"""Rules for notebooks/*.ipynb, checked without running them; `pytest --nbval` runs them."""
 
 import json
 import re
@@ -13,7 +13,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MAX_CELLS, MAX_LINES, MAX_WORDS = 35, 25, 160
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNELS = {"Python 3", "Python 3 (ipykernel)"}
-FORBIDDEN = {  # in code: what to say, and how to see it
+FORBIDDEN = {  # in code: its name, and a pattern that finds it
     "pip": r"^\s*[!%]\s*pip\b|\bpip3? install\b",
     "%cd": r"^\s*%cd\b|\bos\.chdir\(",
     ".cuda()": r"\.cuda\(",
@@ -21,7 +21,7 @@ FORBIDDEN = {  # in code: what to say, and how to see it
     "the network": r"https?://|\burlopen\b|\brequests\.get\b|^\s*!\s*(?:curl|wget)\b",
     "an absolute path": r"[\"'](?:/|~[/\\]|[A-Za-z]:[/\\]+)\w",
 }
-PATH = r"(?<![\w.:/<])/[A-Za-z][\w.-]*(?:/[\w.@+-]+)+|~/\w|\b[A-Z]:\\\w"  # in what a cell printed
+PATH = r"(?<![\w.:/<])/[A-Za-z][\w.-]*(?:/[\w.@+-]+)+|~/\w|\b[A-Z]:\\\w"  # in the output of a cell
 
 Rule = Callable[[dict], Iterator[str]]
 RULES: list[Rule] = []
@@ -40,7 +40,7 @@ def join(text: str | list[str]) -> str:
 
 
 def cells(nb: dict, kind: str) -> list[tuple[str, dict, str, set[str]]]:
-    """Every cell of a kind: where it is, itself, its source, its tags."""
+    """List the cells of a kind: a name for messages, the cell, its source, its tags."""
     return [
         (f"cell {i}", cell, join(cell["source"]), set(cell["metadata"].get("tags", ())))
         for i, cell in enumerate(nb["cells"])
@@ -49,16 +49,17 @@ def cells(nb: dict, kind: str) -> list[tuple[str, dict, str, set[str]]]:
 
 
 def mime(cell: dict) -> dict[str, str]:
-    """What a cell shows: MIME type -> content, of all its outputs together."""
-    shown: dict[str, str] = {}
+    """Join what a cell displays, by MIME type."""
+    contents: dict[str, str] = {}
     for output in cell["outputs"]:
         for kind, content in output.get("data", {}).items():
-            shown[kind] = shown.get(kind, "") + (str(content) if kind == WIDGET else join(content))
-    return shown
+            text = str(content) if kind == WIDGET else join(content)
+            contents[kind] = contents.get(kind, "") + text
+    return contents
 
 
-def printed(cell: dict) -> str:
-    """The text of a cell's outputs, tracebacks too, without colours."""
+def output_text(cell: dict) -> str:
+    """Join the text of a cell's outputs and tracebacks, without colours."""
     parts = [content for kind, content in mime(cell).items() if kind.startswith("text/")]
     for output in cell["outputs"]:
         parts += [join(output.get("text", "")), *output.get("traceback", [])]
@@ -66,14 +67,14 @@ def printed(cell: dict) -> str:
 
 
 def prose(source: str) -> str:
-    """A text cell's running text: no equations, tables, code, comments, headings or addresses."""
-    for pattern, instead in [
+    """Keep a text cell's sentences: no equations, tables, code, comments, headings, addresses."""
+    for pattern, replacement in [
         (r"(?s:```.*?```|<!--.*?-->|\$\$.*?\$\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\})", " "),
         (r"(?m:^\s*(?:\||#).*$)", " "),
         (r"`[^`\n]*`|\$[^$]+\$", " x "),  # a formula reads as one word
         (r"!?\[([^\]]*)\]\([^)]*\)", r"\1"),
     ]:
-        source = re.sub(pattern, instead, source)
+        source = re.sub(pattern, replacement, source)
     return source
 
 
@@ -90,9 +91,9 @@ def executed_in_order(nb: dict) -> Iterator[str]:
 @rule
 def errors_are_announced(nb: dict) -> Iterator[str]:
     for where, cell, _, tags in cells(nb, "code"):
-        raised = any(output["output_type"] == "error" for output in cell["outputs"])
-        if raised != ("raises-exception" in tags):
-            yield f"{where}: " + ("an error" if raised else "tagged raises-exception, no error")
+        fails = any(output["output_type"] == "error" for output in cell["outputs"])
+        if fails != ("raises-exception" in tags):
+            yield f"{where}: " + ("an error" if fails else "tagged raises-exception, no error")
 
 
 @rule
@@ -126,8 +127,8 @@ def nothing_forbidden(nb: dict) -> Iterator[str]:
 @rule
 def no_paths_printed(nb: dict) -> Iterator[str]:
     for where, cell, _, _ in cells(nb, "code"):
-        if found := re.search(PATH, printed(cell)):
-            yield f"{where}: {found[0]} (in a traceback, `%xmode Minimal` leaves paths out)"
+        if path := re.search(PATH, output_text(cell)):
+            yield f"{where}: {path[0]} (in a traceback, `%xmode Minimal` hides paths)"
 
 
 @rule
@@ -162,9 +163,9 @@ def short_text(nb: dict) -> Iterator[str]:
 @rule
 def figures_are_png(nb: dict) -> Iterator[str]:
     for where, cell, _, _ in cells(nb, "code"):
-        shown = mime(cell)
-        other = [kind for kind in shown if kind.startswith("image/") and kind != "image/png"]
-        if re.search(r"<(?:svg|img|video|canvas|script)\b", shown.get("text/html", "")):
+        formats = mime(cell)
+        other = [kind for kind in formats if kind.startswith("image/") and kind != "image/png"]
+        if re.search(r"<(?:svg|img|video|canvas|script)\b", formats.get("text/html", "")):
             other.append("text/html")
         if other:
             yield f"{where}: {', '.join(other)}"
@@ -186,19 +187,19 @@ def widgets_have_a_static_twin(nb: dict) -> Iterator[str]:
 def equations_are_numbered(nb: dict) -> Iterator[str]:
     display = r"(?s)\$\$.*?\$\$|\\begin\{((?:equation|align|gather)\*?)\}.*?\\end\{\1\}"
     for where, _, source, _ in cells(nb, "markdown"):
-        for found in re.finditer(display, re.sub(r"(?s)```.*?```", "", source)):
-            if not re.search(r"\\tag\*?\{|\\notag\b", found[0]):
-                yield rf"{where}: {found[0][:40]!r} needs \tag{{}} (or, on purpose, \notag)"
+        for equation in re.finditer(display, re.sub(r"(?s)```.*?```", "", source)):
+            if not re.search(r"\\tag\*?\{|\\notag\b", equation[0]):
+                yield rf"{where}: {equation[0][:40]!r} needs \tag{{}} (or, on purpose, \notag)"
 
 
 @rule
 def numbers_were_printed(nb: dict) -> Iterator[str]:
-    """Two decimals or more claim a measurement; tables and quotations may cite somebody else's."""
-    seen = "\n".join(source + printed(cell) for _, cell, source, _ in cells(nb, "code"))
+    """Require an output for each number with two decimals, except in tables and quotations."""
+    outputs = "\n".join(source + output_text(cell) for _, cell, source, _ in cells(nb, "code"))
     for where, _, source, _ in cells(nb, "markdown"):
         text = re.sub(r"^>.*$|Python \d\.\d+|arXiv\S+", "", prose(source), flags=re.MULTILINE)
         for number in re.findall(r"(?<![\w.:/-])\d*\.\d{2,}(?!\d|\.\d)", text):
-            if number.removeprefix("0") not in seen:
+            if number.removeprefix("0") not in outputs:
                 yield f"{where}: no cell printed {number}"
 
 
@@ -209,19 +210,19 @@ def complaints(nb: dict) -> list[str]:
 # The course -------------------------------------------------------------------------------------
 
 
-def test_the_course_is_there():
+def test_the_course_has_its_first_notebooks_under_different_numbers():
     numbers = [path.name[:2] for path in NOTEBOOKS]
-    assert {"00", "03"} <= set(numbers), "notebooks 00 and 03 at least; found " + str(numbers)
+    assert {"00", "03"} <= set(numbers), "notebooks 00 and 03 at least, not " + str(numbers)
     assert len(numbers) == len(set(numbers)), "two notebooks share a number"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_keeps_the_rules(path):
-    found = complaints(json.loads(path.read_text(encoding="utf-8")))
-    assert not found, "\n" + "\n".join(found)
+    broken = complaints(json.loads(path.read_text(encoding="utf-8")))
+    assert not broken, "\n" + "\n".join(broken)
 
 
-# Each rule catches what it is for ---------------------------------------------------------------
+# Each rule finds its mistake -------------------------------------------------------------------
 
 
 def text(source: str, *tags: str) -> dict:
@@ -344,10 +345,10 @@ def test_every_rule_has_a_bad_notebook():
     ],
 )
 def test_a_bad_notebook_breaks_exactly_its_rule(check, nb):
-    assert {found.split(":")[0] for found in complaints(nb)} == {check.__name__}
+    assert {complaint.split(":")[0] for complaint in complaints(nb)} == {check.__name__}
 
 
-# What nbval may overlook ------------------------------------------------------------------------
+# What nbval may ignore --------------------------------------------------------------------------
 
 
 def sanitized(output: str) -> str:

@@ -1,4 +1,4 @@
-"""PASCAL-5i from small archives in the real layouts: made, killed, mended, and refused."""
+"""PASCAL-5i from small archives in the real layouts: created, killed, repaired, and refused."""
 
 import hashlib
 import io
@@ -27,11 +27,11 @@ from ltm_edu import open_dataset
 from ltm_edu.cli import main
 from ltm_edu.datasets import pascal5i
 from ltm_edu.datasets.pascal5i import Release, fetch, folder
-from ltm_edu.datasets.sbd import mask_of_mat, palette_png
+from ltm_edu.datasets.sbd import mask_of_mat
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.store.errors import InputError
 from ltm_edu.store.fetch import Archive
-from ltm_edu.store.pictures import voc_palette
+from ltm_edu.store.pictures import palette_png, voc_palette
 
 TRAIN = ["2007_000001", "2007_000002"]
 VAL = ["2007_000003", "2007_000004"]
@@ -51,7 +51,7 @@ def size_of(name: str) -> tuple[int, int]:
 
 
 def ids_of(name: str, origin: str) -> np.ndarray:
-    """A mask that tells where it is from: VOC's have a border of 255, SBD's another class."""
+    """A mask that shows its origin: VOC's have a border of 255, SBD's another class."""
     mask = np.zeros(size_of(name), np.uint8)
     mask[8:30, 10:40] = 255 if origin == "voc" else 0
     mask[10:28, 12:38] = int(name[-1]) + (0 if origin == "voc" else 10)
@@ -66,7 +66,7 @@ def jpeg(name: str) -> bytes:
 
 
 def mat(mask: np.ndarray) -> bytes:
-    """A .mat file as SBD has them: boundaries of each class, the mask, the classes in it."""
+    """A .mat file like SBD's: boundaries of each class, the mask, the classes in it."""
     edges = np.empty((20, 1), object)
     for c in range(20):
         edges[c, 0] = csc_matrix((mask == c + 1).astype(float))
@@ -129,7 +129,7 @@ def published(files: dict[str, bytes], url: str) -> Release:
 
 @pytest.fixture
 def web(archives, monkeypatch):
-    """The server of the small release, which takes the place of the real one."""
+    """The server of the small release, which replaces the real one."""
     with serving() as server:
         server.files.update(archives)
         monkeypatch.setattr(pascal5i, "RELEASE", published(archives, server.url))
@@ -138,7 +138,7 @@ def web(archives, monkeypatch):
 
 @pytest.fixture
 def tars(web, archives, tmp_path) -> Path:
-    """A folder that holds the archives; the server has them no more."""
+    """A folder that holds the archives, which the server no longer has."""
     source = tmp_path / "source"
     source.mkdir()
     for name, content in archives.items():
@@ -149,7 +149,7 @@ def tars(web, archives, tmp_path) -> Path:
 
 @pytest.fixture
 def devkit(web, tmp_path) -> Path:
-    """VOCdevkit/VOC2012 as it is passed around: grey masks of all the lists, no trainaug.txt."""
+    """A common VOCdevkit/VOC2012: grey masks of all lists, no trainaug.txt."""
     root = tmp_path / "source" / "VOCdevkit" / "VOC2012"
     for name, content in voc_files().items():
         path = tmp_path / "source" / name
@@ -163,14 +163,14 @@ def devkit(web, tmp_path) -> Path:
     return root
 
 
-def check_whole(root: Path) -> None:
+def check_complete(root: Path) -> None:
     """Check every file of the finished folder."""
-    found = contents(root)
+    files = contents(root)
     expected = {f"JPEGImages/{n}.jpg": jpeg(n) for n in EVERY}
-    assert {k: v for k, v in found.items() if k.startswith("JPEG")} == expected
+    assert {k: v for k, v in files.items() if k.startswith("JPEG")} == expected
     masks = {f"SegmentationClass/{n}.png" for n in EVERY}
     lists = {f"ImageSets/Segmentation/{s}.txt" for s in ("train", "val")}
-    assert set(found) == {*expected, *masks, *lists, "SOURCES.txt"}
+    assert set(files) == {*expected, *masks, *lists, "SOURCES.txt"}
     data = VocFolder.open(root)
     assert list(data.names("train")) == sorted({*TRAIN, *SBD} - set(VAL))
     assert list(data.names("val")) == VAL
@@ -182,57 +182,57 @@ def check_whole(root: Path) -> None:
             assert mask.getpalette()[3:9] == [128, 0, 0, 0, 128, 0]
 
 
-# What works
+# Sources
 
 
-def test_pascal_5i_is_downloaded_and_put_together(web, tmp_path, capsys):
+def test_pascal_5i_is_downloaded_and_combined(web, tmp_path, capsys):
     assert main(["fetch", "pascal5i"]) == 0
     out = capsys.readouterr().out
     assert str(folder()) in out
     assert "--data pascal5i" in out
-    assert [name for name, _ in web.asked] == [VOC_TAR, SBD_TAR]
-    check_whole(folder())
+    assert [name for name, _ in web.requests] == [VOC_TAR, SBD_TAR]
+    check_complete(folder())
     beside = {p.name for p in folder().parent.iterdir()}
     assert beside == {"pascal5i", "downloads"}
     assert open_dataset("pascal5i").root == folder()
 
 
-def test_vocs_own_masks_stay_as_they_are(web):
+def test_vocs_own_masks_are_copied_byte_for_byte(web):
     masks = fetch(progress=False) / "SegmentationClass"
     for name in TRAIN + VAL:
         original = voc_files()[f"VOCdevkit/VOC2012/SegmentationClass/{name}.png"]
         assert (masks / f"{name}.png").read_bytes() == original
 
 
-def test_a_second_fetch_asks_and_writes_nothing(web):
+def test_a_second_fetch_downloads_and_writes_nothing(web):
     root = fetch(progress=False)
-    asked, before = list(web.asked), {p: p.stat().st_mtime_ns for p in root.rglob("*")}
+    requests, before = list(web.requests), {p: p.stat().st_mtime_ns for p in root.rglob("*")}
     assert fetch(progress=False) == root
-    assert web.asked == asked
+    assert web.requests == requests
     assert {p: p.stat().st_mtime_ns for p in root.rglob("*")} == before
 
 
-def test_archives_that_are_there_are_read_in_place(web, tars):
+def test_archives_in_a_folder_are_read_in_place(web, tars):
     before = contents(tars)
-    check_whole(fetch(tars, progress=False))
-    assert web.asked == []
+    check_complete(fetch(tars, progress=False))
+    assert web.requests == []
     assert contents(tars) == before
-    assert set(contents(folder().parent / "downloads")) == {".lock"}
+    assert contents(folder().parent / "downloads") == {}
 
 
 def test_of_two_archives_only_the_missing_one_is_downloaded(web, archives, tars):
     (tars / SBD_TAR).unlink()
     web.files[SBD_TAR] = archives[SBD_TAR]
-    check_whole(fetch(tars, progress=False))
-    assert web.asked == [(SBD_TAR, 0)]
+    check_complete(fetch(tars, progress=False))
+    assert web.requests == [(SBD_TAR, 0)]
 
 
-def test_a_mirror_stands_in_for_a_server_that_is_down(web, archives, capsys):
+def test_a_mirror_replaces_a_server_that_is_down(web, archives, capsys):
     with serving() as mirror:
         mirror.files.update(archives)
         web.status = 503
         assert main(["fetch", "pascal5i", "--mirror", mirror.url]) == 0
-    check_whole(folder())
+    check_complete(folder())
 
 
 @pytest.mark.parametrize("level", ["VOC2012", "VOCdevkit", "source"])
@@ -240,26 +240,26 @@ def test_a_voc_devkit_with_the_masks_needs_no_network(web, devkit, level):
     source = {"VOC2012": devkit, "VOCdevkit": devkit.parent, "source": devkit.parent.parent}[level]
     before = contents(source)
     root = fetch(source, progress=False)
-    check_whole(root)
-    assert web.asked == []
+    check_complete(root)
+    assert web.requests == []
     assert contents(source) == before
     name = f"JPEGImages/{EVERY[0]}.jpg"
     assert (root / name).samefile(devkit / name)  # no second copy of 1.3 GB
 
 
-def test_pictures_are_copied_where_a_second_name_cannot_be_made(devkit, monkeypatch):
+def test_pictures_are_copied_where_hard_links_are_impossible(devkit, monkeypatch):
     def no_link(*_args: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", no_link)
-    check_whole(fetch(devkit, progress=False))
+    check_complete(fetch(devkit, progress=False))
 
 
 @pytest.mark.parametrize("line", ["{n}", "/JPEGImages/{n}.jpg /SegmentationClassAug/{n}.png"])
-def test_a_trainaug_list_is_followed_in_either_of_its_forms(devkit, monkeypatch, line):
+def test_a_trainaug_list_is_used_in_either_of_its_forms(devkit, monkeypatch, line):
     train = sorted({*TRAIN, *SBD} - set(VAL))[:3]
-    named = devkit / "ImageSets/Segmentation/trainaug.txt"
-    named.write_text("\n".join(line.format(n=n) for n in train))
+    path = devkit / "ImageSets/Segmentation/trainaug.txt"
+    path.write_text("\n".join(line.format(n=n) for n in train))
     monkeypatch.setitem(pascal5i.RELEASE.counts, "train", 3)
     assert list(VocFolder.open(fetch(devkit, progress=False)).names("train")) == train
 
@@ -269,11 +269,11 @@ def test_a_list_that_repeats_names_gives_each_once(devkit):
         lines = [*names, "", *(f"/JPEGImages/{n}.jpg /SegmentationClassAug/{n}.png" for n in names)]
         path = devkit / f"ImageSets/Segmentation/{split}.txt"
         path.write_bytes("\r\n".join(lines).encode())
-    check_whole(fetch(devkit, progress=False))
+    check_complete(fetch(devkit, progress=False))
     assert pascal5i.verify(progress=False) == []
 
 
-def test_a_raw_voc_2012_for_data_is_refused_with_the_command_that_makes_it_right(devkit):
+def test_a_raw_voc_2012_as_data_is_refused_with_the_command_that_converts_it(devkit):
     names = sorted({*TRAIN, *SBD} - set(VAL))
     (devkit / "ImageSets/Segmentation/trainaug.txt").write_text("\n".join(names))
     dataset = open_dataset(devkit)
@@ -282,10 +282,10 @@ def test_a_raw_voc_2012_for_data_is_refused_with_the_command_that_makes_it_right
         dataset.index("trainaug")
     command = re.search(r"ltm-edu (.*) makes PASCAL-5i of it", str(raised.value))
     assert main(shlex.split(command[1])) == 0
-    check_whole(folder())
+    check_complete(folder())
 
 
-def test_the_release_is_the_one_that_torchvision_knows():
+def test_the_release_is_torchvisions():
     from torchvision.datasets import sbd, voc
 
     known = voc.DATASET_YEAR_DICT["2012"]
@@ -304,20 +304,20 @@ KILLED = """
 import json, sys
 from ltm_edu.datasets import pascal5i
 from ltm_edu.store.fetch import Archive
-given = json.loads(sys.argv[1])
+archives = json.loads(sys.argv[1])
 pascal5i.RELEASE = pascal5i.Release(
-    *(Archive(*a, tuple(urls)) for *a, urls in given), {"train": 4, "val": 2}, 30_000
+    *(Archive(*a, tuple(urls)) for *a, urls in archives), {"train": 4, "val": 2}, 30_000
 )
 pascal5i.fetch(progress=False)
 """
 
 
-def test_a_download_that_is_killed_goes_on_from_its_last_byte(web, archives, tmp_path):
+def test_a_download_that_is_killed_resumes_after_its_last_byte(web, archives, tmp_path):
     release = pascal5i.RELEASE
     half = len(archives[VOC_TAR]) // 2
     web.cut, web.stall = half, True
-    given = [[a.name, a.size, a.md5, a.urls] for a in (release.voc, release.sbd)]
-    process = subprocess.Popen([sys.executable, "-c", KILLED, json.dumps(given)])
+    plain = [[a.name, a.size, a.md5, a.urls] for a in (release.voc, release.sbd)]
+    process = subprocess.Popen([sys.executable, "-c", KILLED, json.dumps(plain)])
     part = folder().parent / "downloads" / f"{VOC_TAR}.part"
     deadline = time.monotonic() + 300
     try:
@@ -331,12 +331,12 @@ def test_a_download_that_is_killed_goes_on_from_its_last_byte(web, archives, tmp
     assert not folder().exists()
     assert set(contents(folder().parent)) == {"downloads/.lock", f"downloads/{VOC_TAR}.part"}
     web.cut, web.stall = None, False
-    check_whole(fetch(progress=False))
-    assert web.asked == [(VOC_TAR, 0), (VOC_TAR, half), (SBD_TAR, 0)]
+    check_complete(fetch(progress=False))
+    assert web.requests == [(VOC_TAR, 0), (VOC_TAR, half), (SBD_TAR, 0)]
 
 
 def stop_after(count: int, monkeypatch) -> list[Path]:
-    """Let a run write so many files and stop it half-way through the next; what was written."""
+    """Stop a run in the middle of a file after it has written `count`; returns those written."""
     from ltm_edu.store.fetch import put
 
     written: list[Path] = []
@@ -353,7 +353,7 @@ def stop_after(count: int, monkeypatch) -> list[Path]:
 
 
 @pytest.mark.parametrize("count", range(15))
-def test_wherever_unpacking_is_stopped_the_next_run_makes_the_rest_and_no_more(
+def test_wherever_unpacking_is_stopped_the_next_run_writes_only_the_rest(
     tars, monkeypatch, capsys, count
 ):
     first = stop_after(count, monkeypatch)
@@ -362,27 +362,27 @@ def test_wherever_unpacking_is_stopped_the_next_run_makes_the_rest_and_no_more(
     assert not folder().exists()
     assert len(first) == count
     assert main(["verify"]) == 2
-    assert "the last fetch was broken off; go on with" in capsys.readouterr().err
+    assert "the last fetch was interrupted; resume it with" in capsys.readouterr().err
     second = stop_after(1000, monkeypatch)
     assert main(source) == 0
-    check_whole(folder())
+    check_complete(folder())
     final = {"train.txt", "val.txt", "SOURCES.txt"}
     assert {p.name for p in first} & {p.name for p in second} <= final
     # 2 masks of SBD's, 4 of VOC's and 6 pictures; then come 2 lists and the sources.
     assert len({p.name for p in first} - final) + len({p.name for p in second} - final) == 12
 
 
-def test_what_another_source_left_does_not_stay(tars, monkeypatch):
+def test_files_of_another_source_are_removed(tars, monkeypatch):
     stop_after(3, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         fetch(tars, progress=False)
     part = folder().with_name(".pascal5i.part")
     (part / "SegmentationClass" / "2010_000010.png").write_bytes(b"of another list")
     stop_after(1000, monkeypatch)
-    check_whole(fetch(tars, progress=False))
+    check_complete(fetch(tars, progress=False))
 
 
-# Looking after it
+# Verifying and repairing
 
 
 SPOILT = [
@@ -403,7 +403,7 @@ SPOILT = [
 
 
 def spoil(root: Path, fault: str) -> tuple[str, ...]:
-    """Break a finished folder; return what `verify` must say."""
+    """Damage a finished folder; return what `verify` must report."""
     name = EVERY[3]
     picture, mask = root / "JPEGImages" / f"{name}.jpg", root / "SegmentationClass" / f"{name}.png"
     path = root / "ImageSets/Segmentation/train.txt"
@@ -430,7 +430,7 @@ def spoil(root: Path, fault: str) -> tuple[str, ...]:
         Image.fromarray(np.zeros((20, 30), np.uint8)).save(path)
     elif how == "with an unknown class":
         Image.fromarray(ids_of(name, "voc") // 10 + 15).save(path)
-    said = {
+    message = {
         "missing": "is missing",
         "is none": "cannot be read as a picture",
         "of something else": "is no list of names",
@@ -442,11 +442,13 @@ def spoil(root: Path, fault: str) -> tuple[str, ...]:
         if what == "list"
         else "cannot be read as a picture",
     }[how]
-    return f"{path.parent}: {said}: {path.name}", "1 missing or broken"
+    return f"{path.parent}: {message}: {path.name}", "1 missing or broken"
 
 
 @pytest.mark.parametrize("fault", SPOILT)
-def test_verify_names_what_is_broken_and_fetch_mends_that_alone(tars, capsys, monkeypatch, fault):
+def test_verify_names_what_is_damaged_and_fetch_repairs_that_alone(
+    tars, capsys, monkeypatch, fault
+):
     root = fetch(tars, progress=False)
     assert main(["verify"]) == 0
     assert "is there and can be read" in capsys.readouterr().out
@@ -459,12 +461,12 @@ def test_verify_names_what_is_broken_and_fetch_mends_that_alone(tars, capsys, mo
     assert "ltm-edu fetch pascal5i" in last
     written = stop_after(1000, monkeypatch)
     assert main(["fetch", "pascal5i", "--from", str(tars)]) == 0
-    check_whole(root)
-    mended = {p.name for p in written} - {"train.txt", "val.txt", "SOURCES.txt"}
-    assert {Path(n).stem for n in mended} <= {EVERY[3]}
+    check_complete(root)
+    repaired = {p.name for p in written} - {"train.txt", "val.txt", "SOURCES.txt"}
+    assert {Path(n).stem for n in repaired} <= {EVERY[3]}
 
 
-def test_a_mending_that_is_stopped_is_seen_and_goes_on(tars, monkeypatch):
+def test_a_repair_that_is_stopped_resumes(tars, monkeypatch):
     root = fetch(tars, progress=False)
     for fault in ("picture missing", "mask cut short"):
         spoil(root, fault)
@@ -473,10 +475,10 @@ def test_a_mending_that_is_stopped_is_seen_and_goes_on(tars, monkeypatch):
         fetch(tars, progress=False)
     assert not root.exists()
     stop_after(1000, monkeypatch)
-    check_whole(fetch(tars, progress=False))
+    check_complete(fetch(tars, progress=False))
 
 
-def test_verify_looks_at_any_folder_in_vocs_layout(voc, capsys):
+def test_verify_reads_any_folder_in_vocs_layout(voc, capsys):
     assert main(["verify", str(voc)]) == 0
     data = VocFolder.open(voc)
     name = data.names("val")[0]
@@ -486,11 +488,11 @@ def test_verify_looks_at_any_folder_in_vocs_layout(voc, capsys):
     assert main(["verify", str(voc)]) == 2
     out, err = capsys.readouterr()
     assert f"JPEGImages: is missing: {name}.jpg" in out
-    assert f"SegmentationClass: is not a picture that can be read: {name}.png" in out
+    assert f"SegmentationClass: cannot be read as a picture: {name}.png" in out
     assert "2 missing or broken" in err
 
 
-# Mistakes: one line, status 2, nothing half-written
+# Mistakes: one line, status 2, no change on the disk
 
 
 @pytest.fixture
@@ -499,8 +501,8 @@ def refused(web, tmp_path, capsys):
         before = contents(tmp_path)
         assert main([str(a) for a in arguments]) == 2
         out, err = capsys.readouterr()
-        shown = [line.rsplit("\r", 1)[-1] for line in err.split("\n")]
-        lines = [line for line in shown if line.strip()]
+        visible = [line.rsplit("\r", 1)[-1] for line in err.split("\n")]
+        lines = [line for line in visible if line.strip()]
         assert len(lines) == 1, err
         assert lines[0].startswith("ltm-edu: ")
         assert out == ""
@@ -511,23 +513,24 @@ def refused(web, tmp_path, capsys):
     return check
 
 
-def test_a_dataset_that_is_not_there_says_how_to_get_it(refused):
+def test_the_error_of_a_missing_dataset_says_how_to_get_it(refused):
     release = pascal5i.RELEASE
-    says = (str(folder()), "ltm-edu fetch pascal5i", release.voc.md5, release.sbd.name, "--from")
+    says = (str(folder()), "ltm-edu fetch pascal5i", release.voc.md5, release.sbd.name)
+    says = (*says, "fetch from that folder")
     refused("verify", says=says)
     refused("evaluate", "--data", "pascal5i", says=says)
     refused("verify", "nowhere", says=("nowhere is not a folder",))
     refused("fetch", "coco", says=("fetch coco", "pascal5i"))
-    refused("fetch", "pascal5i", "--mirror", "ftp://x/y", says=("--mirror ftp://x/y", "http"))
+    refused("fetch", "pascal5i", "--mirror", "ftp://x/y", says=("mirror ftp://x/y", "http"))
 
 
-def test_a_folder_that_fetch_did_not_make_is_left_alone(refused):
+def test_a_folder_that_fetch_did_not_create_is_not_changed(refused):
     (folder() / "JPEGImages").mkdir(parents=True)
     (folder() / "JPEGImages" / "mine.jpg").write_bytes(b"mine")
-    refused("fetch", "pascal5i", says=(str(folder()), "not made by fetch", "move it"))
+    refused("fetch", "pascal5i", says=(str(folder()), "not created by fetch", "move it"))
 
 
-def test_a_source_with_neither_archives_nor_masks_says_what_was_expected_and_found(
+def test_a_source_with_neither_archives_nor_masks_says_what_is_expected_and_what_it_has(
     refused, devkit, tmp_path
 ):
     refused("fetch", "pascal5i", "--from", tmp_path / "none", says=("none is not a folder",))
@@ -557,7 +560,7 @@ def break_devkit(devkit: Path, fault: str) -> tuple[str, ...]:
     if fault == "masks without their pictures":
         for n in SBD[2:]:
             (devkit / f"JPEGImages/{n}.jpg").unlink()
-        return f"{picture} is missing, but {mask} is there (and 1 more)", "without --from"
+        return f"{picture} is missing, but {mask} exists (and 1 more)", "fetch the archives instead"
     if fault == "a list that names a missing mask":
         trainaug.write_text("\n".join(TRAIN + SBD[2:]))
         mask.unlink()
@@ -616,26 +619,28 @@ def test_a_devkit_with_a_fault_is_refused_before_anything_is_written(devkit, ref
     refused("fetch", "pascal5i", "--from", devkit, says=says)
 
 
-@pytest.mark.parametrize(("fault", "said"), [("short", "cut short"), ("turned", "is damaged")])
-def test_an_archive_with_a_fault_is_refused_before_anything_is_written(tars, refused, fault, said):
+@pytest.mark.parametrize(("fault", "message"), [("short", "cut short"), ("turned", "is damaged")])
+def test_an_archive_with_a_fault_is_refused_before_anything_is_written(
+    tars, refused, fault, message
+):
     path = tars / SBD_TAR
     content = path.read_bytes()
     path.write_bytes(content[:-10] if fault == "short" else content[::-1])
-    refused("fetch", "pascal5i", "--from", tars, says=(str(path), said, "get it again"))
+    refused("fetch", "pascal5i", "--from", tars, says=(str(path), message, "get it again"))
 
 
-def test_a_disk_that_is_too_small_is_refused_before_anything_is_asked(web, refused, monkeypatch):
+def test_a_disk_that_is_too_small_is_refused_before_any_download(web, refused, monkeypatch):
     usage = namedtuple("usage", "total used free")
     release = pascal5i.RELEASE
     needed = release.voc.size + release.sbd.size + release.unpacked
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(needed, 1, needed - 1))
     refused("fetch", "pascal5i", says=(str(folder()), "LTM_EDU_DATA", "free"))
-    assert web.asked == []
+    assert web.requests == []
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(needed, 0, needed))
-    check_whole(fetch(progress=False))
+    check_complete(fetch(progress=False))
 
 
-def test_a_disk_that_fills_up_while_unpacking_leaves_a_run_to_go_on_with(tars, monkeypatch, capsys):
+def test_after_a_disk_is_full_while_unpacking_the_next_run_resumes(tars, monkeypatch, capsys):
     plain, left = Path.write_bytes, [5]
 
     def full(path: Path, content: bytes) -> int:
@@ -649,21 +654,21 @@ def test_a_disk_that_fills_up_while_unpacking_leaves_a_run_to_go_on_with(tars, m
     assert main(["fetch", "pascal5i", "--from", str(tars)]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert "No space left on device" in last
-    assert "it goes on" in last
+    assert "it resumes" in last
     assert not folder().exists()
     monkeypatch.setattr(Path, "write_bytes", plain)
-    check_whole(fetch(tars, progress=False))
+    check_complete(fetch(tars, progress=False))
 
 
 def test_without_scipy_nothing_is_downloaded(web, refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     refused("fetch", "pascal5i", says=("pip install", "ltm-edu[pascal]"))
-    assert web.asked == []
+    assert web.requests == []
 
 
 @pytest.mark.parametrize("archive", [VOC_TAR, SBD_TAR])
 @pytest.mark.parametrize("name", ["../../escaped.jpg", "/escaped.jpg"])
-def test_an_archive_made_to_do_harm_writes_nothing_outside(
+def test_a_hostile_archive_writes_nothing_outside(
     web, archives, tmp_path, monkeypatch, capsys, archive, name
 ):
     files = voc_files() if archive == VOC_TAR else sbd_files()
@@ -713,7 +718,7 @@ def test_the_colours_are_vocs():
 
 
 class Harm:
-    """What a pickle would run."""
+    """An object whose pickle runs code."""
 
     def __init__(self, crater: Path) -> None:
         self.crater = crater
@@ -745,7 +750,7 @@ def saved(content: dict) -> bytes:
         "text inside",
     ],
 )
-def test_a_mat_file_that_is_none_of_sbds_is_named(tmp_path, fault):
+def test_a_mat_file_that_is_not_sbds_is_named(tmp_path, fault):
     good = np.ones((4, 5), np.uint8)
     content = {
         "empty": lambda: b"",

@@ -1,5 +1,6 @@
 """Two processes under torchrun's variables train what one process trains on the joined batch."""
 
+import json
 import os
 import socket
 import warnings
@@ -11,7 +12,10 @@ import torch
 import torch.multiprocessing as mp
 from helpers import tiny_model
 
+from ltm_edu.cli import main
 from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.episodes import Protocol
+from ltm_edu.evaluation import evaluate
 from ltm_edu.features.cache import FeatureCache
 from ltm_edu.losses import LossWeights
 from ltm_edu.runs.processes import SharedBatchNorm2d, own_part, processes, rank, summed, world
@@ -19,6 +23,7 @@ from ltm_edu.runs.settings import Machine, TrainingConfig
 from ltm_edu.store.errors import InputError
 from ltm_edu.training import fit
 
+SCORED = Protocol(episodes=8, seeds=(0, 1))
 CONFIG = TrainingConfig(steps=3, batch=4, learning_rate=0.01)
 
 
@@ -90,7 +95,7 @@ def _as_one_of(local: int, port: int, root, folder) -> None:
         "LOCAL_RANK": str(local),
     }
     with processes("cpu"):
-        done = {
+        done: dict = {
             "mean": train(root, with_losses("mean"), folder / "cache", folder / "log.jsonl"),
             "sum": train(root, with_losses("sum")),
             "half": train(root, replace(CONFIG, precision="bfloat16")),
@@ -101,6 +106,18 @@ def _as_one_of(local: int, port: int, root, folder) -> None:
             train(root, CONFIG, on_step=stop, state=state)
         except Stop:
             done["resumed"] = train(root, CONFIG, state=state)
+        data = VocFolder.open(root)
+        names = list(data.names("val")[:5])
+        model = tiny_model()
+        cache = FeatureCache(model, data, names, flips=True, progress=False)
+        done["memory"] = [cache.support_features(names), cache.masks(names, [1] * 5)]
+        done["passes"] = len(model.backbone.seen)
+        torch.manual_seed(0)
+        scored = evaluate({"LTM": tiny_model()}, data, 0, SCORED, progress=False).as_dict()
+        done["scores"] = json.dumps(scored["scores"])
+        command = ["evaluate", "--data", str(root), "--episodes", "8", "--seed", "0"]
+        command += ["--cache", str(folder / "scored"), "--json", str(folder / f"{local}.json")]
+        done["status"] = main(command)
         try:
             train(root, replace(CONFIG, batch=3))
         except InputError as error:
@@ -152,6 +169,32 @@ def test_only_the_first_process_writes_the_log_and_features_are_made_once(two):
     assert len(list((folder / "cache").glob("features-*"))) == 1
 
 
+def test_features_in_memory_are_computed_by_both_and_held_by_each(tiny, two):
+    model = tiny_model()
+    names = list(tiny.names("val")[:5])
+    one = FeatureCache(model, tiny, names, flips=True, progress=False)
+    for done in two[0]:
+        torch.testing.assert_close(done["memory"][0], one.support_features(names))
+        assert torch.equal(done["memory"][1], one.masks(names, [1] * 5))
+    assert all(done["passes"] == 1 for done in two[0])  # three and two pictures
+
+
+def test_two_processes_share_the_episodes_and_give_the_scores_of_one(tiny, two):
+    torch.manual_seed(0)
+    one = evaluate({"LTM": tiny_model()}, tiny, 0, SCORED, progress=False).as_dict()
+    scores = [json.loads(done["scores"]) for done in two[0]]
+    assert scores[0] == scores[1]
+    for ours, theirs in zip(scores[0], one["scores"], strict=True):
+        # Convolutions round differently in a batch: a pixel at an edge may change sides.
+        assert ours["miou_of_seeds"] == pytest.approx(theirs["miou_of_seeds"], abs=1e-3)
+        assert ours["per_class"] == pytest.approx(theirs["per_class"], abs=1e-3)
+
+
+def test_only_the_first_process_writes_results(two):
+    assert [done["status"] for done in two[0]] == [0, 0]
+    assert [(two[1] / f"{i}.json").exists() for i in range(2)] == [True, False]
+
+
 def test_a_batch_that_two_cannot_share_is_refused(two):
     for done in two[0]:
         assert "batch 3 cannot be shared by 2 processes" in done["refused"]
@@ -179,7 +222,7 @@ def test_alone_there_is_nothing_to_share():
 @pytest.mark.parametrize("device", ["cuda:99", "toaster"])
 def test_a_device_that_is_not_there_is_one_line(device):
     with (
-        pytest.raises(InputError, match=f"--device {device} cannot be used here"),
+        pytest.raises(InputError, match=f"device {device} cannot be used here"),
         processes(device),
     ):
         pass

@@ -1,18 +1,40 @@
 import ast
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 TOML = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = TOML["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+needs_make = pytest.mark.skipif(not shutil.which("make"), reason="no make on this machine")
 
 
 def name(requirement: str) -> str:
     """'resvg_py>=0.5' -> 'resvg-py'."""
-    return re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-")
+    return Requirement(requirement).name.lower().replace("_", "-")
+
+
+def make(*arguments: object) -> subprocess.CompletedProcess:
+    """Run make, as if no other make had started these tests."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
+    command = ["make", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def targets() -> list[str]:
+    """The targets that `make help` lists."""
+    lines = [line.split() for line in make("help").stdout.splitlines()]
+    return [words[1] for words in lines if words[0] == "make"]
 
 
 def environment() -> dict[str, list[str]]:
@@ -32,9 +54,20 @@ def test_conda_and_pip_ask_for_the_same_python():
     assert f"python{PROJECT['requires-python']}" in environment()["dependencies"]
 
 
-def test_make_asks_for_the_same_python():
-    major, minor = re.search(r"sys\.version_info < \((\d+), (\d+)\)", MAKEFILE).groups()
-    assert PROJECT["requires-python"] == f">={major}.{minor}"
+@needs_make
+@pytest.mark.parametrize(("below", "says"), [(1, "No Python {} or newer"), (0, "Creating")])
+def test_make_asks_for_the_same_python(tmp_path, below, says):
+    version = PROJECT["requires-python"].removeprefix(">=")
+    major, minor = map(int, version.split("."))
+    claim = f"import sys; sys.version_info = ({major}, {minor - below}, 0);"
+    python = tmp_path / "python"  # claims a version, and makes no environment
+    python.write_text(f'#!/bin/sh\ntest "$1" = -c && exec "{sys.executable}" -c "{claim} $2"\n')
+    python.chmod(0o755)
+    venv = tmp_path / "venv"
+    result = make(f"PYTHON={python}", f"VENV={venv}", venv / ".installed")
+    assert result.returncode != 0
+    assert says.format(version) in result.stdout + result.stderr
+    assert not venv.exists()
 
 
 def test_conda_takes_packages_from_conda_forge_alone():
@@ -43,14 +76,17 @@ def test_conda_takes_packages_from_conda_forge_alone():
 
 def test_conda_installs_the_rest_from_pyproject():
     (editable,) = environment()["pip"]
-    named = re.fullmatch(r"-e \.\[([\w,]+)\]", editable)[1].split(",")
-    assert set(named) <= set(EXTRAS)
+    option, checkout = editable.split()
+    assert (option, checkout[0]) == ("-e", ".")
+    named = Requirement(f"{PROJECT['name']}{checkout[1:]}").extras
+    assert named
+    assert named <= set(EXTRAS)
 
 
 def test_an_extra_that_names_extras_names_existing_ones():
     lists = [r for rs in EXTRAS.values() for r in rs if name(r) == PROJECT["name"]]
     for requirement in lists:
-        assert set(re.search(r"\[([\w,]+)\]", requirement)[1].split(",")) <= set(EXTRAS)
+        assert Requirement(requirement).extras <= set(EXTRAS)
 
 
 def test_nothing_is_listed_twice():
@@ -63,7 +99,8 @@ def test_nothing_is_listed_twice():
 def test_every_dependency_has_a_lower_bound():
     for requirements in [PROJECT["dependencies"], *EXTRAS.values()]:
         for requirement in requirements:
-            assert ">=" in requirement or name(requirement) == PROJECT["name"]
+            bounds = [bound.operator for bound in Requirement(requirement).specifier]
+            assert ">=" in bounds or name(requirement) == PROJECT["name"]
 
 
 def test_the_version_has_one_source():
@@ -79,17 +116,27 @@ def test_the_version_has_one_source():
     assert re.fullmatch(r"\d+\.\d+\.\d+", version)
 
 
+@needs_make
 def test_readme_names_only_make_targets_that_exist():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", readme, flags=re.DOTALL))
     named = set(re.findall(r"\bmake ([a-z-]+)", code))
-    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
-    assert {"lab", "test", "test-browser", "book"} <= named <= targets
+    assert {"lab", "test", "test-browser", "book"} <= named <= set(targets())
 
 
+@needs_make
 def test_make_help_lists_every_target():
-    targets = re.findall(r"^([a-z-]+):(.*)$", MAKEFILE, flags=re.MULTILINE)
-    assert [target for target, rest in targets if "  ## " not in rest] == []
+    database = make("-qp").stdout.splitlines()  # how make itself has read the Makefile
+    (phony,) = (line for line in database if line.startswith(".PHONY:"))
+    assert targets() == phony.split()[1:]
+
+
+@needs_make
+def test_make_test_runs_the_notebooks_in_two_processes_and_takes_further_options():
+    plan = make("-n", "test", "PYTHON=python3", "ARGS=-n 4 -x").stdout  # -n prints, runs nothing
+    (line,) = (text for text in plan.splitlines() if " pytest " in text)
+    options = line.split("#")[0].split(" pytest ")[1]
+    assert options.split() == ["--nbval", "-n", "2", "--dist", "loadfile", "-n", "4", "-x"]
 
 
 def test_browser_tests_run_only_when_asked_for():
@@ -102,9 +149,30 @@ def test_readme_names_only_commands_that_exist():
     from ltm_edu import cli
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    source = Path(cli.__file__).read_text(encoding="utf-8")
     named = set(re.findall(r"\bltm-edu ([a-z]+)", readme))
-    assert {command for command in named if f'"{command}"' not in source} == set()
+    assert {"train", "evaluate", "predict"} <= named
+    for command in sorted(named):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([command, "--help"])
+        assert ended.value.code == 0, command
+
+
+def test_the_tools_of_a_checkout_are_not_in_the_wheel():
+    discovery = pytest.importorskip("setuptools").discovery.PEP420PackageFinder
+    options = TOML["tool"]["setuptools"]["packages"]["find"]
+    packages = discovery.find(str(ROOT), include=options["include"])
+    assert "ltm_edu.store" in packages
+    assert [package for package in packages if package.split(".")[0] != "ltm_edu"] == []
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="no git on this machine")
+def test_git_ignores_no_source_file():  # ruff would not check it either
+    sources = [f"{folder}/*.py" for folder in ("ltm_edu", "tools", "tests")]
+    command = ["git", "ls-files", "--cached", "--others", "--ignored", "--exclude-standard"]
+    result = subprocess.run([*command, *sources], cwd=ROOT, capture_output=True, text=True)
+    if result.returncode:
+        pytest.skip(f"not a git checkout: {result.stderr}")
+    assert result.stdout.splitlines() == []
 
 
 def test_shipped_checkpoints_are_small():

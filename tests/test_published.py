@@ -80,7 +80,7 @@ def test_another_dataset_is_not_compared():
         ([], "no results"),
         ([FOLDS[0], result(1, dataset="other")], "differ in dataset"),
         ([FOLDS[0], result(1, protocol=replace(PROTOCOL, seeds=(0,)))], "differ in dataset, split"),
-        ([FOLDS[0], result(0, 0.1)], "fold 0 is there twice"),
+        ([FOLDS[0], result(0, 0.1)], "fold 0 occurs twice"),
     ],
     ids=["none", "dataset", "protocol", "twice"],
 )

@@ -9,10 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "ltm_edu" / "equations.py"
-DATA = os.environ.get("LTM_EDU_DATA")  # read before a fixture gives each test a folder of its own
+DATA = os.environ.get("LTM_EDU_DATA")  # read before a fixture sets it for each test
 
-# What stands there, what it becomes, the notebook that notices. The signs of eps are left out: it
-# is there so that nothing is divided by zero, and a hundred-thousandth either way shows nowhere.
+# The term, the same term with a wrong sign, and the notebook that must fail. The signs of eps are
+# left out: eps only prevents a division by zero, and so small a number changes no saved output.
 SIGNS = {
     "equation 6, the map": ("(A - low)", "(A + low)", "05"),
     "equation 6, the range": ("(high - low + eps)", "(high + low + eps)", "05"),
@@ -23,11 +23,11 @@ SIGNS = {
     "equation 11, L_a": ("* L_m + lambda_a * L_a", "* L_m - lambda_a * L_a", "06"),
     "equation 11, L_r": ("* L_a + lambda_r * L_r", "* L_a - lambda_r * L_r", "06"),
 }
-TRIED_HERE = ("equation 6, the map", "equation 9, released", "equation 10")
+TESTED = ("equation 6, the map", "equation 9, released", "equation 10")
 
 
 def signs(source: str) -> set[str]:
-    """Each sum and difference in the source, as text."""
+    """Return each sum and difference in the source, as text."""
     return {
         ast.unparse(node)
         for node in ast.walk(ast.parse(source))
@@ -36,48 +36,48 @@ def signs(source: str) -> set[str]:
 
 
 def test_every_sign_but_those_of_eps_is_in_the_list():
-    known = [now.strip("()") for now, _, _ in SIGNS.values()]
-    left = {
+    known = [right.strip("()") for right, _, _ in SIGNS.values()]
+    terms = {
         text
         for text in signs(SOURCE.read_text(encoding="utf-8"))
         if "eps" not in text and "1e-06" not in text and "0.0001" not in text
     }
-    assert {text for text in left if not any(k in text for k in known)} <= {"high - low"}
-    for now, _, _ in SIGNS.values():
-        assert SOURCE.read_text(encoding="utf-8").count(now) == 1, now
+    assert {text for text in terms if not any(k in text for k in known)} <= {"high - low"}
+    for right, _, _ in SIGNS.values():
+        assert SOURCE.read_text(encoding="utf-8").count(right) == 1, right
 
 
-def with_sign(folder: Path, now: str, then: str) -> Path:
-    """A copy of the package with one sign changed, and the course's data beside it."""
+def change_sign(folder: Path, right: str, wrong: str) -> Path:
+    """Copy the package and the course's data into a folder, and change one sign there."""
     shutil.copytree(ROOT / "ltm_edu", folder / "ltm_edu", ignore=shutil.ignore_patterns("__pyc*"))
     (folder / "data").mkdir()
     shutil.copytree(ROOT / "data" / "checkpoints", folder / "data" / "checkpoints")
     path = folder / "ltm_edu" / "equations.py"
-    path.write_text(path.read_text(encoding="utf-8").replace(now, then), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace(right, wrong), encoding="utf-8")
     return folder
 
 
 def run_notebook(number: str, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run a notebook of the course with the package of a folder."""
+    """Run a notebook of the course with the package in a folder."""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     monkeypatch.setenv("PYTHONPATH", str(package))
     monkeypatch.delenv("MPLBACKEND", raising=False)
     monkeypatch.setenv("LTM_EDU_DATA", DATA or str(ROOT / "data"))
     (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
     nb = nbformat.read(path, as_version=4)
-    where = nbformat.v4.new_code_cell("import ltm_edu; print(ltm_edu.__file__)")
-    nb.cells.insert(0, where)
+    cell = nbformat.v4.new_code_cell("import ltm_edu; print(ltm_edu.__file__)")
+    nb.cells.insert(0, cell)
     resources = {"metadata": {"path": str(package)}}
     try:
         nbclient.NotebookClient(nb, timeout=300, resources=resources).execute()
     finally:
-        assert str(package) in where.outputs[0]["text"]
+        assert str(package) in cell.outputs[0]["text"]
 
 
-@pytest.mark.parametrize("name", list(SIGNS) if os.environ.get("LTM_EDU_ALL_SIGNS") else TRIED_HERE)
+@pytest.mark.parametrize("name", list(SIGNS) if os.environ.get("LTM_EDU_ALL_SIGNS") else TESTED)
 def test_a_wrong_sign_turns_a_notebook_red(name, tmp_path, monkeypatch):
     from nbclient.exceptions import CellExecutionError
 
-    now, then, number = SIGNS[name]
+    right, wrong, number = SIGNS[name]
     with pytest.raises(CellExecutionError):
-        run_notebook(number, with_sign(tmp_path, now, then), monkeypatch)
+        run_notebook(number, change_sign(tmp_path, right, wrong), monkeypatch)

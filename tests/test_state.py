@@ -114,7 +114,7 @@ def test_it_does_start_from_the_state_and_not_from_the_beginning(tiny, stopped):
             r"training.losses.lambda_r was 1.0, is 10",
         ),
         ({"protocol": Protocol("any")}, "protocol.list_rule was grid, is any"),
-        ({"split": "val"}, "data.split was train, is val"),
+        ({"split": "val"}, "split was train, is val"),
     ],
     ids=["steps", "lambda", "rule", "split"],
 )
@@ -126,7 +126,7 @@ def test_another_run_is_refused_and_says_what_differs(tiny, stopped, change, nam
 
 
 def test_another_model_is_refused(tiny, stopped):
-    with pytest.raises(InputError, match=r"model\.features was 8, is 16"):
+    with pytest.raises(InputError, match=r"network\.features was 8, is 16"):
         run(tiny, stopped, model=tiny_model(features=16))
 
 

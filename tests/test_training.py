@@ -11,16 +11,20 @@ import torch
 from helpers import tiny_model
 from PIL import Image
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.episodes import Protocol, base_classes, draw_episodes, find_pairs, novel_classes
+from ltm_edu.equations import attention_from_embeddings, without_value_checks
 from ltm_edu.evaluation import evaluate, score_model
+from ltm_edu.features.batches import Batch, load_batches
 from ltm_edu.features.cache import FeatureCache
 from ltm_edu.geometry import image_tensor
 from ltm_edu.model import LTM, TrainingFreeMap
 from ltm_edu.runs.settings import Machine, TrainingConfig
 from ltm_edu.store.errors import InputError
-from ltm_edu.training import Fitted, fit
+from ltm_edu.training import Fitted, Update, fit
+from ltm_edu.transformations import TRANSFORMATIONS, Transformation
 
 SHORT = TrainingConfig(steps=4, batch=2, held_out=2, checks=2, check_episodes=4)
 
@@ -351,7 +355,7 @@ def test_features_that_are_not_finite_stop_and_name_the_episodes(tiny, monkeypat
     monkeypatch.setattr(
         FeatureCache, "features", lambda *given: [math.inf * f for f in plain(*given)]
     )
-    with pytest.raises(FloatingPointError, match=r"not finite|holds NaN.* on queries \['train_"):
+    with pytest.raises(FloatingPointError, match=r"not finite|hold NaN.* on queries \['train_"):
         run(started(), tiny, held_out=0)
 
 
@@ -426,3 +430,83 @@ def test_an_unreadable_picture_stops_before_training_and_leaves_no_log(voc, tmp_
         run(started(), data, log=tmp_path / "log.jsonl", cache_folder=tmp_path / "cache")
     assert not (tmp_path / "log.jsonl").exists()
     assert [*(tmp_path / "cache").rglob("*")] == []
+
+
+# What trains
+
+
+class _Scaled(Transformation):
+    """The cosine with the averaged object, times a weight that trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(8, 1))
+
+    def relate(self, E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
+        return attention_from_embeddings(E_q.flatten(2) * self.weight, E_s, G_s)
+
+
+def test_a_parameter_of_the_transformation_trains_and_is_saved(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(TRANSFORMATIONS, "scaled", lambda config: _Scaled())
+    model = started(transformation="scaled")
+    fitted = run(model, tiny, held_out=0)
+    assert not torch.equal(model.transformation.weight, torch.ones(8, 1))
+    assert "transformation.weight" in model.trainable_state()
+    update = Update(model, TrainingConfig(), 8, False)
+    grouped = [p for g in update.optimizer.param_groups for p in g["params"]]
+    wanted = [p for p in model.parameters() if p.requires_grad]
+    assert {id(p) for p in grouped} == {id(p) for p in wanted}
+    assert len(grouped) == len(wanted)
+    assert fitted.identity.network["transformation"] == "scaled"
+
+
+class _Reads(TorchDispatchMode):
+    """Count how often a value is read from the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_loss_of_a_batch_reads_no_value_from_the_device(tiny):
+    model = started().train()
+    names = list(tiny.names("train"))
+    cache = FeatureCache(model, tiny, names[:4], progress=False)
+    drawn = Batch([1, 1], names[:2], [[names[2]], [names[3]]], [False] * 2, [[False]] * 2)
+    batch = next(load_batches(cache, iter([drawn]), 1))
+    update = Update(model, TrainingConfig(batch=2), 8, False)
+    with without_value_checks(), _Reads() as reads:
+        update.loss(batch)
+    assert reads.count == 0
+    with _Reads() as reads:
+        update.loss(batch)
+    assert reads.count > 10  # the equations check what others give them
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fault"),
+    [
+        ("F_s", math.nan, "features hold NaN"),
+        ("F_q", math.inf, "features hold NaN or inf"),
+        ("G_s", 2.0, r"mask has values outside \[0, 1\]"),
+        ("G_q", -1.0, r"mask has values outside \[0, 1\]"),
+        ("Y", 7, "labels other than 0, 1 and 255"),
+    ],
+)
+def test_a_batch_is_checked_where_it_enters(tiny, field, value, fault):
+    model = started()
+    names = list(tiny.names("train"))
+    cache = FeatureCache(model, tiny, names[:2], progress=False)
+    drawn = Batch([1], names[:1], [[names[1]]], [False], [[False]])
+    batch = next(load_batches(cache, iter([drawn]), 1))
+    batch.check_values()
+    target = batch.F_q[0] if field == "F_q" else getattr(batch, field)
+    target.view(-1)[3] = value
+    before = weights(model)
+    with pytest.raises(FloatingPointError, match=rf"{fault}.*{names[0]}"):
+        Update(model, TrainingConfig(batch=1), 8, False)(batch)
+    assert same(before, weights(model))

@@ -1,5 +1,6 @@
-"""Folders in VOC's layout: what is read, and what every bad one says."""
+"""Folders in VOC's layout: what is read, and the error of each fault."""
 
+import io
 import os
 import shlex
 import shutil
@@ -27,7 +28,7 @@ def cut_short(path: Path) -> None:
 # What is read
 
 
-def test_names_come_in_the_lists_order(voc):
+def test_names_are_in_the_lists_order(voc):
     file = voc / "ImageSets/Segmentation/val.txt"
     names = file.read_text().split()[::-1]
     file.write_text("\n".join(names))
@@ -44,7 +45,7 @@ def test_all_is_every_list_each_name_once(voc):
     assert set(data.names("all")) == {*data.names("train"), *data.names("val")}
 
 
-def test_a_name_that_a_list_repeats_is_taken_once_so_no_support_is_its_query(voc):
+def test_a_repeated_name_counts_once_so_that_no_support_is_its_query(voc):
     clean = VocFolder.open(voc).names("val")
     file = voc / "ImageSets/Segmentation/val.txt"
     file.write_text("\n".join([*clean, *clean[::-1]]))
@@ -92,21 +93,21 @@ def test_folders_and_pictures_may_have_spaces_and_umlauts_in_their_names(tmp_pat
     assert inspect_folder(data, progress=False) == []
 
 
-def test_hidden_files_are_no_lists(voc):
+def test_hidden_files_are_not_lists(voc):
     (voc / "ImageSets/Segmentation/._train.txt").write_bytes(b"\0\5\x16\7Mac OS X\xff\xfe")
     data = VocFolder.open(voc)
     assert set(data.splits) == {"train", "val"}
     assert inspect_folder(data, progress=False) == []
 
 
-def test_of_two_pictures_with_one_name_the_jpg_is_taken(voc):
+def test_of_several_pictures_with_one_name_the_jpg_is_read(voc):
     name = VocFolder.open(voc).names("val")[0]
     for kind in ("bmp", "png", "txt", "xml"):
         (voc / "JPEGImages" / f"{name}.{kind}").write_bytes(b"something else")
     assert VocFolder.open(voc).image_path(name).suffix == ".jpg"
 
 
-def test_classes_come_from_classes_txt_and_are_vocs_without_it(voc):
+def test_classes_are_those_of_classes_txt_and_vocs_without_it(voc):
     assert VocFolder.open(voc).classes == CLASSES
     (voc / "classes.txt").unlink()
     assert VocFolder.open(voc).classes == VOC_CLASSES
@@ -125,7 +126,7 @@ def test_a_mask_is_the_files_ids(voc):
         assert np.array_equal(VocFolder.open(voc).mask(name), ids)
 
 
-def test_pictures_come_in_rgb_whatever_they_are_saved_as(voc):
+def test_pictures_are_read_as_rgb_whatever_their_mode(voc):
     data = VocFolder.open(voc)
     name = data.names("val")[0]
     data.image_path(name).unlink()
@@ -162,15 +163,57 @@ def test_the_fingerprint_changes_with_the_files_and_the_names_and_nothing_else(v
     assert data.fingerprint(names) != first
 
 
-def test_the_fingerprint_changes_where_a_file_keeps_its_size(voc):
+def replace_content(path: Path, content: bytes) -> None:
+    """Give a file other bytes of the same number, and the time that it has."""
+    stat = path.stat()
+    assert len(content) == stat.st_size
+    assert content != path.read_bytes()
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_the_fingerprint_changes_where_a_file_keeps_its_size_and_time(voc):
     data = VocFolder.open(voc)
     names = data.names("val")
     for path in (data.image_path(names[1]), data.mask_path(names[2])):
-        before, stat = data.fingerprint(names), path.stat()
-        path.write_bytes(path.read_bytes()[::-1])
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
-        assert path.stat().st_size == stat.st_size
+        before = data.fingerprint(names)
+        replace_content(path, path.read_bytes()[::-1])
         assert data.fingerprint(names) != before
+
+
+def test_a_mask_of_the_same_size_and_time_is_counted_again(voc, tmp_path):
+    data = VocFolder.open(voc)
+    name, path = data.names("val")[0], data.mask_path(data.names("val")[0])
+    mask = data.mask(name)
+    Image.fromarray(mask).save(path, compress_level=0)  # as many bytes whatever the ids are
+    before = cached_index(data, "val", tmp_path / "cache", fewest=1)
+    other = io.BytesIO()
+    Image.fromarray(np.where(mask == 1, 2, mask)).save(other, "PNG", compress_level=0)
+    replace_content(path, other.getvalue())
+    after = cached_index(data, "val", tmp_path / "cache", fewest=1)
+    assert after.pixels[0].tolist()[:2] == before.pixels[0].tolist()[1::-1] != [0, 0]
+    assert np.array_equal(after.pixels, data.index("val").pixels)
+
+
+def test_the_same_files_in_another_folder_and_of_another_time_have_one_fingerprint(voc, tmp_path):
+    shutil.copytree(voc, tmp_path / "copy", copy_function=shutil.copy)
+    data, copy = VocFolder.open(voc), VocFolder.open(tmp_path / "copy")
+    names = data.names("val")
+    os.utime(copy.mask_path(names[0]), (0, 0))
+    assert copy.fingerprint(names) == data.fingerprint(names)
+    cached_index(data, "val", tmp_path / "cache", fewest=1)
+    cached_index(copy, "val", tmp_path / "cache", fewest=1)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_two_pictures_that_change_places_change_the_fingerprint(voc):
+    data = VocFolder.open(voc)
+    names = data.names("val")
+    before, (a, b) = data.fingerprint(names), map(data.image_path, names[:2])
+    first = a.read_bytes()
+    a.write_bytes(b.read_bytes())
+    b.write_bytes(first)
+    assert data.fingerprint(names) != before
 
 
 def test_a_dataset_is_opened_by_its_path(voc):
@@ -182,19 +225,21 @@ def test_a_dataset_is_opened_by_its_path(voc):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    refused(lambda: open_dataset(tmp_path / "nowhere"), str(tmp_path / "nowhere"), "--data")
+    refused(
+        lambda: open_dataset(tmp_path / "nowhere"), str(tmp_path / "nowhere"), "is not a folder"
+    )
 
 
 @pytest.mark.parametrize("part", ["JPEGImages", "SegmentationClass", "ImageSets/Segmentation"])
-def test_a_folder_laid_out_otherwise_says_what_is_missing_and_what_is_there(voc, part):
+def test_the_error_of_another_layout_says_what_is_missing_and_what_the_folder_has(voc, part):
     (voc / part).rename(voc / "Elsewhere")
     refused(lambda: VocFolder.open(voc), str(voc), f"no {part}/", "Elsewhere", "VOC's layout")
 
 
-@pytest.mark.parametrize("given", ["..", "../..", "JPEGImages", "ImageSets/Segmentation"])
-def test_a_folder_a_level_off_names_the_right_one(tmp_path, monkeypatch, given):
+@pytest.mark.parametrize("step", ["..", "../..", "JPEGImages", "ImageSets/Segmentation"])
+def test_the_error_of_a_folder_above_or_inside_names_the_right_one(tmp_path, monkeypatch, step):
     root = write_voc(tmp_path / "VOCdevkit/VOC2012", train=3, val=3)
-    place = (root / given).resolve()
+    place = (root / step).resolve()
     says = (f"{place} has no JPEGImages/", f"{root} looks like it", "it has ")
     refused(lambda: VocFolder.open(place), *says)
     monkeypatch.chdir(place)
@@ -214,7 +259,7 @@ def test_a_folder_without_names_is_named_with_what_it_has(voc):
     refused(lambda: VocFolder.open(voc), "ImageSets", "train.txt", "it has nothing")
 
 
-def test_an_empty_list_is_named_where_it_is_asked_for(voc):
+def test_an_empty_list_is_named_when_it_is_used(voc):
     path = voc / "ImageSets/Segmentation/val.txt"
     path.write_text("\n\n")
     data = VocFolder.open(voc)
@@ -236,7 +281,7 @@ def test_a_text_file_that_is_not_in_utf_8_is_named(voc, file, content):
 @pytest.mark.parametrize(
     "line", ["a\0b", "J/a.jpg Masks/b.png", "J/a.JPG Masks/b.PNG", "JPEGImages/", ".jpg"]
 )
-def test_a_line_that_names_no_picture_or_two_is_quoted(voc, line):
+def test_a_line_that_names_two_pictures_or_none_is_quoted(voc, line):
     path = voc / "ImageSets/Segmentation/val.txt"
     path.write_text(f"{path.read_text()}{line}\n")
     refused(lambda: VocFolder.open(voc), str(path), repr(line), "is no picture's name", "as 2007")
@@ -249,7 +294,7 @@ def test_a_list_that_cannot_be_read_is_named(voc):
     refused(lambda: VocFolder.open(voc), f"{path} cannot be read")
 
 
-def test_what_lists_repeat_is_counted_by_an_inspection(voc):
+def test_an_inspection_counts_the_names_that_lists_repeat(voc):
     lists = voc / "ImageSets/Segmentation"
     names = VocFolder.open(voc).names("val")
     (lists / "val.txt").write_text("\n".join([*names, *names[:3], names[0]]))
@@ -282,14 +327,14 @@ def test_a_mask_that_only_segmentation_class_aug_has_says_where_it_belongs_and_w
     lines = report(inspect_folder(data, progress=False))
     assert [line.rsplit(": ", 1)[1] for line in lines] == [f"{name}.png", f"{other}.png"]
     assert all(part in lines[0] for part in says)
-    assert "Aug" not in lines[1]  # it is there, but broken
+    assert "Aug" not in lines[1]  # it exists, but is damaged
     (aug / f"{name}.png").unlink()
     with pytest.raises(ValueError, match="take its name out") as raised:
         data.mask(name)
     assert "Aug" not in str(raised.value)
 
 
-def test_segmentation_class_aug_in_the_place_of_segmentation_class_says_what_to_do(voc):
+def test_the_error_of_segmentation_class_aug_instead_of_segmentation_class_says_what_to_do(voc):
     (voc / "SegmentationClass").rename(voc / "SegmentationClassAug")
     command = f"ltm-edu fetch pascal5i --from {voc}"
     refused(lambda: VocFolder.open(voc), f"{voc} has no SegmentationClass/", command)
@@ -304,7 +349,7 @@ def test_a_folder_of_masks_without_their_pictures_names_the_first(voc):
     refused(lambda: VocFolder.open(voc).pair(name), says)
 
 
-def test_a_missing_list_is_named_with_those_there_are(voc):
+def test_a_missing_list_is_named_with_those_that_exist(voc):
     refused(lambda: VocFolder.open(voc).index("test"), "test.txt", "train, val")
 
 
@@ -367,11 +412,20 @@ def test_a_colour_mask_is_refused(voc):
     refused(lambda: data.index("val"), *says)
 
 
-def test_a_picture_that_a_list_names_must_be_there_before_a_cache_is_looked_up(voc):
+def test_a_missing_file_is_refused_before_a_cache_is_read(voc):
     data = VocFolder.open(voc)
     name = data.names("val")[0]
     data.mask_path(name).unlink()
     refused(lambda: data.fingerprint(data.names("val")), str(data.mask_path(name)))
+
+
+def test_a_picture_too_large_to_be_decoded_safely_is_named(voc, monkeypatch):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    refused(lambda: data.image(name), str(data.image_path(name)), "cannot be read as a picture")
+    faults = inspect_folder(data, progress=False)
+    assert {what for _, what in faults} == {"cannot be read as a picture"}
 
 
 def test_single_files_are_read_as_pictures_and_masks(tmp_path):

@@ -1,18 +1,15 @@
-import io
-import time
-
 import numpy as np
 import pytest
 import torch
 from helpers import CLASSES, TinyBackbone, tiny_model
-from PIL import Image
+from seen import Screen, one_drawing
 
 from ltm_edu import figures, widgets
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.model import LTM, TrainingFreeMap
 from ltm_edu.segmenter import predict
 
-pytest.importorskip("ipywidgets")
+SUPPORT, ATTENTION, ANSWER = "support and its mask", "attention Â over the query", "answer"
 
 
 @pytest.fixture
@@ -27,63 +24,73 @@ def question(tiny: VocFolder):
     return tiny.image("val_disc_0"), supports
 
 
-def panels(box):
-    return [column.children[1] for column in box.children[1].children]
-
-
-def test_another_support_changes_every_panel(question):
+def test_another_support_changes_every_picture(question):
     model = TrainingFreeMap(tiny_model().config, TinyBackbone())
-    box = widgets.support_picker(model, *question)
-    menu = box.children[0]
-    seen = [tuple(p.value for p in panels(box))]
-    for k in (1, 2, 0):
-        menu.index = k
-        seen.append(tuple(p.value for p in panels(box)))
-    for panel in range(3):
-        assert len({row[panel] for row in seen}) == 3
-    assert seen[0] == seen[3]  # back at the first support, the first answer
+    screen = Screen(widgets.support_picker(model, *question))
+    moments = [screen.pictures]
+    for title in ("disc 2", "mast 1", "disc 1"):
+        screen.menu("support").label = title
+        moments.append(screen.pictures)
+    for name in (SUPPORT, ATTENTION, ANSWER):
+        assert len({pictures[name] for pictures in moments}) == 3
+    assert moments[0] == moments[3]  # the first support again, the first answer again
 
 
-def test_the_answer_is_what_predict_says(question):
+def test_the_answer_is_that_of_predict(question):
     query, supports = question
     model = tiny_model()
-    box = widgets.support_picker(model, query, supports)
-    box.children[0].value = "mast 1"
-    said = predict(model, query, supports["mast 1"])
-    shown = [np.asarray(Image.open(io.BytesIO(p.value))) for p in panels(box)]
-    np.testing.assert_array_equal(shown[0], figures.tinted(*supports["mast 1"]))
-    np.testing.assert_array_equal(shown[2], figures.tinted(query, said.mask))
-    assert shown[1].shape == shown[2].shape  # the map lies over the query, cell on cell
+    screen = Screen(widgets.support_picker(model, query, supports))
+    screen.menu("support").label = "mast 1"
+    prediction = predict(model, query, supports["mast 1"])
+    np.testing.assert_array_equal(screen.pixels(SUPPORT), figures.tinted(*supports["mast 1"]))
+    np.testing.assert_array_equal(screen.pixels(ANSWER), figures.tinted(query, prediction.mask))
+    attention = figures.attention_pixels(
+        torch.from_numpy(prediction.attention), prediction.mask.shape
+    )
+    assert abs(screen.pixels(ATTENTION).astype(int) - attention).max() <= 2
 
 
-def test_pictures_pass_the_backbone_once(question):
-    model = tiny_model()
-    box = widgets.support_picker(model, *question)
-    passed = len(model.backbone.seen)
-    for k in (1, 2, 0):
-        box.children[0].index = k
-    assert len(model.backbone.seen) == passed == 1 + len(question[1])
+@pytest.mark.parametrize("size", ["tiny", "small"])
+def test_pictures_pass_the_backbone_once(size, question, request):
+    if size == "tiny":
+        model = tiny_model()
+    else:
+        model = LTM.small(request.getfixturevalue("lite0"), image_size=225)
+    batches = []
+    hook = model.backbone.register_forward_hook(lambda *_: batches.append(1))
+    try:
+        screen = Screen(widgets.support_picker(model, *question))
+        assert len(batches) == 1 + len(question[1])
+        for title in ("disc 2", "mast 1", "disc 1"):
+            with one_drawing(screen):
+                screen.menu("support").label = title
+        assert len(batches) == 1 + len(question[1])
+    finally:
+        hook.remove()
 
 
-def test_a_choice_is_drawn_in_time(lite0, question):
-    """200 ms feel immediate; the limit here only catches a backbone that runs at every choice."""
-    query, supports = question
-    box = widgets.support_picker(LTM.small(lite0, image_size=225), query, supports)
-    taken = []
-    for k in (1, 2, 0, 1, 2):
-        start = time.perf_counter()
-        box.children[0].index = k
-        taken.append(time.perf_counter() - start)
-    print(f"a choice took {1000 * float(np.median(taken)):.0f} ms")
-    assert min(taken) < 0.5
-
-
-def test_a_mask_with_void_and_a_tensor_picture_are_taken(question):
+def test_a_mask_with_void_and_a_tensor_as_picture_give_the_same_answer(question):
     query, supports = question
     picture, mask = supports["disc 1"]
-    void = np.where(mask == 1, 1, 255).astype(np.uint8)
+    with_void = np.where(mask == 1, 1, 255).astype(np.uint8)
     tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255
     model = tiny_model()
-    plain = widgets.support_picker(model, query, {"one": (picture, mask)})
-    other = widgets.support_picker(model, query, {"one": (tensor, void)})
-    assert [p.value for p in panels(plain)] == [p.value for p in panels(other)]
+    plain = Screen(widgets.support_picker(model, query, {"one": (picture, mask)}))
+    other = Screen(widgets.support_picker(model, query, {"one": (tensor, with_void)}))
+    assert plain.pictures == other.pictures
+
+
+# Every widget -------------------------------------------------------------------------------------
+
+
+def test_a_screen_names_what_it_cannot_find(question):
+    screen = Screen(widgets.support_picker(tiny_model(), *question))
+    with pytest.raises(AssertionError, match=r"not one slider 'support' among \[\]"):
+        screen.slider("support")
+    with pytest.raises(AssertionError, match="no picture 'truth' among"):
+        screen.pixels("truth")
+
+
+def test_the_caption_above_a_picture_is_its_name(question):
+    screen = Screen(widgets.support_picker(tiny_model(), *question))
+    assert screen.texts == list(screen.pictures) == [SUPPORT, ATTENTION, ANSWER]

@@ -1,18 +1,17 @@
-import io
-import time
+"""The two browsers of answers: of episodes alone, and of a results file."""
 
 import numpy as np
 import pytest
-from PIL import Image
+from seen import Screen, one_drawing
 
 from ltm_edu import figures, widgets
 from ltm_edu.episodes import Protocol
 from ltm_edu.scores import Results, Score
 
-pytest.importorskip("ipywidgets")
+BARS, SUPPORT, ANSWER = "IoU of each class", "support", "answer; black: the truth"
 
 
-def answer(name, iou, seed):
+def answered(name, iou, seed):
     rng = np.random.default_rng(seed)
     picture = rng.integers(0, 255, (300, 260, 3)).astype(np.uint8)
     truth = np.zeros((300, 260), np.uint8)
@@ -23,100 +22,146 @@ def answer(name, iou, seed):
 
 
 @pytest.fixture
-def answers():
-    """Two rows: the first answered five episodes of two classes, the second one of one class."""
-    kinds = ((0.3, "disc"), (0.9, "wall"), (0.1, "disc"), (0.6, "wall"), (0.7, "disc"))
-    made = [answer(name, iou, seed) for seed, (iou, name) in enumerate(kinds)]
-    return {"LTM": made, "map": [answer("wall", 0.4, 9)]}
+def episodes():
+    """Five answers of two classes, not sorted."""
+    ious = ((0.3, "disc"), (0.9, "wall"), (0.1, "disc"), (0.6, "wall"), (0.7, "disc"))
+    return [answered(name, iou, seed) for seed, (iou, name) in enumerate(ious)]
+
+
+@pytest.fixture
+def answers(episodes):
+    """The first method answered five episodes of two classes, the second one of one class."""
+    return {"LTM": episodes, "map": [answered("wall", 0.4, 9)]}
 
 
 @pytest.fixture
 def results():
-    rows = {"LTM": {"disc": 0.35, "wall": 0.75}, "map": {"disc": 0.2, "wall": 0.4}}
-    scores = [Score(k, 0.5, 0.0, 0.6, 0.5, v) for k, v in rows.items()]
+    per_class = {"LTM": {"disc": 0.35, "wall": 0.75}, "map": {"disc": 0.2, "wall": 0.4}}
+    scores = [Score(k, 0.5, 0.0, 0.6, 0.5, v) for k, v in per_class.items()]
     scores.append(Score("all background", 0.0, 0.0, 0.4, 0.0, {"disc": 0.0, "wall": 0.0}))
     return Results("shapes", "val", 0, Protocol(), tuple(scores))
 
 
-class Browser:
-    """The widget's parts by name."""
-
-    def __init__(self, results, answers):
-        tools, panels, self.said = widgets.results_browser(results, answers).children
-        self.row, self.chosen, self.rank = tools.children
-        self.bars, self.support, self.answer = (c.children[1] for c in panels.children)
+# Episodes -----------------------------------------------------------------------------------------
 
 
-def pixels(image):
-    return np.asarray(Image.open(io.BytesIO(image.value)))
+def test_ranks_go_from_the_highest_iou_to_the_lowest(episodes):
+    screen = Screen(widgets.episode_browser(episodes))
+    lines, moments = [], set()
+    for k in range(1, 6):
+        screen.slider("rank").value = k
+        lines.append(screen.texts[-1])
+        moments.add(tuple(screen.pictures.values()))
+    assert lines[0] == "rank 1 of 5: wall, IoU 0.90"
+    assert lines[-1] == "rank 5 of 5: disc, IoU 0.10"
+    assert len(moments) == 5
 
 
-def test_it_offers_the_rows_that_have_answers_and_all_classes(results, answers):
-    browser = Browser(results, answers)
-    assert browser.row.options == ("LTM", "map")
-    assert browser.chosen.options == ("disc", "wall")
+def test_a_class_lists_its_own_episodes_and_starts_at_the_best(episodes):
+    screen = Screen(widgets.episode_browser(episodes))
+    rank = screen.slider("rank")
+    rank.value = 5
+    screen.menu("class").label = "disc"
+    assert (rank.value, rank.max) == (1, 3)
+    assert "rank 1 of 3: disc, IoU 0.70" in screen.texts
+    rank.value = 3
+    screen.menu("class").label = "wall"
+    assert "rank 1 of 2: wall, IoU 0.90" in screen.texts
+    screen.menu("class").label = "all classes"
+    assert "rank 1 of 5: wall, IoU 0.90" in screen.texts
 
 
-def test_episodes_of_a_class_go_from_the_best_to_the_worst(results, answers):
-    browser, lines, seen = Browser(results, answers), [], set()
+def test_an_episode_looks_as_in_the_figure(episodes):
+    screen = Screen(widgets.episode_browser(episodes))
+    screen.slider("rank").value = 2
+    support, answer = figures.answered_panels(episodes[4])
+    np.testing.assert_array_equal(screen.pixels(SUPPORT), support)
+    np.testing.assert_array_equal(screen.pixels(ANSWER), answer)
+
+
+def test_a_rank_or_a_class_is_drawn_once(episodes):
+    screen = Screen(widgets.episode_browser(episodes))
+    for k in (2, 3, 4, 5):
+        with one_drawing(screen):
+            screen.slider("rank").value = k
+    with one_drawing(screen):
+        screen.menu("class").label = "disc"
+
+
+# Results ------------------------------------------------------------------------------------------
+
+
+def test_it_offers_the_methods_with_answers_and_all_classes(results, answers):
+    screen = Screen(widgets.results_browser(results, answers))
+    assert screen.menu("method").options == ("LTM", "map")
+    assert screen.menu("class").options == ("disc", "wall")
+
+
+def test_episodes_of_a_class_go_from_the_highest_iou_to_the_lowest(results, answers):
+    screen, lines, moments = Screen(widgets.results_browser(results, answers)), [], set()
     for k in (1, 2, 3):
-        browser.rank.value = k
-        lines.append(browser.said.value)
-        seen.add((browser.support.value, browser.answer.value))
-    assert lines[0] == "LTM: disc 0.35; episode 1 of 3, best first: IoU 0.70"
-    assert lines[2] == "LTM: disc 0.35; episode 3 of 3, best first: IoU 0.10"
-    assert len(seen) == 3
+        screen.slider("rank").value = k
+        lines.append(screen.texts[-1])
+        moments.add((screen.pictures[SUPPORT], screen.pictures[ANSWER]))
+    assert lines[0] == "LTM: disc 0.35; rank 1 of 3: disc, IoU 0.70"
+    assert lines[2] == "LTM: disc 0.35; rank 3 of 3: disc, IoU 0.10"
+    assert len(moments) == 3
 
 
 def test_a_class_starts_at_its_best_and_its_bar_is_marked(results, answers):
-    browser = Browser(results, answers)
-    browser.rank.value = 3
-    browser.chosen.value = "wall"
-    assert (browser.rank.value, browser.rank.max) == (1, 2)
-    assert browser.said.value == "LTM: wall 0.75; episode 1 of 2, best first: IoU 0.90"
-    wanted = figures.class_bars({"disc": 0.35, "wall": 0.75}, "wall")
-    np.testing.assert_array_equal(pixels(browser.bars), wanted)
+    screen = Screen(widgets.results_browser(results, answers))
+    rank = screen.slider("rank")
+    rank.value = 3
+    screen.menu("class").label = "wall"
+    assert (rank.value, rank.max) == (1, 2)
+    assert "LTM: wall 0.75; rank 1 of 2: wall, IoU 0.90" in screen.texts
+    bars = figures.class_bars({"disc": 0.35, "wall": 0.75}, "wall")
+    np.testing.assert_array_equal(screen.pixels(BARS), bars)
 
 
-def test_another_row_has_its_own_scores_and_answers(results, answers):
-    browser = Browser(results, answers)
-    browser.chosen.value = "wall"
-    before = browser.answer.value, browser.bars.value
-    browser.row.value = "map"
-    assert browser.said.value == "map: wall 0.40; episode 1 of 1, best first: IoU 0.40"
-    assert (browser.answer.value, browser.bars.value) != before
+def test_another_method_has_its_own_scores_and_answers(results, answers):
+    screen = Screen(widgets.results_browser(results, answers))
+    screen.menu("class").label = "wall"
+    before = screen.pictures
+    screen.menu("method").label = "map"
+    assert "map: wall 0.40; rank 1 of 1: wall, IoU 0.40" in screen.texts
+    bars = figures.class_bars({"disc": 0.2, "wall": 0.4}, "wall")
+    np.testing.assert_array_equal(screen.pixels(BARS), bars)
+    assert screen.pictures[ANSWER] != before[ANSWER]
 
 
-def test_a_class_without_answers_keeps_its_bar_and_empties_the_panels(results, answers):
-    browser = Browser(results, answers)
-    browser.row.value = "map"
-    assert browser.said.value == "map: disc 0.20; no answer of it is kept"
-    assert browser.support.value == browser.answer.value == b""
-    browser.row.value = "LTM"
-    assert browser.support.value != b""
+def test_a_class_without_answers_keeps_its_bar_and_has_no_pictures(results, answers):
+    screen = Screen(widgets.results_browser(results, answers))
+    screen.menu("method").label = "map"
+    assert "map: disc 0.20; there is no answer to show" in screen.texts
+    assert screen.pictures[SUPPORT] == screen.pictures[ANSWER] == b""
+    bars = figures.class_bars({"disc": 0.2, "wall": 0.4}, "disc")
+    np.testing.assert_array_equal(screen.pixels(BARS), bars)
+    screen.menu("method").label = "LTM"
+    assert screen.pictures[SUPPORT] != b""
+    assert screen.pictures[ANSWER] != b""
 
 
-def test_it_shows_what_the_figure_shows(results, answers):
-    browser = Browser(results, answers)
-    wanted = figures.answered_panels(answers["LTM"][4])
-    for image, panel in zip((browser.support, browser.answer), wanted, strict=True):
-        np.testing.assert_array_equal(pixels(image), panel)
+def test_an_answer_of_the_results_looks_as_in_the_figure(results, answers):
+    screen = Screen(widgets.results_browser(results, answers))
+    support, answer = figures.answered_panels(answers["LTM"][4])
+    np.testing.assert_array_equal(screen.pixels(SUPPORT), support)
+    np.testing.assert_array_equal(screen.pixels(ANSWER), answer)
 
 
-def test_answers_of_a_row_that_was_not_scored_are_refused(results, answers):
-    with pytest.raises(ValueError, match="answers of SG-One"):
+def test_answers_of_a_method_without_a_score_are_refused(results, answers):
+    with pytest.raises(ValueError, match="no score of SG-One in the results: remove"):
         widgets.results_browser(results, {**answers, "SG-One": []})
 
 
-def test_a_choice_is_drawn_in_time(results, answers):
-    """200 ms feel immediate; processor time, so that a busy machine fails nothing."""
-    browser, taken = Browser(results, answers), []
-    for choose, value in (
-        (browser.rank, 2), (browser.chosen, "wall"), (browser.rank, 2),
-        (browser.row, "map"), (browser.row, "LTM"),
-    ):  # fmt: skip
-        start = time.process_time()
-        choose.value = value
-        taken.append(time.process_time() - start)
-    print(f"a choice took {1000 * max(taken):.0f} ms at most")
-    assert np.median(taken) < 0.2
+def test_a_method_a_class_or_a_rank_is_drawn_once(results, answers):
+    screen = Screen(widgets.results_browser(results, answers))
+    for move in (
+        lambda: setattr(screen.slider("rank"), "value", 2),
+        lambda: setattr(screen.menu("class"), "label", "wall"),
+        lambda: setattr(screen.slider("rank"), "value", 2),
+        lambda: setattr(screen.menu("method"), "label", "map"),
+        lambda: setattr(screen.menu("method"), "label", "LTM"),
+    ):
+        with one_drawing(screen):
+            move()

@@ -1,22 +1,18 @@
-import io
-import time
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from seen import Screen, one_drawing
 
 from ltm_edu import figures, widgets
 
-pytest.importorskip("ipywidgets")
-
 SIDE = 225
 GRIDS = {"the pixels": 225, "block 5": 29, "block 16": 8}
+PICTURES = ("support, as colours", "query, as colours", "cosine with the support's object")
 
 
 @pytest.fixture
-def pictures():
-    """A query, its mask and three depths at the course's size."""
+def question():
+    """A query, three depths at the course's size, and the query's mask."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     depths = {
@@ -28,54 +24,36 @@ def pictures():
     return torch.rand(3, SIDE, SIDE), depths, truth
 
 
-class Stages:
-    """The widget's parts by name."""
-
-    def __init__(self, pictures):
-        tools, panels = widgets.stage_slider(*pictures).children
-        self.depth, self.said = tools.children
-        self.images = [column.children[1] for column in panels.children]
-
-    def seen(self):
-        return tuple(i.value for i in self.images)
+def test_it_starts_at_the_last_depth_and_shows_what_the_figure_shows(question):
+    query, depths, truth = question
+    screen = Screen(widgets.stage_slider(*question))
+    assert "block 16: a grid of 8 x 8" in screen.texts
+    panels = figures.depth_panels(query, depths["block 16"], truth)
+    for name, pixels in zip(PICTURES, panels, strict=True):
+        np.testing.assert_array_equal(screen.pixels(name), pixels)
 
 
-def test_it_starts_at_the_last_depth_and_shows_what_the_figure_shows(pictures):
-    query, depths, truth = pictures
-    stages = Stages(pictures)
-    assert stages.said.value == "block 16: a grid of 8 x 8"
-    wanted = figures.depth_panels(query, depths["block 16"], truth)
-    for image, pixels in zip(stages.images, wanted, strict=True):
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(image.value))), pixels)
+def test_another_depth_changes_every_picture_and_the_text(question):
+    screen = Screen(widgets.stage_slider(*question))
+    moments = []
+    for k, (title, n) in enumerate([*GRIDS.items(), *GRIDS.items()][:4]):
+        screen.slider("depth").value = k % 3
+        moments.append(screen.seen())
+        assert f"{title}: a grid of {n} x {n}" in screen.texts
+    for name in PICTURES:
+        assert len({pictures[name] for pictures, _ in moments}) == 3
+    assert moments[3] == moments[0]
 
 
-def test_another_depth_changes_every_panel_and_the_words(pictures):
-    stages = Stages(pictures)
-    seen, said = [], []
-    for k in (0, 1, 2, 0):
-        stages.depth.value = k
-        seen.append(stages.seen())
-        said.append(stages.said.value)
-    for panel in range(3):
-        assert len({row[panel] for row in seen}) == 3
-    assert said[:3] == [f"{title}: a grid of {n} x {n}" for title, n in GRIDS.items()]
-    assert (seen[3], said[3]) == (seen[0], said[0])
+def test_the_slider_ends_at_the_last_depth(question):
+    slider = Screen(widgets.stage_slider(*question)).slider("depth")
+    assert (slider.min, slider.max, slider.value) == (0, 2, 2)
+    slider.value = 7
+    assert slider.value == 2
 
 
-def test_the_slider_ends_where_the_depths_end(pictures):
-    stages = Stages(pictures)
-    assert (stages.depth.min, stages.depth.max, stages.depth.value) == (0, 2, 2)
-    stages.depth.value = 7
-    assert stages.depth.value == 2
-
-
-def test_a_move_is_drawn_in_time(pictures):
-    """200 ms feel immediate; processor time, so that a busy machine fails nothing."""
-    stages = Stages(pictures)
-    taken = []
-    for k in (0, 1, 2, 0, 1):
-        start = time.process_time()
-        stages.depth.value = k
-        taken.append(time.process_time() - start)
-    print(f"a move took {1000 * float(np.median(taken)):.0f} ms")
-    assert np.median(taken) < 0.2
+def test_a_depth_is_drawn_once(question):
+    screen = Screen(widgets.stage_slider(*question))
+    for k in (0, 1, 2):
+        with one_drawing(screen):
+            screen.slider("depth").value = k

@@ -1,4 +1,4 @@
-"""A web server on loopback that serves a few files, as badly as a test asks it to."""
+"""A web server on this machine that serves a few files, with the faults that a test gives it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Web:
-    """Files by name, and the faults of the server that holds them.
+    """The files of a server, and its faults.
 
     Attributes:
-        files: content of each name.
-        status: answers every request with this error, if not 200.
-        ranges: whether it can send the rest of a file.
-        lengths: whether it says how long its answer is.
+        files: content by name.
+        status: the error with which it answers every request, if not 200.
+        ranges: whether it can send a part of a file.
+        lengths: whether it sends the length of its answer.
         cut: each connection ends after this many bytes.
         stall: connections stay open and silent after `cut` bytes, until `release` is set.
-        asked: (name, first byte) of each request.
+        requests: (name, first byte) of each request.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Web:
         self.cut: int | None = None
         self.stall = False
         self.release = threading.Event()
-        self.asked: list[tuple[str, int]] = []
+        self.requests: list[tuple[str, int]] = []
         self.url = ""
 
 
@@ -36,9 +36,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         web: Web = self.server.web
         name = self.path.lstrip("/")
-        wanted = self.headers.get("Range")
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
-        web.asked.append((name, start))
+        byte_range = self.headers.get("Range")
+        start = int(byte_range.removeprefix("bytes=").removesuffix("-")) if byte_range else 0
+        web.requests.append((name, start))
         if web.status != 200 or name not in web.files:
             self.send_error(web.status if web.status != 200 else 404)
             return
@@ -62,12 +62,12 @@ class _Handler(BaseHTTPRequestHandler):
             web.release.wait(120)
 
     def log_message(self, *_args: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @contextmanager
 def serving() -> Iterator[Web]:
-    """Run a server for as long as the block."""
+    """Run a server during the block."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     server.web = Web()

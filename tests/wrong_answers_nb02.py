@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebook 02 that no slip was written from."""
+"""Wrong answers to the exercises of notebook 02 that are not slips; see test_exercises.py."""
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ def pool_in_place(F_s, G_s):
     return out
 
 
-def pool_chosen_afterwards(F_s, G_s):
+def pool_with_zeros_inserted_afterwards(F_s, G_s):
     weight = G_s.sum(dim=(2, 3))
     return torch.where(weight > 0, (F_s * G_s).sum(dim=(2, 3)) / weight, 0.0)
 
@@ -39,29 +39,37 @@ MUTANTS = [
     ("2.1", lambda m, s: F.avg_pool2d(m, s - 1, s, s // 2 - 1), "expected [[[[1.0, 0.333, 0.5]]]]"),
     ("2.1", lambda m, s: _grid(m, s).half(), "dtype float16, expected float32"),
     ("2.1", lambda m, s: _grid(m, s).numpy(), "a NumPy array, expected"),
-    ("2.1", lambda m, s: _grid(m, s).detach(), "no gradient reaches masks"),
-    ("2.1", lambda m, s: F.avg_pool2d(m, s + 1, s, s // 2, ceil_mode=True), "at the picture's edg"),
+    ("2.1", lambda m, s: _grid(m, s).detach(), "No gradient reaches masks"),
+    (
+        "2.1",
+        lambda m, s: F.avg_pool2d(m, s + 1, s, s // 2, ceil_mode=True),
+        "at the edge of the picture",
+    ),
     ("2.1", lambda m, s: F.avg_pool2d(m, 17, 16, 8, count_include_pad=False), "shape (1, 1, 1, 1)"),
     ("2.1", lambda m, s: F.interpolate(m, scale_factor=1 / s), "raised RuntimeError: Input and"),
     ("2.2", lambda f, g: f[:, :, g[0, 0] > 0.5], "shape (1, 2, 1), expected (1, 2, 1, 3)"),
-    ("2.2", lambda f, g: torch.where(g > 0, f, 0.0), "cut out at full strength"),
+    ("2.2", lambda f, g: torch.where(g > 0, f, 0.0), "keeps its full feature"),
     ("2.2", lambda f, g: _masked(f, g).flatten(2), "shape (1, 2, 3), expected (1, 2, 1, 3)"),
-    ("2.2", lambda f, g: _masked(f, g) / g.amax(), "right shape, but other values"),
-    ("2.2", lambda f, g: _masked(f, g.detach()), "no gradient reaches G_s"),
+    ("2.2", lambda f, g: _masked(f, g) / g.amax(), "the expected shape, but other values"),
+    ("2.2", lambda f, g: _masked(f, g.detach()), "No gradient reaches G_s"),
     ("2.2", lambda f, g: f @ g, "raised RuntimeError"),
     ("2.2", masked_in_place, "in place"),
     ("2.3", lambda f, g: f[:, :, g[0, 0] > 0].mean(dim=2), "[[3.0, 4.0]], expected [[2.667"),
     ("2.3", lambda f, g: (f * g).sum((2, 3)) / (g.sum((2, 3)) + 1), "expected [[2.667, 2.667]]"),
     ("2.3", lambda f, g: (f * g).flatten(2).median(dim=2).values, "expected [[2.667, 2.667]]"),
-    ("2.3", lambda f, g: _pool(f, g).detach(), "no gradient reaches F_s"),
+    ("2.3", lambda f, g: _pool(f, g).detach(), "No gradient reaches F_s"),
     ("2.3", lambda f, g: equations.masked_features(f, g).mean((2, 3)), "number of all pixels"),
-    ("2.3", pool_chosen_afterwards, "the gradient is NaN at an empty mask"),
+    ("2.3", pool_with_zeros_inserted_afterwards, "the gradient is NaN at an empty mask"),
     ("2.3", pool_in_place, "in place"),
-    ("2.4", lambda E, p: torch.einsum("bdhw,bd->bhw", E, p)[:, None], "did you normalise"),
-    ("2.4", lambda E, p: F.cosine_similarity(E, p[..., None, None]), "the channel is gone"),
-    ("2.4", lambda E, p: -(E - p[..., None, None]).norm(dim=1, keepdim=True), "did you normalise"),
+    ("2.4", lambda E, p: torch.einsum("bdhw,bd->bhw", E, p)[:, None], "Did you normalise"),
+    (
+        "2.4",
+        lambda E, p: F.cosine_similarity(E, p[..., None, None]),
+        "The channel dimension is missing",
+    ),
+    ("2.4", lambda E, p: -(E - p[..., None, None]).norm(dim=1, keepdim=True), "Did you normalise"),
     ("2.4", map_by_largest_channel, "expected [[[[0.96, 0.6]]]]"),
     ("2.4", map_unsafe_gradient, "the gradient is NaN at a zero vector"),
-    ("2.4", lambda E, p: _map(E, p.detach()), "no gradient reaches prototype"),
+    ("2.4", lambda E, p: _map(E, p.detach()), "No gradient reaches prototype"),
     ("2.4", lambda E, p: _map(E, p).float().double(), "dtype float64, expected float32"),
 ]

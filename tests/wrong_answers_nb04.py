@@ -1,4 +1,4 @@
-"""Wrong answers to notebook 04's exercises that no slip was written from."""
+"""Wrong answers to the exercises of notebook 04 that are not slips; see test_exercises.py."""
 
 import torch
 
@@ -6,9 +6,9 @@ from ltm_edu import equations
 
 
 def inverse_in_place(G_s):
-    wanted = equations.generalized_inverse(G_s.clone(), eps=0)
+    inverse = equations.generalized_inverse(G_s.clone(), eps=0)
     G_s /= 2
-    return wanted
+    return inverse
 
 
 def through_R(E_q, E_s, G_s):
@@ -29,14 +29,14 @@ def gradient_stops(E_q, E_s, G_s):
     return equations.attention_from_embeddings(E_q, E_s.detach(), G_s)
 
 
-def hidden_afterwards(E_q, E_s, G_s):
+def with_zeros_inserted_afterwards(E_q, E_s, G_s):
     u_q, u_s = (torch.nn.functional.normalize(E.flatten(2), dim=1) for E in (E_q, E_s))
     squares = G_s.square().sum(dim=(1, 2, 3)).reshape(-1, 1, 1)
     prototype = torch.where(squares > 0, u_s @ G_s.flatten(2).mT / squares, 0)
     return (u_q.mT @ prototype).squeeze(2)
 
 
-def stacked_and_hidden_afterwards(R, G_s):
+def stacked_and_with_zeros_inserted_afterwards(R, G_s):
     squares = G_s.square().sum(dim=(1, 2, 3, 4))[:, None]
     A = torch.einsum("bkij,bkj->bi", R, G_s.flatten(2))
     return torch.where(squares > 0, A / squares, 0)
@@ -71,23 +71,27 @@ MUTANTS = [
     ("4.1", lambda G: equations.generalized_inverse(G).numpy(), "a NumPy array, expected"),
     ("4.2", through_R, "R was built"),
     ("4.2", through_R_by_broadcasting, "R was built"),
-    ("4.2", cosine_with_the_unit_prototype, "the prototype got length 1"),
-    ("4.2", gradient_stops, "no gradient reaches E_s"),
+    ("4.2", cosine_with_the_unit_prototype, "The prototype is scaled to length 1"),
+    ("4.2", gradient_stops, "No gradient reaches E_s"),
     ("4.2", lambda q, s, g: equations.attention_from_embeddings(s, q, g), "raised ValueError"),
     ("4.2", lambda q, s, g: -through_R(q, s, g), "expected [["),
     ("4.2", lambda q, s, g: through_R(q, s, g).float().round(), "expected [["),
-    ("4.2", hidden_afterwards, "the gradient is NaN where a mask is empty"),
+    ("4.2", with_zeros_inserted_afterwards, "the gradient is NaN where a mask is empty"),
     ("4.3", unmix_with_a_large_eps, "expected [["),
     ("4.3", unmix_the_first_episode_for_all, "other values"),
-    ("4.3", lambda R, G: equations.attention(R, G).detach(), "no gradient reaches R"),
+    ("4.3", lambda R, G: equations.attention(R, G).detach(), "No gradient reaches R"),
     ("4.3", lambda R, G: equations.attention(R, G).clamp(0, 1), "other values"),
     ("4.3", lambda R, G: equations.attention(R, G).sum(2), "shape (1, 2), expected (1, 2, 2)"),
     ("4.3", lambda R, G: torch.linalg.solve(G.flatten(2) @ G.flatten(2).mT, R), "expected [[["),
-    ("4.4", stacked_and_hidden_afterwards, "the gradient is NaN where a mask is empty"),
+    (
+        "4.4",
+        stacked_and_with_zeros_inserted_afterwards,
+        "the gradient is NaN where a mask is empty",
+    ),
     ("4.4", stacked_as_rows, "expected [[0."),
     ("4.4", mean_of_normalised_maps, "expected [[0."),
     ("4.4", lambda R, G: equations.attention(R.mean(1), G.mean(1)), "expected [[0."),
     ("4.4", lambda R, G: equations.attention(R.sum(1), G[:, 0]), "expected [[0."),
-    ("4.4", lambda R, G: equations.attention(R[:, 0].detach(), G[:, 0]), "only the first suppo"),
+    ("4.4", lambda R, G: equations.attention(R[:, 0].detach(), G[:, 0]), "Only the first support"),
     ("4.4", lambda R, G: equations.attention(R.flatten(2), G.flatten(2)), "expected (1, 1)"),
 ]

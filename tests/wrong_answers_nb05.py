@@ -1,4 +1,4 @@
-"""Wrong answers to notebook 05 that no slip was written from; see test_exercises.py."""
+"""Wrong answers to the exercises of notebook 05 that are not slips; see test_exercises.py."""
 
 import torch
 
@@ -10,7 +10,7 @@ def in_place(A):
     return A / A.amax(1, keepdim=True).clamp_min(1e-5)
 
 
-def masked_afterwards(A):
+def with_zeros_inserted_afterwards(A):
     low, high = A.amin(1, keepdim=True), A.amax(1, keepdim=True)
     return torch.where(high > low, (A - low) / (high - low), 0)
 
@@ -26,23 +26,23 @@ def grid(T, A):
 
 MUTANTS = [
     ("5.1", in_place, "in place"),
-    ("5.1", masked_afterwards, "the gradient is NaN on a constant map"),
-    ("5.1", ones_for_a_constant, "0 / 0 on a constant map"),
+    ("5.1", with_zeros_inserted_afterwards, "the gradient is NaN on a constant map"),
+    ("5.1", ones_for_a_constant, "A constant map gives 0 / 0"),
     ("5.1", lambda A: equations.normalize_attention(A.flatten()[None])[0], "shape (6,), expect"),
     ("5.1", lambda A: equations.normalize_attention(A, eps=0.5), "expected [[0.0, 0.25, 1.0]"),
-    ("5.1", lambda A: equations.normalize_attention(A).detach(), "no gradient reaches A"),
+    ("5.1", lambda A: equations.normalize_attention(A).detach(), "No gradient reaches A"),
     ("5.1", lambda A: equations.normalize_attention(A) ** 2, "[0.0, 0.062, 1.0]"),
     ("5.1", lambda A: torch.nn.functional.normalize(A, dim=1), "expected [[0.0, 0.25, 1.0]"),
     ("5.2", lambda A, t: A.amin(1, keepdim=True) + t * (A.amax(1) - A.amin(1)), "shape (2, 2)"),
     ("5.2", lambda A, t: A.median(dim=1).values, "[2.0, 1.0], expected [1.5, -1.0]"),
     ("5.2", lambda A, t: A.mean(1) + t * A.std(1), "expected [1.5, -1.0]"),
     ("5.2", lambda A, t: A.gt(t), "dtype bool, expected float32"),
-    ("5.2", lambda A, t: (A.amin(1) + t * (A.amax(1) - A.amin(1))).detach(), "no gradient reaches"),
+    ("5.2", lambda A, t: (A.amin(1) + t * (A.amax(1) - A.amin(1))).detach(), "No gradient reaches"),
     ("5.2", lambda A, t: A.amin(1) + 0.25 * (A.amax(1) - A.amin(1)), "(on random input)"),
     ("5.3", lambda T, A: T * A, "raised RuntimeError"),
     ("5.3", lambda T, A: (T * grid(T, A)).abs(), "[[[[1.0, 4.0], [0.0, 2.0]]]]"),
     ("5.3", lambda T, A: T.relu() * grid(T, A).sqrt(), "expected [[[[1.0, 0.0], [0.0, 2.0]]]]"),
-    ("5.3", lambda T, A: T.relu() * grid(T, A).detach(), "no gradient reaches A_hat"),
+    ("5.3", lambda T, A: T.relu() * grid(T, A).detach(), "No gradient reaches A_hat"),
     ("5.3", lambda T, A: T.relu() * grid(T, A).flip(2), "expected [[[["),
     ("5.3", lambda T, A: torch.relu_(T) * grid(T, A), "in place"),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Wrong answers to notebook 07 that no slip was written from; see test_exercises.py."""
+"""Wrong answers to the exercises of notebook 07 that are not slips; see test_exercises.py."""
 
 import torch
 from torch import nn
@@ -34,14 +34,14 @@ MUTANTS = [
     ("7.1", lambda n, p: class_probabilities(n, p).flip(0), "expected [0.167, 0.333, 0.5]"),
     ("7.1", lambda n, p: class_probabilities(n, p)[None], "shape (1, 3), expected (3,)"),
     ("7.1", lambda n, p: (n + 1) ** p / ((n + 1) ** p).sum(), "expected [0.167, 0.333, 0.5]"),
-    ("7.2", clip_as_pytorch_does_to_each, "each group by itself"),
+    ("7.2", clip_as_pytorch_does_to_each, "Each group is clipped separately"),
     ("7.2", clip_in_place, "changes its arguments in place"),
     ("7.2", lambda x, c: x * min(1, c / x.norm().item() ** 2), "the square of the norm"),
     ("7.2", lambda x, c: clip(x, c).norm(), "shape (), expected (2, 2)"),
-    ("7.2", lambda x, c: clip(x, 1.0), "limit / norm is the factor"),
+    ("7.2", lambda x, c: clip(x, 1.0), "The factor is limit / norm"),
     ("7.2", lambda x, c: x * (c / (x.norm() + c)), "expected [[0.6, 0.0], [0.0, 0.8]]"),
     ("7.3", one_step_late, "expected [0.5, 1.0, 0.5]"),
-    ("7.3", warm_up_alone, "it stays at 1 after the warm-up"),
+    ("7.3", warm_up_alone, "The rate stays at 1 after the warm-up"),
     ("7.3", lambda s, n: rate(s, n) ** 2, "expected [0.5, 1.0, 0.5]"),
     ("7.3", lambda s, n: rate(s + 1, n), "expected [0.5, 1.0, 0.5]"),
     ("7.3", lambda s, n: rate(s, n).float().half(), "dtype float16"),

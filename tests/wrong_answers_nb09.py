@@ -1,4 +1,4 @@
-"""Wrong answers to notebook 09 that no slip was written from; see test_exercises.py."""
+"""Wrong answers to the exercises of notebook 09 that are not slips; see test_exercises.py."""
 
 import torch
 

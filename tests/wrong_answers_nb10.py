@@ -1,4 +1,4 @@
-"""Wrong answers to notebook 10's exercises that no slip was written from."""
+"""Wrong answers to the exercises of notebook 10 that are not slips; see test_exercises.py."""
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +17,9 @@ def mean_through_broadcasting(E_q, E_s):
 
 
 def mean_in_place(E_q, E_s):
-    wanted = unit(E_q).mean(2) * unit(E_s).mean(2)
+    products = unit(E_q).mean(2) * unit(E_s).mean(2)
     E_q *= 2
-    return wanted.sum(1)
+    return products.sum(1)
 
 
 def mean_without_gradient(E_q, E_s):
@@ -55,10 +55,10 @@ def gradient_stops(u_q, u_s, g_q, g_s):
 
 MUTANTS = [
     ("10.1", mean_through_broadcasting, "R was built"),
-    ("10.1", lambda q, s: equations.relationship_matrix(q, s).mean(), "one number"),
+    ("10.1", lambda q, s: equations.relationship_matrix(q, s).mean(), "There is one number"),
     ("10.1", lambda q, s: equations.relationship_matrix(q, s).flatten(1).mean(1), "R was built"),
     ("10.1", mean_in_place, "in place"),
-    ("10.1", mean_without_gradient, "no gradient reaches E_q"),
+    ("10.1", mean_without_gradient, "No gradient reaches E_q"),
     ("10.1", normalised_over_the_pixels, "expected [0."),
     ("10.1", lambda q, s: unit(q).mean(2) * unit(s).mean(2), "shape (1, 2), expected (1,)"),
     ("10.2", lambda N_q, N_s, D: N_q * N_s * D, "an int, expected a torch.Tensor"),
@@ -73,7 +73,7 @@ MUTANTS = [
     ("10.3", shot_by_shot, "R was built"),
     ("10.3", shots_in_a_loop_summed, "expected 0."),
     ("10.3", hard_masks, "expected 0.556"),
-    ("10.3", gradient_stops, "no gradient reaches u_s"),
+    ("10.3", gradient_stops, "No gradient reaches u_s"),
     ("10.3", lambda q, s, g_q, g_s: shot_by_shot(q, s, g_q, g_s)[None], "shape (1,), expected ()"),
     ("10.3", lambda q, s, g_q, g_s: shot_by_shot(q, s, g_q, g_s).item(), "a float, expected"),
 ]

@@ -1,1 +1,1 @@
-"""What only a checkout needs: README's tables, the book, the dress rehearsal."""
+"""Commands for a checkout only: README's tables, the book, the rehearsal at full size."""

@@ -1,9 +1,9 @@
-"""The course as a folder of HTML pages that needs neither Python nor a network to read.
+"""Write the course as a folder of HTML pages that needs neither Python nor a network to read.
 
-`make book` (or `python -m tools.book`) renders the notebooks as they are saved, runs nothing,
-and replaces `book/` only when every page is made. Figures lie beside the pages as PNG; where a
-widget stood, a line points to its static twin; MathJax, which sets the formulas in the reader's
-browser, is copied into the book.
+`make book` (or `python -m tools.book`) renders the notebooks as they are saved. It runs no cell,
+and it replaces `book/` only after every page is written. Figures are PNG files beside the pages.
+In the place of a widget, a line names the figure that shows the same. The book contains a copy of
+MathJax, which draws the formulas in the reader's browser.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from PIL import Image
 
 from ltm_edu.store.errors import InputError
 
-from .course import ROOT, Notebook, planned, read_notebooks, source, spans
+from .course import ROOT, Notebook, missing_line, read_notebooks, source, spans
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
     from nbconvert import HTMLExporter
 
-MADE_HERE = '<meta name="generator" content="tools.book">'
+GENERATOR = '<meta name="generator" content="tools.book">'
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NO_WIDGET = (
     '<p class="widget">An interactive figure stands here in JupyterLab (<code>make lab</code>); '
     "{}.</p>"
 )
-# A notebook's own words on that, for readers of the file; the book takes their second half.
+# The notebook says this to readers of a page without Python; the book uses the second half.
 EMPTY = re.compile(r"\s*\(On a page that runs no Python the widget stays empty; ([^)]+?)\.?\)\s*")
 MATHJAX = ("MathJax.js", "LICENSE", "config", "extensions", "fonts", "jax")
-NOT_NEEDED = ("a11y", "SVG", "*_IE.js")  # 7 MB that pages with web fonts never load
+UNUSED = ("a11y", "SVG", "*_IE.js")  # 7 MB that a page with web fonts does not load
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-{made_here}
+{generator}
 <title>{title}</title>
 <link rel="stylesheet" href="style.css">
 <script>
@@ -71,23 +71,23 @@ window.MathJax = {{
 
 
 def build(notebooks: Path, readme: Path, out: Path) -> list[str]:
-    """Make the book; on any error `out` stays as it was.
+    """Write the book. On any error `out` stays as it was.
 
     Args:
         notebooks: the folder of the .ipynb files.
-        readme: its first paragraphs open the index.
-        out: the folder to write; it is replaced if it holds an older book.
+        readme: the README whose first paragraphs begin the index.
+        out: the folder to write; an older book in it is replaced.
 
     Returns:
-        What a reader of the log should know: links that lead nowhere in the book.
+        One line for each link that has no target in the book.
 
     Raises:
-        InputError: a notebook cannot be rendered, or `out` holds something else.
+        InputError: a notebook cannot be rendered, or `out` holds files that are not a book.
     """
     index = out / "index.html"
-    ours = index.is_file() and MADE_HERE in index.read_text(encoding="utf-8")
-    if out.exists() and any(out.iterdir()) and not ours:
-        raise InputError(f"{out} holds something else than the book: name another with --out")
+    is_book = index.is_file() and GENERATOR in index.read_text(encoding="utf-8")
+    if out.exists() and any(out.iterdir()) and not is_book:
+        raise InputError(f"{out} holds files that are not a book: name another folder with --out")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -113,10 +113,10 @@ def _write(notebooks: Sequence[Notebook], readme: Path, folder: Path) -> list[st
         after = notebooks[i + 1] if i + 1 < len(notebooks) else None
         try:
             body = _render(notebook, exporter, folder)
-        except Exception as error:  # whatever nbconvert stumbles over, the line names the notebook
-            why = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{notebook.path.name} cannot be rendered: {why}") from error
-        notes += _mend_links(body, notebook, notebooks, folder)
+        except Exception as error:  # nbconvert raises many kinds; the line names the notebook
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{notebook.path.name} cannot be rendered: {reason}") from error
+        notes += _fix_links(body, notebook, notebooks, folder)
         links = _links(before, after)
         text = f"{links}\n<main>\n{body.decode(formatter='minimal')}\n</main>\n{links}"
         _page(folder / f"{notebook.path.stem}.html", f"{notebook.number} {notebook.title}", text)
@@ -129,7 +129,7 @@ def _write(notebooks: Sequence[Notebook], readme: Path, folder: Path) -> list[st
 
 def _page(path: Path, title: str, body: str) -> None:
     title = html.escape(title.replace("`", ""))
-    path.write_text(PAGE.format(made_here=MADE_HERE, title=title, body=body), encoding="utf-8")
+    path.write_text(PAGE.format(generator=GENERATOR, title=title, body=body), encoding="utf-8")
 
 
 # A notebook --------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def _exporter() -> HTMLExporter:
 
 
 def _render(notebook: Notebook, exporter: HTMLExporter, folder: Path) -> BeautifulSoup:
-    """A notebook's cells as HTML, its figures written to figures/."""
+    """Render a notebook's cells as HTML, and write its figures to figures/."""
     import nbformat
     from bs4 import BeautifulSoup
 
@@ -158,17 +158,17 @@ def _render(notebook: Notebook, exporter: HTMLExporter, folder: Path) -> Beautif
     node.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     alts = figure_texts(node)
     count = 0
-    text = None
+    last_text = None
     for cell in node.cells:
         if cell.cell_type == "markdown":
-            text = cell
+            last_text = cell
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if WIDGET in data:
-                words = EMPTY.search(text.source) if text else None
-                if words:
-                    text.source = EMPTY.sub("\n\n", text.source).strip()
-                twin = words[1] if words else "the next figure shows the same"
+                match = EMPTY.search(last_text.source) if last_text else None
+                if match:
+                    last_text.source = EMPTY.sub("\n\n", last_text.source).strip()
+                twin = match[1] if match else "the next figure shows the same"
                 output["data"] = {"text/html": NO_WIDGET.format(html.escape(twin))}
             elif "image/png" in data:
                 count += 1
@@ -176,47 +176,48 @@ def _render(notebook: Notebook, exporter: HTMLExporter, folder: Path) -> Beautif
                 width, height = Image.open(io.BytesIO(png)).size
                 name = f"figures/{notebook.path.stem}_{count}.png"
                 (folder / name).write_bytes(png)
-                shown = {"alt": next(alts), "width": width, "height": height}
-                output["metadata"] = {"image/png": shown, "filenames": {"image/png": name}}
+                attributes = {"alt": next(alts), "width": width, "height": height}
+                output["metadata"] = {"image/png": attributes, "filenames": {"image/png": name}}
     body, _ = exporter.from_notebook_node(node)
     soup = BeautifulSoup(body, "html.parser")
     for image in soup.find_all("img"):
         image["loading"] = "lazy"
     for table in soup.find_all("table"):
-        table.wrap(soup.new_tag("div", attrs={"class": "table"}))  # a wide one scrolls by itself
+        frame = soup.new_tag("div", attrs={"class": "table"})  # a wide table scrolls in it
+        table.wrap(frame)
     return soup
 
 
 def figure_texts(notebook: dict) -> Iterator[str]:
-    """What each figure shows, in order: the italic "Figure: ..." of the text cells above it.
+    """Describe each figure, in order, by the italic "Figure: ..." in the text cells above it.
 
-    Without one, the heading that the figure stands under.
+    A figure without such a caption gets the heading of its section.
     """
-    waiting: list[str] = []
+    unused_captions: list[str] = []
     heading = ""
     for cell in notebook["cells"]:
         text = source(cell)
         if cell["cell_type"] == "markdown":
-            waiting += captions(text)
+            unused_captions += captions(text)
             heading = (re.findall(r"(?m)^#+\s+(.+)$", text) or [heading])[-1]
             continue
         for output in cell.get("outputs", ()):
             if "image/png" in output.get("data", {}):
-                yield waiting.pop(0) if waiting else plain(f"Figure: {heading}")
+                yield unused_captions.pop(0) if unused_captions else plain(f"Figure: {heading}")
 
 
 def captions(text: str) -> list[str]:
-    """The captions of a text cell, in plain words.
+    """Return the captions in a text cell as plain text.
 
     >>> captions("See below. *The figure below: $R$, its rows sorted.* Then we go on.")
     ['R, its rows sorted.']
     """
-    found = re.findall(r"(?<!\*)\*((?:The )?[Ff]igures?\b[^*]*?)\*(?!\*)", text)
-    return [plain(re.sub(r"^(?:The )?[Ff]igures?(?: below)?\s*[:,]\s*", "", f)) for f in found]
+    texts = re.findall(r"(?<!\*)\*((?:The )?[Ff]igures?\b[^*]*?)\*(?!\*)", text)
+    return [plain(re.sub(r"^(?:The )?[Ff]igures?(?: below)?\s*[:,]\s*", "", t)) for t in texts]
 
 
 def plain(text: str) -> str:
-    r"""Markdown and formulas as words.
+    r"""Turn Markdown and formulas into plain text.
 
     >>> plain("the map `A` and\n$\\hat{A}_{ij}$, see [03](03.ipynb)")
     'the map A and A_hat_ij, see 03'
@@ -255,7 +256,7 @@ def _write_index(notebooks: Sequence[Notebook], readme: Path, folder: Path) -> l
     title = heading.get_text().removesuffix("¶") if heading else "The course"
     for anchor in opening.select("a.anchor-link"):
         anchor.decompose()
-    notes = _mend_links(opening, None, notebooks, folder, base=readme.parent)
+    notes = _fix_links(opening, None, notebooks, folder, base=readme.parent)
     cards = []
     for n in notebooks:
         numbers = spans(n.equations)
@@ -267,7 +268,8 @@ def _write_index(notebooks: Sequence[Notebook], readme: Path, folder: Path) -> l
             + (f"<span class=equations>{word} {numbers}</span>" if numbers else "")
             + "</span></a></li>"
         )
-    more = f"<p>{planned(notebooks)}</p>" if planned(notebooks) else ""
+    line = missing_line(notebooks)
+    more = f"<p>{line}</p>" if line else ""
     _page(
         folder / "index.html",
         title,
@@ -280,14 +282,18 @@ def _write_index(notebooks: Sequence[Notebook], readme: Path, folder: Path) -> l
     return notes
 
 
-def _mend_links(
+def _fix_links(
     body: BeautifulSoup,
     notebook: Notebook | None,
     notebooks: Sequence[Notebook],
     folder: Path,
     base: Path | None = None,
 ) -> list[str]:
-    """Lead links to notebooks to their pages, bring pictures along, take out what leads nowhere."""
+    """Point links at the book's pages, copy pictures, and remove links without a target.
+
+    Returns:
+        One line for each link removed.
+    """
     base = base or notebook.path.parent
     pages, notes = {n.path.resolve(): f"{n.path.stem}.html" for n in notebooks}, []
     for tag, attribute in [(t, "href") for t in body.select("a[href]")] + [
@@ -305,7 +311,7 @@ def _mend_links(
             tag["src"] = f"figures/{target.name}"
         else:
             name = notebook.path.name if notebook else "README.md"
-            notes.append(f"{name}: {address} is not in the book, so it is no link there")
+            notes.append(f"{name}: {address} is not in the book, so its link is removed")
             tag.name, tag.attrs = "span", {}
     return notes
 
@@ -317,21 +323,21 @@ def _code_colours() -> str:
 
 
 def _copy_mathjax(folder: Path) -> None:
-    found = find_spec("jupyter_server_mathjax")
-    if found is None:
+    package = find_spec("jupyter_server_mathjax")
+    if package is None:
         raise InputError('the book needs MathJax\'s files: pip install -e ".[book]"')
-    static = Path(found.origin).parent / "static"
+    static = Path(package.origin).parent / "static"
     folder.mkdir()
     for name in MATHJAX:
         if (static / name).is_dir():
-            ignore = shutil.ignore_patterns(*NOT_NEEDED)
+            ignore = shutil.ignore_patterns(*UNUSED)
             shutil.copytree(static / name, folder / name, ignore=ignore)
         else:
             shutil.copyfile(static / name, folder / name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Render the notebooks to HTML; a mistake prints one line and gives exit status 2."""
+    """Render the notebooks to HTML. An error prints one line and gives exit status 2."""
     parser = argparse.ArgumentParser("python -m tools.book", description=main.__doc__)
     parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md")

@@ -1,9 +1,9 @@
-"""The course's notebooks, read without running them, and the README tables made from them.
+"""Read the course's notebooks without running them, and write README's tables from them.
 
-`make readme` (or `python -m tools.course`) rewrites the tables between README's markers: the map
-of the notebooks, the table of the equations, and the stages of the dress rehearsal. Titles and
-equations come from the notebooks; `MOMENTS` and `EQUATIONS` hold what no notebook says. The
-rehearsal's figures come from the file that it wrote, `data/rehearsal.json`.
+`make readme` (or `python -m tools.course`) rewrites the tables between README's markers: the list
+of the notebooks, the list of the equations, and the stages of the rehearsal. Titles and equation
+numbers come from the notebooks. `MOMENTS` and `EQUATIONS` hold what no notebook states. The
+rehearsal's times come from the file that it wrote, `data/rehearsal.json`.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ ROOT = Path(__file__).resolve().parent.parent
 
 MOMENTS = {
     "00": "segment a class that the network never trained on, on emoji and on a photograph",
-    "01": "draw episodes by fold, and see why a held-out class is the whole point",
-    "02": "see what a frozen backbone sees, and find a class by its average",
-    "03": "pick a query pixel and see which support pixels it resembles",
-    "04": "paint a mask, watch its generalized inverse, and find that attention is a mean",
-    "05": "see what the min-max keeps of a map, and what it throws away",
-    "06": "see which weights each of the three losses pulls on",
-    "07": "train it on a laptop in two minutes, then take out one part after another",
-    "08": "score it honestly: floors, seeds, the protocol, one shot against five",
+    "01": "draw episodes by fold, and see why the tested classes must be held out",
+    "02": "look at the features of a frozen backbone, and find a class by its average feature",
+    "03": "choose a query pixel, and see which support pixels resemble it",
+    "04": "paint a mask, look at its generalized inverse, and find that attention is a mean",
+    "05": "see what the min-max step keeps of a map, and what it loses",
+    "06": "see which weights each of the three losses trains",
+    "07": "train the model on a laptop in two minutes, then remove one part at a time",
+    "08": "score it honestly: baselines, seeds, the protocol, one shot against five",
     "09": "PASCAL-5i on a GPU: fetch, verify, cache, train, resume, evaluate",
     "10": "read the paper critically, and make it faster",
 }
-"""The planned notebooks, and what happens in each: one line for README and for the book's index."""
+"""What happens in each notebook of the course: one line for README and for the book's index."""
 
 
 @dataclass(frozen=True)
 class Equation:
-    """A row of README's table: where one equation of the paper lives, or two that are one function.
+    """A row of README's table: one equation of the paper, or two that share a function.
 
     Attributes:
-        numbers: the paper's.
-        name: in words.
-        functions: in `ltm_edu.equations`.
-        test: in `tests/`, the one that compares with an independent route.
+        numbers: the equation's numbers in the paper.
+        name: its name in words.
+        functions: the functions of `ltm_edu.equations` that compute it.
+        test: the test in `tests/` that compares it with an independent computation.
     """
 
     numbers: tuple[int, ...]
@@ -117,13 +117,13 @@ EQUATIONS = (
 
 @dataclass(frozen=True)
 class Notebook:
-    r"""What the tables and the book say about a notebook.
+    r"""A notebook, as the tables and the book describe it.
 
     Attributes:
-        path: its file.
-        number: "03".
-        title: its first heading, without the number.
-        equations: the paper's numbers that it displays, by `\tag{n}`.
+        path: the file.
+        number: two digits, such as "03".
+        title: the first heading, without the number.
+        equations: numbers of the paper's equations that it displays, from `\tag{n}`.
         content: the file as JSON.
     """
 
@@ -135,53 +135,54 @@ class Notebook:
 
     @property
     def moment(self) -> str:
-        """What happens in it, in one line."""
+        """One line on what happens in the notebook."""
         return MOMENTS.get(self.number, "")
 
 
 def read_notebooks(folder: Path = ROOT / "notebooks") -> list[Notebook]:
-    """Every notebook of a folder, by number.
+    """Read every notebook of a folder, in the order of their numbers.
 
     Raises:
-        InputError: there is none, two share a number, or one cannot be read.
+        InputError: the folder has no notebook, two notebooks share a number, or one cannot be read.
     """
     notebooks = [read_notebook(path) for path in sorted(folder.glob("*.ipynb"))]
     if not notebooks:
-        raise InputError(f"no notebook in {folder}: run this in a checkout of the course")
-    for one, next_one in pairwise(notebooks):
-        if one.number == next_one.number:
-            names = f"{one.path.name} and {next_one.path.name}"
-            raise InputError(f"{names} share the number {one.number}: rename one")
+        raise InputError(f"{folder} holds no notebook: run this in a checkout of the course")
+    for first, second in pairwise(notebooks):
+        if first.number == second.number:
+            names = f"{first.path.name} and {second.path.name}"
+            raise InputError(f"{names} share the number {first.number}: rename one of them")
     return notebooks
 
 
 def read_notebook(path: Path) -> Notebook:
-    """Read one notebook; runs nothing.
+    """Read one notebook without running it.
 
     Raises:
-        InputError: it is no notebook, or its first cell holds no "# NN · Title".
+        InputError: the file is not a notebook, or its first text cell does not begin with
+            "# NN · Title".
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         texts = [source(c) for c in content["cells"] if c["cell_type"] == "markdown"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path.name} is no notebook ({error}): save it again in JupyterLab"
+            f"{path.name} is not a notebook ({error}): save it again in JupyterLab"
         ) from None
     heading = re.match(r"#\s*(\d\d)\s*(?:[·.:–—-]\s*)?(\S.*)", texts[0].lstrip() if texts else "")
     if heading is None:
-        raise InputError(f'{path.name}: its first cell must begin with "# NN · Title"')
+        raise InputError(f'{path.name}: its first text cell must begin with "# NN · Title"')
     tags = {int(n) for text in texts for n in re.findall(r"\\tag\{(\d+)\}", text)}
     return Notebook(path, heading[1], heading[2].strip(), tuple(sorted(tags)), content)
 
 
 def source(cell: dict) -> str:
-    """A cell's text; notebooks store it whole or as lines."""
+    """Return a cell's text, which a notebook stores as one string or as a list of lines."""
     return "".join(cell["source"])
 
 
 def spans(numbers: Iterable[int]) -> str:
-    """Numbers in words; three or more in a row are drawn together.
+    """List numbers as text; three or more consecutive numbers become a range.
 
     >>> spans([1, 2, 5, 6, 7])
     '1, 2, 5 to 7'
@@ -196,65 +197,65 @@ def spans(numbers: Iterable[int]) -> str:
     return ", ".join(part for run in parts for part in run)
 
 
-def planned(notebooks: Sequence[Notebook]) -> str:
-    """Say which notebooks are still to come; "" if none."""
-    missing = [int(n) for n in MOMENTS if n not in {notebook.number for notebook in notebooks}]
-    if not missing:
-        return ""
-    return "Still to come: " + re.sub(r"\d+", lambda n: n[0].zfill(2), spans(missing)) + "."
+def missing_line(notebooks: Sequence[Notebook]) -> str:
+    """Name the notebooks that are not written yet; "" if all of them are."""
+    present = {notebook.number for notebook in notebooks}
+    numbers = spans(int(number) for number in MOMENTS if number not in present)
+    two_digits = re.sub(r"\d+", lambda n: n[0].zfill(2), numbers)
+    return f"Not written yet: {two_digits}." if numbers else ""
 
 
 def notebook_table(notebooks: Sequence[Notebook]) -> str:
-    """The map of the course, as a Markdown table."""
+    """List the notebooks in a Markdown table."""
     lines = ["| notebook | what happens in it | equations |", "|---|---|---|"]
     for n in notebooks:
         link = f"[{n.number} {n.title}](notebooks/{n.path.name})"
         lines.append(f"| {link} | {n.moment} | {spans(n.equations) or '-'} |")
-    if more := planned(notebooks):
-        lines += ["", more]
+    if line := missing_line(notebooks):
+        lines += ["", line]
     return "\n".join(lines)
 
 
 def equation_table(notebooks: Sequence[Notebook]) -> str:
-    """Equation, function, the notebooks that display it, test: a Markdown table."""
+    """List each equation, its functions, its notebooks and its test in a Markdown table."""
     lines = [
         "| equation | function in `ltm_edu.equations` | notebooks | test in `tests/` |",
         "|---|---|---|---|",
     ]
     for e in EQUATIONS:
-        shown = [n.number for n in notebooks if set(e.numbers) & set(n.equations)]
+        where = [n.number for n in notebooks if set(e.numbers) & set(n.equations)]
         name = f"{', '.join(map(str, e.numbers))} {e.name}"
         functions = ", ".join(f"`{f}`" for f in e.functions)
-        lines.append(f"| {name} | {functions} | {', '.join(shown) or '-'} | `{e.test}` |")
+        lines.append(f"| {name} | {functions} | {', '.join(where) or '-'} | `{e.test}` |")
     return "\n".join(lines)
 
 
 def rehearsal_table(path: Path) -> str:
-    """What the dress rehearsal took, as a Markdown table; see `tools.rehearsal`.
+    """List the time and memory of each stage of a rehearsal; see `tools.rehearsal`.
 
     Raises:
-        InputError: the file is missing, or no rehearsal.
+        InputError: the file is missing, or `tools.rehearsal` did not write it.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        on = found["machine"]
+        record = json.loads(path.read_text(encoding="utf-8"))
+        machine = record["machine"]
         lines = [
-            f"{found['pictures']:,} pictures, {found['steps']} updates a fold, "
-            f"{found['episodes']:,} episodes a fold and seed; "
-            f"{on['gpu'] or str(on['cores']) + ' CPU cores'}, torch {on['torch']}; "
-            f"{found['what']}.",
+            f"{record['pictures']:,} pictures, {record['steps']} updates a fold, "
+            f"{record['episodes']:,} episodes a fold and seed; "
+            f"{machine['gpu'] or str(machine['cores']) + ' CPU cores'}, torch {machine['torch']}; "
+            f"{record['what']}.",
             "",
             "| stage | min:s | peak memory, GB |",
             "|---|---|---|",
-            f"| draw the pictures | {_clock(found['seconds to draw them'])} | |",
+            f"| draw the pictures | {_clock(record['seconds to draw them'])} | |",
         ]
-        for name, stage in found["stages"].items():
+        for name, stage in record["stages"].items():
             peak = "" if stage["peak_gb"] is None else f"{stage['peak_gb']:.1f}"
             lines.append(f"| {name} | {_clock(stage['seconds'])} | {peak} |")
         return "\n".join(lines)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is no rehearsal ({error}): write it with python -m tools.rehearsal"
+            f"{path} is not a rehearsal ({error}): write it with python -m tools.rehearsal"
         ) from None
 
 
@@ -263,11 +264,11 @@ def _clock(seconds: float) -> str:
 
 
 def with_tables(readme: str, notebooks: Sequence[Notebook], data: Path = ROOT / "data") -> str:
-    """README's text with its tables made anew.
+    """Return README's text with its tables rewritten.
 
     Args:
-        readme: the text.
-        notebooks: of the course.
+        readme: README's present text.
+        notebooks: the notebooks of the course.
         data: the folder that holds rehearsal.json.
 
     Raises:
@@ -280,16 +281,16 @@ def with_tables(readme: str, notebooks: Sequence[Notebook], data: Path = ROOT / 
     }
     for name, table in tables.items():
         begin, end = f"<!-- {name}: made by `make readme` -->", f"<!-- end of {name} -->"
-        head, found, rest = readme.partition(begin)
-        _, closed, tail = rest.partition(end)
-        if not (found and closed):
+        head, begin_line, rest = readme.partition(begin)
+        _, end_line, tail = rest.partition(end)
+        if not (begin_line and end_line):
             raise InputError(f"README.md needs the lines {begin} and {end} around its table")
         readme = f"{head}{begin}\n\n{table}\n\n{end}{tail}"
     return readme
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Rewrite README's tables; a mistake prints one line and gives exit status 2."""
+    """Rewrite README's tables. An error prints one line and gives exit status 2."""
     parser = argparse.ArgumentParser("python -m tools.course", description=main.__doc__)
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout")
     root = parser.parse_args(arguments).root

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..backbones import ResNet50
+from ..backbones import TimmBackbone
 from ..datasets.voc import VocFolder
 from ..episodes import draw_episodes, find_pairs
 from ..features.batches import Batch, BatchTensors, load_batches
@@ -124,4 +124,5 @@ def epoch_row(row: Row) -> Row:
 def paper_model() -> LTM:
     """The paper's network, its query at three scales, with random weights: speed needs no other."""
     torch.manual_seed(0)
-    return LTM.paper(RELEASED.model_config.query_scales, backbone=ResNet50())
+    backbone = TimmBackbone("resnet50.tv_in1k", pretrained=False)
+    return LTM.paper(RELEASED.model_config.query_scales, backbone)

@@ -12,9 +12,9 @@ from .. import evaluation
 from ..datasets import open_dataset
 from ..datasets.voc import VocFolder
 from ..episodes import EpisodeList, Protocol, novel_classes
-from ..model import LTM, TrainingFreeMap
+from ..model import FewShotModel, TrainingFreeMap
 from ..runs.checkpoint import TrainedOn, load_checkpoint
-from ..runs.processes import processes
+from ..runs.processes import processes, rank
 from ..runs.recipes import recipe_for
 from ..scores import Results, mean_over_folds, save_results
 from ..store.errors import InputError
@@ -31,37 +31,39 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--query-scales and --crf are about checkpoints: name one")
     if options.json:
         need_place(options.json)
-    found: list[Results] = []
-    for fold in folds:
-        models, novel_images = _rows_to_score(options, dataset, fold)
-        with processes(options.device) as device:
+    results: list[Results] = []
+    cache = options.cache or data_dir() / "cache"
+    with processes(options.device) as device:
+        for fold in folds:
+            models, novel_images = _methods(options, dataset, fold)
             for model in models.values():
                 model.to(device)
-        protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
-        cache = options.cache or data_dir() / "cache"
-        found.append(
-            evaluation.evaluate(
-                models,
-                dataset,
-                fold,
-                protocol,
-                options.split,
-                cache_folder=cache,
-                crf=options.crf,
-                episode_lists=_episode_lists(options, dataset, fold, protocol, cache),
+            protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
+            results.append(
+                evaluation.evaluate(
+                    models,
+                    dataset,
+                    fold,
+                    protocol,
+                    options.split,
+                    cache_folder=cache,
+                    crf=options.crf,
+                    episode_lists=_episode_lists(options, dataset, fold, protocol, cache),
+                )
             )
-        )
-    if len(found) > 1:
-        found.append(mean_over_folds(found))
+        if rank() > 0:
+            return
+    if len(results) > 1:
+        results.append(mean_over_folds(results))
     if options.json:
-        save_results(options.json, found)
-    print("\n\n".join(r.table() for r in found))
+        save_results(options.json, results)
+    print("\n\n".join(r.table() for r in results))
 
 
 def _episode_lists(
     options: argparse.Namespace, dataset: VocFolder, fold: int, protocol: Protocol, cache: Path
 ) -> list[EpisodeList] | None:
-    """The lists of --episode-lists, those drawn and kept that are not there yet."""
+    """The lists of --episode-lists; those whose file is missing are drawn and written."""
     pattern = options.episode_lists
     if pattern is None:
         return None
@@ -80,40 +82,38 @@ def _episode_lists(
     return lists
 
 
-def _rows_to_score(
+def _methods(
     options: argparse.Namespace, dataset: VocFolder, fold: int
-) -> tuple[dict[str, LTM | TrainingFreeMap], Literal["keep", "drop"]]:
-    """The models of a fold's table, and what their training did with novel images."""
-    models: dict[str, LTM | TrainingFreeMap] = {}
+) -> tuple[dict[str, FewShotModel], Literal["keep", "drop"]]:
+    """The models of a fold's table by name, and what their training did with novel images."""
+    models: dict[str, FewShotModel] = {}
     rules = set()
+    backbone = None
     other_scales = _scales(options.query_scales) if options.query_scales else None
     for pattern in options.checkpoint:
         path = Path(pattern.replace("{fold}", str(fold)))
         model, trained_on = load_checkpoint(path)
+        backbone = backbone or model.backbone
         _refuse_leakage(path, trained_on, dataset, fold)
         c = model.config
-        kind = f"local, {c.rows}" if c.transformation == "local" else "global"
-        # One row over the folds, whether {fold} or each fold's own name was given.
-        named = (
-            re.sub(rf"[_-]?(fold)?\{{fold\}}|[_-]?fold_?{fold}$", "", Path(pattern).stem) or "LTM"
-        )
+        kind = f"local, {c.rows}" if c.transformation == "local" else c.transformation
+        # One name for all folds, whether {fold} or the name of each fold's file was given.
+        stem = re.sub(rf"[_-]?(fold)?\{{fold\}}|[_-]?fold_?{fold}$", "", Path(pattern).stem)
+        stem = stem or "LTM"
         for scales in dict.fromkeys([c.query_scales, other_scales or c.query_scales]):
             at = "" if scales == (1.0,) else f", query at {' '.join(map('{:g}'.format, scales))}"
-            row = f"{named} ({kind}{at})"
-            if row in models:  # of the same name in another folder
-                row = f"{Path(pattern).parent / named} ({kind}{at})"
-            models[row] = model.at_query_scales(scales)
+            method = f"{stem} ({kind}{at})"
+            if method in models:  # a checkpoint of the same name in another folder
+                method = f"{Path(pattern).parent / stem} ({kind}{at})"
+            models[method] = model.at_query_scales(scales)
         rules.add(trained_on.protocol.novel_images)
     if len(rules) > 1:
         raise InputError("these checkpoints differ in --novel-images: score them one by one")
     recipe = recipe_for(options.data)
-    first = next(iter(models.values()), None)
-    config = recipe.model() if first is None else first.config
+    config = next((m.config for m in models.values()), recipe.model())
     for rows in ("fg", "fg_bg"):
-        free = TrainingFreeMap(
-            replace(config, rows=rows, shots="mean"), None if first is None else first.backbone
-        )
-        models[f"training-free map ({rows})"] = free
+        model = TrainingFreeMap(replace(config, rows=rows, shots="mean"), backbone)
+        models[f"training-free map ({rows})"], backbone = model, model.backbone
     return models, rules.pop() if rules else recipe.novel_images
 
 
@@ -121,14 +121,14 @@ def _scales(given: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in given.split(","))
     except ValueError:
-        raise InputError(f"--query-scales {given}: numbers are wanted, as in 0.7,1,1.3") from None
+        raise InputError(f"--query-scales {given}: give numbers, as in 0.7,1,1.3") from None
 
 
 def _refuse_leakage(path: Path, trained_on: TrainedOn, dataset: VocFolder, fold: int) -> None:
     names = [dataset.classes[c - 1] for c in novel_classes(fold, len(dataset.classes))]
-    seen = [n for n in names if n in trained_on.base_classes]
-    if seen:
+    leaked = [n for n in names if n in trained_on.base_classes]
+    if leaked:
         raise InputError(
-            f"{path} was trained on {', '.join(seen[:3])}{' and more' if len(seen) > 3 else ''}, "
+            f"{path} was trained on {', '.join(leaked[:3])}{' and more' if leaked[3:] else ''}, "
             f"which fold {fold} tests: a score would be leakage; use that fold's checkpoint"
         )

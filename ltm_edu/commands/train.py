@@ -12,14 +12,14 @@ import torch
 from ..datasets import open_dataset
 from ..episodes import Protocol
 from ..model import LTM
-from ..runs.checkpoint import TrainedOn, read_checkpoint, save_checkpoint
+from ..runs.checkpoint import read_checkpoint, save_checkpoint
+from ..runs.identity import RunIdentity, run_identity
 from ..runs.processes import processes, rank
 from ..runs.recipes import Recipe, recipe_for, recipe_name
-from ..runs.settings import Machine
-from ..runs.state import differences
+from ..runs.settings import Machine, TrainingConfig
 from ..store.errors import InputError
 from ..store.files import data_dir
-from ..training import fit
+from ..training import Fitted, fit
 from . import chosen_folds
 
 
@@ -33,17 +33,21 @@ def run(options: argparse.Namespace) -> None:
     recipe = _chosen_recipe(options)
     training = recipe.training_config
     protocol = Protocol(options.rule, options.novel_images or recipe.novel_images, options.shots)
-    cache = options.cache or data_dir() / "cache"
+    cache = None if options.features == "memory" else options.cache or data_dir() / "cache"
     with processes(options.device) as device:
+        backbone = None
         for fold in folds:
             path = Path(target.replace("{fold}", "_all" if fold is None else str(fold)))
-            if options.resume and _is_trained(path, recipe, protocol, fold):
+            torch.manual_seed(training.seed)
+            model = LTM(recipe.model_config, backbone).to(device)
+            backbone = model.backbone
+            if options.resume and path.is_file():
+                identity = run_identity(model, dataset, options.split, fold, training, protocol)
+                _refuse_another_run(path, identity)
                 if rank() == 0:
                     print(f"{path} is trained already: delete it to train it anew")
                 continue
             machine = _machine(options, path)
-            torch.manual_seed(training.seed)
-            model = LTM(recipe.model_config).to(device)
             with _curves(options.tensorboard, path.stem) as on_step:
                 fitted = fit(
                     model,
@@ -52,50 +56,32 @@ def run(options: argparse.Namespace) -> None:
                     training,
                     protocol,
                     options.split,
-                    None if options.features == "memory" else cache,
+                    cache,
                     log=path.with_suffix(".jsonl"),
                     on_step=on_step,
                     machine=machine,
                 )
-            if rank() > 0:
-                continue
-            settings = {**training.as_dict(), "best_step": fitted.best_step}
-            name, command = dataset.root.name, options.command_line
-            about = TrainedOn(name, fold, fitted.base_classes, protocol, settings, command)
-            save_checkpoint(path, model, about)
-            if machine.state is not None:
-                machine.state.unlink(missing_ok=True)
-            chosen = f", step {fitted.best_step} of {training.steps}"
-            if fitted.held_out:
-                chosen += f" chosen on {', '.join(fitted.held_out)}"
-            what = "all classes" if fold is None else f"fold {fold}"
-            print(f"{path}: {what}, recipe {options.recipe or recipe_name(options.data)}{chosen}")
+            if rank() == 0:
+                save_checkpoint(path, model, fitted.trained_on(options.command_line))
+                if machine.state is not None:
+                    machine.state.unlink(missing_ok=True)
+                recipe_used = options.recipe or recipe_name(options.data)
+                print(f"{path}: {_summary(fitted, training, fold)}, recipe {recipe_used}")
 
 
-def _is_trained(path: Path, recipe: Recipe, protocol: Protocol, fold: int | None) -> bool:
-    """Whether a checkpoint is there, and from this very training."""
-    if not path.is_file():
-        return False
-    config, trained_on = read_checkpoint(path)
-    training = {k: v for k, v in trained_on.training.items() if k != "best_step"}
-    there = {
-        "fold": trained_on.fold,
-        "model": config.as_dict(),
-        "training": training,
-        "protocol": trained_on.protocol.as_dict(),
-    }
-    here = {
-        "fold": fold,
-        "model": recipe.model_config.as_dict(),
-        "training": recipe.training_config.as_dict(),
-        "protocol": protocol.as_dict(),
-    }
-    if differ := list(differences(there, here)):
+def _summary(fitted: Fitted, training: TrainingConfig, fold: int | None) -> str:
+    what = "all classes" if fold is None else f"fold {fold}"
+    chosen = f" chosen on {', '.join(fitted.held_out)}" if fitted.held_out else ""
+    return f"{what}, step {fitted.best_step} of {training.steps}{chosen}"
+
+
+def _refuse_another_run(path: Path, identity: RunIdentity) -> None:
+    network, trained_on = read_checkpoint(path)
+    if differences := trained_on.identity(network).differences(identity):
         raise InputError(
-            f"{path} is there, of another training ({'; '.join(differ)}): move it away, or name "
-            "another --checkpoint"
+            f"{path} exists and is of another training ({'; '.join(differences)}): move it away, "
+            "or name another --checkpoint"
         )
-    return True
 
 
 def _chosen_recipe(options: argparse.Namespace) -> Recipe:
@@ -122,7 +108,7 @@ def _machine(options: argparse.Namespace, checkpoint: Path) -> Machine:
 
 @contextmanager
 def _curves(folder: Path | None, name: str) -> Iterator[Callable[[int, dict], None] | None]:
-    """What TensorBoard shows of a run, a curve a number of the log."""
+    """Write the numbers of the log for TensorBoard, a curve each."""
     if folder is None or rank() > 0:
         yield None
         return
@@ -132,8 +118,8 @@ def _curves(folder: Path | None, name: str) -> Iterator[Callable[[int, dict], No
         raise InputError("--tensorboard needs: pip install 'ltm-edu[tensorboard]'") from None
     with SummaryWriter(folder / name) as writer:
 
-        def on_step(step: int, row: dict) -> None:
-            for key in row.keys() - {"step", "seconds"}:
-                writer.add_scalar(key, row[key], step)
+        def on_step(step: int, record: dict) -> None:
+            for key in record.keys() - {"step", "seconds"}:
+                writer.add_scalar(key, record[key], step)
 
         yield on_step

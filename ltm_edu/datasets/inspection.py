@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from PIL import Image
+import numpy as np
 from tqdm import tqdm
 
 from ..store.errors import InputError
-from ..store.pictures import VOID, read_mask
+from ..store.pictures import VOID, checked_size, read_mask
 from .name_lists import list_files, read_list
 from .voc import LISTS, PICTURES, VocFolder
 
+T = TypeVar("T")
+
 
 class Fault(NamedTuple):
-    """One file and what is wrong with it.
+    """A file and what is wrong with it.
 
     Attributes:
         path: the file.
@@ -30,24 +32,24 @@ class Fault(NamedTuple):
 def inspect(
     pairs: Sequence[tuple[Path, Path]], n_classes: int, progress: bool = True
 ) -> list[Fault]:
-    """Read every picture and mask, and say what does not fit.
+    """Read every picture and mask, and list what is wrong.
 
     Args:
         pairs: a picture's file and its mask's.
-        n_classes: ids over this number are faults, but for 255.
+        n_classes: the highest class id that a mask may contain.
         progress: show a bar with the time left.
 
     Returns:
-        The faults, in the pairs' order; none if all is well.
+        The faults, in the order of the pairs; empty if there are none.
     """
     faults = []
     for picture, mask in tqdm(pairs, "checking", unit="image", disable=not progress, leave=False):
-        size, fault = _picture_size(picture)
-        if fault:
-            faults.append(Fault(picture, fault))
-        fault = _mask_fault(mask, size, n_classes)
-        if fault:
-            faults.append(Fault(mask, fault))
+        size, picture_fault = _attempt(checked_size, picture)
+        ids, mask_fault = _attempt(read_mask, mask)
+        if ids is not None:
+            mask_fault = _mismatch(ids, size, n_classes)
+        both = ((picture, picture_fault), (mask, mask_fault))
+        faults += [Fault(path, what) for path, what in both if what]
     return faults
 
 
@@ -62,7 +64,7 @@ def inspect_folder(dataset: VocFolder, progress: bool = True) -> list[Fault]:
 
 
 def report(faults: Sequence[Fault], shown: int = 3) -> list[str]:
-    """A line for each folder and kind of fault, naming the first few files.
+    """A line for each folder and kind of fault, with the first few file names.
 
     >>> report([Fault(Path("m") / f"{n}.png", "is missing") for n in "abcde"])
     ['m: is missing: a.png, b.png, c.png and 2 more']
@@ -80,33 +82,23 @@ def report(faults: Sequence[Fault], shown: int = 3) -> list[str]:
 def _picture(dataset: VocFolder, name: str) -> Path:
     try:
         return dataset.image_path(name)
-    except InputError:  # it is not there: say so under the name that was expected
+    except InputError:  # it is missing: report it under the name that is expected
         return dataset.root / PICTURES / f"{name}.jpg"
 
 
-def _picture_size(path: Path) -> tuple[tuple[int, int] | None, str | None]:
-    try:
-        with Image.open(path) as picture:
-            size = picture.size
-            # Every byte is decoded, so a file cut short is found, but only an eighth is drawn.
-            picture.draft("RGB", (size[0] // 8, size[1] // 8))
-            picture.load()
-    except FileNotFoundError:
-        return None, "is missing"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None, "cannot be read as a picture"
-    return size, None
-
-
-def _mask_fault(path: Path, size: tuple[int, int] | None, n_classes: int) -> str | None:
+def _attempt(read: Callable[[Path], T], path: Path) -> tuple[T | None, str | None]:
+    """What `read` returns, and what is wrong with the file; one of them is None."""
     if not path.exists():
-        return "is missing"
+        return None, "is missing"
     try:
-        mask = read_mask(path)
+        return read(path), None
     except InputError as error:
-        return str(error).removeprefix(f"{path} ").split(" (")[0]
-    if size is not None and size != mask.shape[::-1]:
+        return None, str(error).removeprefix(f"{path} ").split(" (")[0]
+
+
+def _mismatch(ids: np.ndarray, size: tuple[int, int] | None, n_classes: int) -> str | None:
+    if size is not None and size != ids.shape[::-1]:
         return "has another size than its picture"
-    if mask[mask != VOID].max(initial=0) > n_classes:
+    if ids[ids != VOID].max(initial=0) > n_classes:
         return f"holds a class id over {n_classes}"
     return None

@@ -1,8 +1,7 @@
-"""What is in every mask of a list, counted once and kept between runs."""
+"""The class counts of every mask of a list, computed once and stored between runs."""
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from pathlib import Path
 
@@ -15,13 +14,13 @@ from .voc import MaskIndex, VocFolder
 def cached_index(
     dataset: VocFolder, split: str, cache: Path | None, fewest: int = 1000
 ) -> MaskIndex:
-    """`VocFolder.index`, read from a file where no mask has changed since it was written.
+    """`VocFolder.index`, read from a file if one exists for the same masks.
 
     Args:
         dataset: whose masks.
         split: which list.
-        cache: folder of such files; made if need be. None counts without one.
-        fewest: a shorter list is counted in no time, and not kept.
+        cache: the folder of such files, created if necessary; None counts without one.
+        fewest: a list with fewer names is counted each time, because that takes little time.
 
     Raises:
         InputError: as `VocFolder.index` does, or the cache cannot be written to.
@@ -29,27 +28,14 @@ def cached_index(
     names = dataset.names(split)
     if cache is None or len(names) < fewest:
         return dataset.index(split)
-    path = cache / f"masks-{_fingerprint(dataset, names)}.npz"
+    path = cache / f"masks-{dataset.mask_fingerprint(names)}-{len(dataset.classes)}.npz"
     if path.exists():
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-                return MaskIndex(names, kept["pixels"], kept["grid"])
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as counts:
+                return MaskIndex(names, counts["pixels"], counts["grid"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             path.unlink(missing_ok=True)  # damaged: count again
     index = dataset.index(split)
     with written_whole(path) as part, part.open("wb") as file:
         np.savez_compressed(file, pixels=index.pixels, grid=index.grid)
     return index
-
-
-def _fingerprint(dataset: VocFolder, names: tuple[str, ...]) -> str:
-    """A hash of the masks' names, sizes and times, and of the number of classes."""
-    digest = hashlib.sha256(f"{dataset.root.resolve()} {len(dataset.classes)}\n".encode())
-    for name in names:
-        path = dataset.mask_path(name)
-        try:
-            stat = path.stat()
-        except FileNotFoundError:
-            raise dataset.missing(path) from None
-        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Lists of pictures: the files in ImageSets/Segmentation, in either form that is passed around."""
+"""Lists of pictures: the files in ImageSets/Segmentation, in either of the two common forms."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..store.errors import InputError
 
 
 class NameList(NamedTuple):
-    """What is in a list.
+    """The content of a list.
 
     Attributes:
         names: each name once, in the file's order.
-        repeated: those that the file has more than once.
+        repeated: the names that the file contains more than once.
     """
 
     names: tuple[str, ...]
@@ -23,7 +23,7 @@ class NameList(NamedTuple):
 
     @property
     def fault(self) -> str | None:
-        """What `verify` says of the list; None if all is well."""
+        """What is wrong with the list; None if nothing is."""
         if not self.names:
             return "is empty"
         count = len(self.repeated)
@@ -31,12 +31,12 @@ class NameList(NamedTuple):
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The lists in a folder; hidden files (macOS leaves ._train.txt) are none."""
+    """The lists in a folder, without hidden files (macOS creates ._train.txt)."""
     return sorted(p for p in folder.glob("*.txt") if not p.name.startswith("."))
 
 
 def read_list(path: Path, pattern: str = ".+") -> NameList:
-    """Names in a list file; see `names_in`.
+    """Read the names in a list file; see `names_in`.
 
     Raises:
         InputError: the file cannot be read, or as `names_in` does.
@@ -45,25 +45,26 @@ def read_list(path: Path, pattern: str = ".+") -> NameList:
 
 
 def names_in(content: bytes, origin: str, pattern: str = ".+") -> NameList:
-    """Names, one a line; lines of the form "/JPEGImages/NAME.jpg /Masks/NAME.png" do as well.
+    """Read names, one a line; a line may also be "/JPEGImages/NAME.jpg /Masks/NAME.png".
+
+    Folders in a line are ignored: no list can name a file outside of its data set.
 
     Args:
-        content: a list file's.
-        origin: what an error calls it.
-        pattern: a regular expression of what pictures are called.
+        content: the bytes of a list file.
+        origin: the file's name in an error.
+        pattern: a regular expression that every name matches.
 
     Raises:
-        InputError: it is no text in UTF-8, or a line is neither; no list can name a file outside
-            of the folder.
+        InputError: the content is not text in UTF-8, or a line has neither form.
     """
     return _names(_decoded(content, origin), origin, pattern)
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8.
+    """Read a text file in UTF-8.
 
     Raises:
-        InputError: it cannot be read, or is something else.
+        InputError: it cannot be read, or is not text.
     """
     try:
         return _decoded(path.read_bytes(), str(path))

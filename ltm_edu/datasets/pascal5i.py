@@ -1,6 +1,6 @@
 """PASCAL-5i: VOC 2012's pictures, with SBD's masks where VOC has none, in one folder.
 
-What `fetch` leaves in the data folder, and `VocFolder.open` reads:
+`fetch` creates it in the data folder, and `VocFolder.open` reads it:
 
 - pascal5i/JPEGImages/NAME.jpg: 12,031 of VOC's photographs
 - pascal5i/SegmentationClass/NAME.png: what other code calls SegmentationClassAug, palette PNGs
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from ..store.fetch import (
     obtain,
     put,
 )
-from ..store.files import data_dir
+from ..store.files import data_dir, writing
+from ..store.pictures import palette_png
 from .devkit import (
     NAME,
     and_more,
@@ -37,13 +38,14 @@ from .devkit import (
     check_devkit,
     copy_devkit,
     find_devkit,
+    pair_in,
     refuse_source,
     stems,
 )
 from .inspection import Fault, inspect
 from .name_lists import names_in, read_list
-from .sbd import mask_of_mat, need_scipy, palette_png
-from .voc import LISTS, VOC_CLASSES
+from .sbd import mask_of_mat, need_scipy
+from .voc import LISTS, MASKS, PICTURES, VOC_CLASSES
 
 _VOC2012 = "VOCdevkit/VOC2012"
 _SOURCES = "SOURCES.txt"
@@ -51,13 +53,13 @@ _SOURCES = "SOURCES.txt"
 
 @dataclass(frozen=True)
 class Release:
-    """The files that PASCAL-5i is made of, and how much must come out.
+    """The archives that PASCAL-5i is made from, and the size of the result.
 
     Attributes:
         voc: VOC 2012 train and val.
         sbd: the Semantic Boundaries Dataset.
         counts: names in each list.
-        unpacked: bytes of the finished folder, with some to spare.
+        unpacked: bytes of the finished folder, rounded up.
     """
 
     voc: Archive
@@ -66,7 +68,7 @@ class Release:
     unpacked: int = 1_600_000_000
 
 
-# Addresses and checksums as torchvision has them (datasets/voc.py and sbd.py), then mirrors.
+# The addresses and checksums of torchvision (datasets/voc.py and sbd.py), then mirrors.
 RELEASE = Release(
     Archive(
         "VOCtrainval_11-May-2012.tar",
@@ -93,12 +95,12 @@ RELEASE = Release(
 
 
 def folder() -> Path:
-    """Where PASCAL-5i lies once it is fetched."""
+    """Where `fetch` puts PASCAL-5i."""
     return data_dir() / "pascal5i"
 
 
 def kept_archives() -> list[Path]:
-    """Downloads that are of no more use once PASCAL-5i is complete."""
+    """Downloads that are no longer needed once PASCAL-5i is complete."""
     paths = [data_dir() / "downloads" / a.name for a in (RELEASE.voc, RELEASE.sbd)]
     return [p for p in paths if p.exists()]
 
@@ -106,60 +108,59 @@ def kept_archives() -> list[Path]:
 def fetch(
     source: str | Path | None = None, mirrors: Sequence[str] = (), progress: bool = True
 ) -> Path:
-    """Make PASCAL-5i, or mend it: only what is missing or broken is made.
+    """Create PASCAL-5i, or repair it: only files that are missing or damaged are written.
 
-    Downloads go to downloads/ in the data folder and stay there. Until everything is in place the
-    work lies in .pascal5i.part/, where a run that was killed is taken up again.
+    Downloads stay in downloads/ in the data folder. Until the data set is complete it is in
+    .pascal5i.part/; if a run is killed, the next one continues there.
 
     Args:
-        source: a folder that holds the archives, or a VOCdevkit with SegmentationClassAug: nothing
-            in it is changed, and what it has is not downloaded.
-        mirrors: addresses of folders that hold the archives, asked before the known ones.
+        source: a folder with the archives, or a VOCdevkit with SegmentationClassAug. Nothing in it
+            is changed, and only an archive that it lacks is downloaded.
+        mirrors: addresses of folders that hold the archives, tried before the known ones.
         progress: show bars with the time left.
 
     Returns:
         The finished folder.
 
     Raises:
-        InputError: no server gives the files, a file is another one, the disk is full, or `source`
-            is laid out otherwise; says what to do.
+        InputError: no server gives the files, a file is not the right one, the disk is full, or
+            `source` has another layout; says what to do.
     """
     root, downloads = folder(), data_dir() / "downloads"
     check_mirrors(mirrors)
-    given = _given(source)
+    devkit, archives = _read_source(source)
     faults = verify(root, progress) if root.exists() else []
-    if root.exists():
-        if not faults:
-            return root
-        if not (root / _SOURCES).exists():
-            raise InputError(f"{root} is in the way, not made by fetch: move it elsewhere")
-    if isinstance(given, Path):
-        names = check_devkit(given, RELEASE.counts, progress)
-        need_room(root, bytes_to_copy(given, root))
+    if root.exists() and not faults:
+        return root
+    if root.exists() and not (root / _SOURCES).exists():
+        raise InputError(f"{root} exists, but was not created by fetch: move it elsewhere")
+    if devkit:
+        names = check_devkit(devkit, RELEASE.counts, progress)
+        need_room(root, bytes_to_copy(devkit, root))
     else:
-        _prepare_archives(given, downloads, root, progress)
+        _check_archives(archives, downloads, root, progress)
     with alone(downloads):
-        if root.exists() and not faults:  # another process has made it meanwhile
+        if root.exists() and not faults:  # another process has finished meanwhile
             return root
         staging = _staging(root, faults)
-        if isinstance(given, Path):
-            copy_devkit(given, staging, names)
+        if devkit:
+            copy_devkit(devkit, staging, names)
         else:
-            paths = [p or obtain(a, downloads, mirrors, progress) for a, p in given.items()]
+            paths = [p or obtain(a, downloads, mirrors, progress) for a, p in archives.items()]
             names = _unpack(*paths, staging, progress)
         _finish(staging, root, names)
     return root
 
 
 def verify(root: str | Path | None = None, progress: bool = True) -> list[Fault]:
-    """What is missing or broken in a folder that `fetch` made; every file is read.
+    """List what is missing or damaged in a folder that `fetch` created; reads every file.
 
     Args:
         root: the folder; the data folder's pascal5i by default.
         progress: show a bar with the time left.
 
     Returns:
-        The faults; none if all is well.
+        The faults; empty if there are none.
 
     Raises:
         InputError: there is no such folder.
@@ -170,23 +171,23 @@ def verify(root: str | Path | None = None, progress: bool = True) -> list[Fault]
     faults = []
     names: dict[str, tuple[str, ...]] = {}
     for split, count in RELEASE.counts.items():
-        names[split], fault = _list_and_fault(root / LISTS / f"{split}.txt", count)
-        faults += [Fault(root / LISTS / f"{split}.txt", fault)] if fault else []
+        path = root / LISTS / f"{split}.txt"
+        names[split], what = _names_and_fault(path, count)
+        faults += [Fault(path, what)] if what else []
     if both := set(names["train"]) & set(names["val"]):
         faults.append(Fault(root / LISTS / "train.txt", f"shares {len(both):,} names with val.txt"))
-    pictures, masks = root / "JPEGImages", root / "SegmentationClass"
-    wanted = sorted({n for part in names.values() for n in part} or stems(masks))
-    pairs = [(pictures / f"{n}.jpg", masks / f"{n}.png") for n in wanted]
-    return faults + inspect(pairs, len(VOC_CLASSES), progress)
+    every = sorted({n for part in names.values() for n in part} or stems(root / MASKS))
+    return faults + inspect([pair_in(root, n) for n in every], len(VOC_CLASSES), progress)
 
 
 def how_to_get(root: Path) -> str:
-    """What an error says where PASCAL-5i is not there."""
-    begun = _part(root).exists()
-    state = "is not there yet: the last fetch was broken off; go on" if begun else "is not there: "
+    """The error of a missing PASCAL-5i: how to fetch it, or to resume."""
+    state = "is not there: get it"
+    if _part(root).exists():
+        state = "is not there yet: the last fetch was interrupted; resume it"
     return (
-        f"{root} {state}{'' if begun else 'get it'} with ltm-edu fetch pascal5i; without a "
-        f"network, put {RELEASE.voc} and {RELEASE.sbd} into a folder and name it with --from"
+        f"{root} {state} with ltm-edu fetch pascal5i; without a network, put {RELEASE.voc} and "
+        f"{RELEASE.sbd} into a folder and fetch from that folder"
     )
 
 
@@ -194,88 +195,82 @@ def how_to_get(root: Path) -> str:
 
 
 def _unpack(voc: Path, sbd: Path, staging: Path, progress: bool) -> dict[str, tuple[str, ...]]:
-    """Fill the folder with what it lacks; the names of the lists."""
+    """Write the files that the folder lacks, and return the names of both lists."""
     lists = _voc_lists(voc, progress)
-    own = {*lists["train"], *lists["val"]}
-    added = set()
-    for found, read in members(sbd, rf"benchmark_RELEASE/dataset/cls/({NAME})\.mat", progress):
-        path = staging / "SegmentationClass" / f"{found[1]}.png"
-        if found[1] not in own:
-            added.add(found[1])
-            if not path.exists():
-                put(path, palette_png(mask_of_mat(read(), f"{sbd}: {found[0]}")))
-    lists["train"] = (*lists["train"], *added)
-    wanted = {"JPEGImages": own | added, "SegmentationClass": own}
-    pattern = rf"{_VOC2012}/(JPEGImages|SegmentationClass)/({NAME})\.(?:jpg|png)"
-    for found, read in members(voc, pattern, progress):
-        path = staging / found[1] / Path(found[0]).name
-        if found[2] in wanted[found[1]] and not path.exists():
+    voc_names = {*lists["train"], *lists["val"]}
+    sbd_names = set()
+    pattern = rf"benchmark_RELEASE/dataset/cls/({NAME})\.mat"
+    for match, read in members(sbd, pattern, progress):
+        if match[1] not in voc_names:
+            sbd_names.add(match[1])
+            _, mask = pair_in(staging, match[1])
+            if not mask.exists():
+                put(mask, palette_png(mask_of_mat(read(), f"{sbd}: {match[0]}")))
+    lists["train"] = (*lists["train"], *sbd_names)
+    needed = {PICTURES: voc_names | sbd_names, MASKS: voc_names}
+    pattern = rf"{_VOC2012}/({PICTURES}|{MASKS})/({NAME})\.(?:jpg|png)"
+    for match, read in members(voc, pattern, progress):
+        path = staging / match[1] / Path(match[0]).name
+        if match[2] in needed[match[1]] and not path.exists():
             put(path, read())
-    _refuse_missing(staging, own | added, voc)
+    pairs = (pair_in(staging, n) for n in sorted(voc_names | sbd_names))
+    if missing := [p for pair in pairs for p in pair if not p.exists()]:
+        file = missing[0].relative_to(staging).as_posix()
+        raise InputError(
+            f"{voc} lacks {file}{and_more(missing)}, but a list or a mask names it: "
+            "get the archive again"
+        )
     return lists
 
 
 def _voc_lists(voc: Path, progress: bool) -> dict[str, tuple[str, ...]]:
     lists = {}
-    for found, read in members(voc, rf"{_VOC2012}/{LISTS}/(train|val)\.txt", progress):
-        lists[found[1]] = names_in(read(), f"{voc}: {found[0]}", NAME).names
+    for match, read in members(voc, rf"{_VOC2012}/{LISTS}/(train|val)\.txt", progress):
+        lists[match[1]] = names_in(read(), f"{voc}: {match[0]}", NAME).names
         if len(lists) == 2:
             return lists
     raise InputError(f"{voc} has no {_VOC2012}/{LISTS}/train.txt and val.txt: not VOC 2012")
 
 
-def _refuse_missing(root: Path, names: Iterable[str], origin: Path) -> None:
-    for part, kind in (("JPEGImages", "jpg"), ("SegmentationClass", "png")):
-        there = set(stems(root / part))
-        lacking = sorted(set(names) - there)
-        if lacking:
-            raise InputError(
-                f"{origin} lacks {part}/{lacking[0]}.{kind}{and_more(lacking)}, but a list or a "
-                "mask names it: get the archive again"
-            )
-
-
 # --- the folder -----------------------------------------------------------------------------------
 
 
-def _given(source: str | Path | None) -> Path | dict[Archive, Path | None]:
-    """What --from holds: a VOCdevkit, or those of the two archives that are there."""
+def _read_source(source: str | Path | None) -> tuple[Path | None, dict[Archive, Path | None]]:
+    """The VOCdevkit in a folder, if it has one, and where it has each of the archives."""
     archives = (RELEASE.voc, RELEASE.sbd)
     if source is None:
-        return dict.fromkeys(archives)
+        return None, dict.fromkeys(archives)
     source = Path(source).expanduser()
+    paths = {a: source / a.name if (source / a.name).is_file() else None for a in archives}
     devkit = find_devkit(source)
-    if devkit is not None:
-        return devkit
-    here = {a: source / a.name if (source / a.name).is_file() else None for a in archives}
-    if not any(here.values()):
+    if devkit is None and not any(paths.values()):
         refuse_source(source, [a.name for a in archives])
-    return here
+    return devkit, paths
 
 
-def _prepare_archives(
-    given: dict[Archive, Path | None], downloads: Path, root: Path, progress: bool
+def _check_archives(
+    archives: dict[Archive, Path | None], downloads: Path, root: Path, progress: bool
 ) -> None:
     """Refuse, before anything is written, what would fail after hours of downloading."""
     need_scipy()
-    for archive, path in given.items():
+    for archive, path in archives.items():
         if path is not None:
             check(path, archive, progress)
-    lacking = sum(missing_bytes(a, downloads) for a, p in given.items() if p is None)
-    made = bytes_in(_part(root)) + bytes_in(root)
-    need_room(root, lacking + max(0, RELEASE.unpacked - made))
+    to_download = sum(missing_bytes(a, downloads) for a, p in archives.items() if p is None)
+    to_unpack = max(0, RELEASE.unpacked - bytes_in(_part(root)) - bytes_in(root))
+    need_room(root, to_download + to_unpack)
 
 
-def _list_and_fault(path: Path, count: int) -> tuple[tuple[str, ...], str | None]:
+def _names_and_fault(path: Path, count: int) -> tuple[tuple[str, ...], str | None]:
     if not path.is_file():
         return (), "is missing"
     try:
-        found = read_list(path, NAME)
+        content = read_list(path, NAME)
     except InputError:
         return (), "is no list of names"
-    if len(found.names) != count:
-        return found.names, f"has {len(found.names):,} names instead of {count:,}"
-    return found.names, found.fault
+    if len(content.names) != count:
+        return content.names, f"has {len(content.names):,} names instead of {count:,}"
+    return content.names, content.fault
 
 
 def _part(root: Path) -> Path:
@@ -283,50 +278,37 @@ def _part(root: Path) -> Path:
 
 
 def _staging(root: Path, faults: Sequence[Fault]) -> Path:
-    """The folder to work in; one that was finished is put back to work without its broken files."""
+    """The folder to work in; a finished one is moved there without its damaged files."""
     staging = _part(root)
-    try:
+    with writing(staging):
         if root.exists():
-            for path in (p for fault in faults for p in _remade(root, fault)):
-                path.unlink(missing_ok=True)
+            for path, _ in faults:
+                # Where the sizes of a picture and its mask differ, either may be wrong.
+                pair = pair_in(root, path.stem)
+                for damaged in pair if path in pair else [path]:
+                    damaged.unlink(missing_ok=True)
             if staging.exists():
                 shutil.rmtree(staging)
             os.replace(root, staging)
-        for part in ("JPEGImages", "SegmentationClass", LISTS):
+        for part in (PICTURES, MASKS, LISTS):
             (staging / part).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {staging}: {error.strerror or error}") from None
     return staging
 
 
-def _remade(root: Path, fault: Fault) -> list[Path]:
-    """A mask and its picture go together: where their sizes differ, either may be wrong."""
-    name = fault.path.stem
-    both = [root / "JPEGImages" / f"{name}.jpg", root / "SegmentationClass" / f"{name}.png"]
-    return both if fault.path in both else [fault.path]
-
-
 def _finish(staging: Path, root: Path, names: dict[str, tuple[str, ...]]) -> None:
-    """Write the lists, remove what does not belong, and put the folder in place."""
-    for split, part in names.items():
-        text = "".join(f"{n}\n" for n in sorted(part))
-        put(staging / LISTS / f"{split}.txt", text.encode())
+    """Write the lists, remove all other files, and rename the folder."""
+    lists = {staging / LISTS / f"{split}.txt": sorted(part) for split, part in names.items()}
+    for path, part in lists.items():
+        put(path, "".join(f"{n}\n" for n in part).encode())
     put(staging / _SOURCES, _ABOUT.encode())
-    everything = {n for part in names.values() for n in part}
-    wanted = {
-        _SOURCES,
-        *(f"{LISTS}/{split}.txt" for split in names),
-        *(f"JPEGImages/{n}.jpg" for n in everything),
-        *(f"SegmentationClass/{n}.png" for n in everything),
-    }
-    try:
+    pairs = (pair_in(staging, n) for part in names.values() for n in part)
+    expected = {staging / _SOURCES, *lists, *(path for pair in pairs for path in pair)}
+    with writing(root):
         for path in staging.rglob("*"):
-            # Left by a killed run: a file half-written under another name, or of another source.
-            if path.is_file() and path.relative_to(staging).as_posix() not in wanted:
+            # A killed run may leave incomplete files, or files of another source.
+            if path.is_file() and path not in expected:
                 path.unlink()
         os.replace(staging, root)
-    except OSError as error:
-        raise InputError(f"cannot write {root}: {error.strerror or error}") from None
 
 
 _ABOUT = """PASCAL-5i, put together by `ltm-edu fetch pascal5i`.

@@ -1,19 +1,21 @@
-"""SBD's masks: from .mat files to the palette PNGs that VOC has."""
+"""SBD's masks, read from their .mat files."""
 
 from __future__ import annotations
 
 import io
 
 import numpy as np
-from PIL import Image
 
 from ..store.errors import InputError
-from ..store.pictures import voc_palette
 from .voc import VOC_CLASSES
 
 
 def need_scipy() -> None:
-    """Raise InputError, with the command that helps, where SciPy is not installed."""
+    """Check that SciPy is installed.
+
+    Raises:
+        InputError: it is not; names the command that installs it.
+    """
     try:
         import scipy.io  # noqa: F401
     except ImportError:
@@ -23,23 +25,23 @@ def need_scipy() -> None:
 
 
 def mask_of_mat(content: bytes, name: str) -> np.ndarray:
-    """The class ids in one of SBD's .mat files; reading it runs no code.
+    """Read the class ids in one of SBD's .mat files; no code in the file is run.
 
     Args:
-        content: the file.
-        name: what an error calls it.
+        content: the bytes of the file.
+        name: the file's name in an error.
 
     Returns:
         (H, W) uint8: 0 background, 1 to 20 classes.
 
     Raises:
-        InputError: it is no .mat file, or not laid out as SBD's are.
+        InputError: it is not a .mat file, or its content is not a mask of SBD.
     """
     from scipy.io import loadmat
 
     try:
         mask = loadmat(io.BytesIO(content), variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
-    except Exception as error:  # a damaged file comes out of SciPy's reader as many kinds of error
+    except Exception as error:  # SciPy raises many kinds of error for a damaged file
         kind = type(error).__name__
         raise InputError(f"{name} cannot be read as one of SBD's masks ({kind})") from None
     if not isinstance(mask, np.ndarray) or mask.dtype != np.uint8 or mask.ndim != 2:
@@ -50,12 +52,3 @@ def mask_of_mat(content: bytes, name: str) -> np.ndarray:
             f"{len(VOC_CLASSES)}"
         )
     return mask
-
-
-def palette_png(mask: np.ndarray) -> bytes:
-    """A mask as VOC writes it: a PNG of ids, (H, W) uint8, in VOC's colours."""
-    picture = Image.fromarray(mask)
-    picture.putpalette(list(voc_palette()))
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()

@@ -1,17 +1,17 @@
 """Any folder in VOC's layout: pictures, palette masks, lists of names.
 
 - JPEGImages/NAME.jpg: the pictures
-- SegmentationClass/NAME.png: 0 background, 1 and up classes, 255 not counted
+- SegmentationClass/NAME.png: 0 background, 1 and up classes, 255 void
 - ImageSets/Segmentation/SPLIT.txt: train and val; a line is NAME, or its two files as in
   JPEGImages/NAME.jpg SegmentationClass/NAME.png
-- classes.txt: a class a line, the first has id 1; VOC's twenty classes without it
+- classes.txt: a class a line, the first has id 1; without this file, VOC's twenty classes
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,15 @@ import numpy as np
 from PIL import Image
 
 from ..store.errors import InputError
-from ..store.pictures import VOID, check_same_size, read_image, read_mask
+from ..store.files import made_whole
+from ..store.pictures import (
+    VOID,
+    check_same_size,
+    joint_fingerprint,
+    palette_png,
+    read_image,
+    read_mask,
+)
 from .name_lists import list_files, read_list, read_text
 
 # fmt: off
@@ -33,15 +41,15 @@ VOC_CLASSES = (
 # fmt: on
 PICTURES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"
 AUGMENTED = "SegmentationClassAug"
-"""Where other code keeps PASCAL-5i's masks, beside VOC's own."""
+"""Where other code stores PASCAL-5i's masks, beside VOC's own."""
 
 
 @dataclass(frozen=True)
 class MaskIndex:
-    """What is in each mask of a list, without the masks.
+    """How many pixels of each class are in each mask of a list.
 
     Attributes:
-        names: n image names.
+        names: n picture names.
         pixels: (n, C) pixels of each class, column c - 1 for class c.
         grid: (n, C) pixels of each class among mask[1::32, 1::32] (OSLSM's rule).
     """
@@ -58,7 +66,7 @@ class VocFolder:
     Attributes:
         root: the folder.
         classes: names; class id c is `classes[c - 1]`.
-        splits: image names of each list, each once, in the file's order.
+        splits: picture names of each list, each once, in the file's order.
     """
 
     root: Path
@@ -71,36 +79,37 @@ class VocFolder:
 
         Raises:
             InputError: a folder, a list or the classes are missing, empty or unreadable; says
-                what was expected and what was found.
+                what is expected and what the folder contains.
         """
         root = Path(root).expanduser()
         if not root.is_dir():
-            raise InputError(f"{root} is not a folder: --data takes a folder in VOC's layout")
+            raise InputError(f"{root} is not a folder: give a folder in VOC's layout")
         for part in (PICTURES, MASKS, LISTS):
             if not (root / part).is_dir():
                 raise InputError(
-                    f"{root} has no {part}/ (it has {found_in(root)}): VOC's layout is "
+                    f"{root} has no {part}/ (it has {first_names(root)}): VOC's layout is "
                     f"{PICTURES}/, {MASKS}/ and {LISTS}/train.txt and val.txt{_advice(root)}"
                 )
         splits = {p.stem: read_list(p).names for p in list_files(root / LISTS)}
         if not any(splits.values()):
             raise InputError(
                 f"{root / LISTS} has no list with names in it: train.txt and val.txt are expected, "
-                f"it has {found_in(root / LISTS)}"
+                f"it has {first_names(root / LISTS)}"
             )
-        named = root / "classes.txt"
-        classes = VOC_CLASSES
-        if named.exists():
-            classes = tuple(filter(None, map(str.strip, read_text(named).splitlines())))
-        if not 4 <= len(classes) <= 254:
-            raise InputError(f"{named} lists {len(classes)} classes: 4 to 254 make four folds")
+        class_list, classes = root / "classes.txt", VOC_CLASSES
+        if class_list.exists():
+            classes = tuple(filter(None, map(str.strip, read_text(class_list).splitlines())))
+        if not 4 <= len(classes) < VOID:
+            raise InputError(
+                f"{class_list} lists {len(classes)} classes: 4 to {VOID - 1} make four folds"
+            )
         return cls(root, classes, splits)
 
     def names(self, split: str) -> tuple[str, ...]:
-        """Image names of a list; "all" is every list, each name once.
+        """Picture names of a list; "all" is every list, each name once.
 
         Raises:
-            InputError: there is no such list, or nothing in it.
+            InputError: there is no such list, or it is empty.
         """
         if split == "all":
             return tuple(dict.fromkeys(n for names in self.splits.values() for n in names))
@@ -113,56 +122,69 @@ class VocFolder:
         return self.splits[split]
 
     @cached_property
-    def _picture_names(self) -> dict[str, str]:
-        # Of several files with one name, .jpg comes last and is taken.
+    def _picture_files(self) -> dict[str, str]:
+        # Of several files with one name, the .jpg comes last and replaces the others.
         files = sorted(
             (self.root / PICTURES).iterdir(), key=lambda p: (p.suffix.lower() == ".jpg", p.name)
         )
         return {p.stem: p.name for p in files}
 
     def image_path(self, name: str) -> Path:
-        """The picture's file; raises InputError where the list names one that is not there."""
-        file = self._picture_names.get(name)
+        """The picture's file.
+
+        Raises:
+            InputError: the folder has no picture of that name.
+        """
+        file = self._picture_files.get(name)
         if file is None:
             raise self.missing(self.root / PICTURES / f"{name}.jpg")
         return self.root / PICTURES / file
 
     def mask_path(self, name: str) -> Path:
-        """The mask's file."""
+        """The mask's file, whether it exists or not."""
         return self.root / MASKS / f"{name}.png"
 
     def missing(self, path: Path) -> InputError:
-        """The error for a picture or mask that a list names and that is not there."""
+        """The error for a picture or mask that a list names and that does not exist."""
         advice = self.elsewhere(path) or ": put it there, or take its name out of the list"
         return InputError(f"{path} is missing, but a list names it{advice}")
 
     def elsewhere(self, path: Path) -> str:
-        """Where a missing mask is instead, and what to do, for an error's end; "" if nowhere."""
-        there = self.root / AUGMENTED / path.name
-        if path.exists() or not there.is_file():
+        """The end of an error if only SegmentationClassAug has a mask: that, and what to do."""
+        if path.exists() or not (self.root / AUGMENTED / path.name).is_file():
             return ""
         return f": {MASKS}/ must hold it, and only {AUGMENTED}/ does; {_fetch_from(self.root)}"
 
     def image(self, name: str) -> Image.Image:
-        """The picture in RGB; raises InputError if it is missing or cannot be read."""
+        """Read the picture as RGB.
+
+        Raises:
+            InputError: it is missing or cannot be read.
+        """
         return read_image(self.image_path(name))
 
     def mask(self, name: str) -> np.ndarray:
-        """Class ids, (H, W) uint8; raises InputError if unreadable or with an id over the list."""
-        path = self.mask_path(name)
-        if not path.exists():
-            raise self.missing(path)
+        """Read the mask: class ids, (H, W) uint8, and 255 for void.
+
+        Raises:
+            InputError: it is missing, cannot be read, or contains an id that no class has.
+        """
+        path = self._existing_mask(name)
         mask = read_mask(path)
         ids = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:VOID])
         if ids.size and ids[-1] > len(self.classes):
             raise InputError(
                 f"{path} holds class id {ids[-1]}, but there are {len(self.classes)} classes "
-                f"(ids 1 to {len(self.classes)}, 255 not counted): add it to classes.txt"
+                f"(ids 1 to {len(self.classes)}, {VOID} for void): add it to classes.txt"
             )
         return mask
 
     def pair(self, name: str) -> tuple[Image.Image, np.ndarray]:
-        """Picture and mask; raises InputError where their sizes differ."""
+        """Read picture and mask.
+
+        Raises:
+            InputError: as `image` and `mask` do, or the two differ in size.
+        """
         image, mask = self.image(name), self.mask(name)
         check_same_size(image, self.image_path(name), mask, self.mask_path(name))
         return image, mask
@@ -182,21 +204,30 @@ class VocFolder:
                 counts[i] = np.bincount(part.ravel(), minlength=256)[1 : len(self.classes) + 1]
         return MaskIndex(names, pixels, grid)
 
-    def fingerprint(self, names: tuple[str, ...]) -> str:
-        """A hash of these pictures' and masks' names, sizes and times: what a cache depends on."""
-        digest = hashlib.sha256(str(self.root.resolve()).encode())
-        for name in names:
-            for path in (self.image_path(name), self.mask_path(name)):
-                try:
-                    stat = path.stat()
-                except FileNotFoundError:
-                    raise self.missing(path) from None
-                digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()[:16]
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """A hash of the names and the content of these pictures and masks: the key of a cache.
+
+        Every file is read. The data set's folder and the files' times do not count.
+
+        Raises:
+            InputError: a file is missing or cannot be read.
+        """
+        pairs = ((self.image_path(n), self._existing_mask(n)) for n in names)
+        return joint_fingerprint([path for pair in pairs for path in pair])
+
+    def mask_fingerprint(self, names: Sequence[str]) -> str:
+        """As `fingerprint`, of the masks alone."""
+        return joint_fingerprint([self._existing_mask(n) for n in names])
+
+    def _existing_mask(self, name: str) -> Path:
+        path = self.mask_path(name)
+        if not path.exists():
+            raise self.missing(path)
+        return path
 
 
-def found_in(folder: Path) -> str:
-    """The first few things in a folder, for an error.
+def first_names(folder: Path) -> str:
+    """The first few names in a folder, for an error.
 
     Raises:
         InputError: the folder cannot be read.
@@ -210,12 +241,12 @@ def found_in(folder: Path) -> str:
 
 
 def _advice(root: Path) -> str:
-    """What to do about a folder that is laid out otherwise, where a guess can be made."""
+    """What to do about a folder with another layout, if a guess can be made."""
     if (root / PICTURES).is_dir() and (root / AUGMENTED).is_dir():
         return f"; it has {AUGMENTED}/ instead: {_fetch_from(root)}"
-    whole = root.resolve()
+    folder = root.resolve()
     inside = (root / "VOC2012", root / "VOCdevkit/VOC2012", *sorted(root.iterdir()))
-    for place in (whole.parent, whole.parent.parent, *inside):
+    for place in (folder.parent, folder.parent.parent, *inside):
         if all(os.path.isdir(place / part) for part in (PICTURES, LISTS)):
             return f"; {place} looks like it: name that folder"
     return ""
@@ -223,3 +254,34 @@ def _advice(root: Path) -> str:
 
 def _fetch_from(root: Path) -> str:
     return f"ltm-edu fetch pascal5i --from {shlex.quote(str(root))} makes PASCAL-5i of it"
+
+
+def write_voc_folder(
+    root: Path,
+    classes: Sequence[str],
+    splits: Mapping[str, Iterable[tuple[str, Image.Image, np.ndarray]]],
+) -> None:
+    """Write a data set in VOC's layout; the folder appears when it is complete.
+
+    Args:
+        root: the folder, which must not exist.
+        classes: names; class id c is `classes[c - 1]`.
+        splits: list name ("train", "val") to the pictures: name, RGB picture, and mask of class
+            ids, (H, W) uint8, 0 background, 255 not counted.
+
+    Raises:
+        InputError: the folder cannot be written, or a mask has another size than its picture.
+    """
+    with made_whole(root) as part:
+        for folder in (PICTURES, MASKS, LISTS):
+            (part / folder).mkdir(parents=True)
+        for split, pictures in splits.items():
+            names = []
+            for name, image, mask in pictures:
+                check_same_size(image, f"picture {name}", mask, f"mask {name}")
+                image.convert("RGB").save(part / PICTURES / f"{name}.jpg", quality=95)
+                (part / MASKS / f"{name}.png").write_bytes(palette_png(mask))
+                names.append(f"{name}\n")
+            (part / LISTS / f"{split}.txt").write_text("".join(names), encoding="utf-8")
+        lines = "".join(f"{name}\n" for name in classes)
+        (part / "classes.txt").write_text(lines, encoding="utf-8")

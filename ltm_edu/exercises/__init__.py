@@ -1,8 +1,8 @@
-"""The course's exercises: a stub in the notebook, its checker, hints and a solution here.
+"""The exercises of the course. The notebook holds a stub; its checks, hints and solution are here.
 
-In a notebook: `check("3.2", relation)` prints one line, `hint("3.2")` and `hint("3.2", 2)` help,
-`solution("3.2")` shows one way, `progress()` says what is solved. One module a notebook; see
-`engine` for how an exercise is declared.
+In a notebook, `check("3.2", relation)` prints one line about an answer, `hint("3.2")` and
+`hint("3.2", 2)` help, `solution("3.2")` prints one solution, and `progress()` lists which exercises
+are solved. Each notebook has one module here; `engine` defines what an exercise consists of.
 """
 
 from __future__ import annotations

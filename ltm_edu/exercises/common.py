@@ -1,4 +1,4 @@
-"""What the checkers of several notebooks share: inputs, comparisons, laws."""
+"""What the exercises of several notebooks share: inputs, comparisons, invariances."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from .engine import Invariance
 
 
 def normal(g: torch.Generator, *size: int) -> Tensor:
-    """Normal numbers in float64."""
+    """Numbers from the standard normal distribution, in float64."""
     return torch.randn(size, generator=g, dtype=torch.float64)
 
 
 def uniform(g: torch.Generator, *size: int) -> Tensor:
-    """Numbers in [0, 1) in float64: soft masks."""
+    """Soft masks: uniform numbers in [0, 1), in float64."""
     return torch.rand(size, generator=g, dtype=torch.float64)
 
 
 def close(a: Tensor, b: Tensor) -> bool:
-    """One shape, and values that differ by a thousandth at most."""
+    """Whether shapes are equal and values agree, with tolerances of 1e-3."""
     return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
 def safe_gradient(says: str, at: int, args: tuple[Tensor, ...]) -> Invariance:
-    """The law that the gradient, too, is finite at an edge: it may be NaN where values are not.
+    """The rule that the gradient is finite at an edge. It may be NaN where the values are finite.
 
     Args:
-        says: what to say where it is not.
-        at: which argument the gradient is taken of.
-        args: the edge.
+        says: the message where it is not.
+        at: position of the argument of the gradient.
+        args: the arguments at the edge.
     """
 
     def holds(fn: Callable[..., Tensor], *_: Tensor) -> bool:
-        given = [a.clone() for a in args]
-        leaf = given[at].requires_grad_()
+        copies = [a.clone() for a in args]
+        leaf = copies[at].requires_grad_()
         with torch.enable_grad():
-            out = fn(*given)
+            out = fn(*copies)
         if not isinstance(out, Tensor) or not out.requires_grad or not torch.isfinite(out).all():
-            return True  # another rule's case
+            return True  # another rule checks this
         (gradient,) = torch.autograd.grad(out.sum(), leaf, allow_unused=True)
         return gradient is None or bool(torch.isfinite(gradient).all())
 
@@ -49,7 +49,7 @@ def safe_gradient(says: str, at: int, args: tuple[Tensor, ...]) -> Invariance:
 
 
 class _LargestTensor(TorchFunctionMode):
-    """Notes the size of the largest tensor that any torch function returns."""
+    """Records the size of the largest tensor that any torch function returns."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class _LargestTensor(TorchFunctionMode):
 
 
 def largest_tensor(fn: Callable[..., Tensor], *args: Tensor) -> int:
-    """The numbers in the largest tensor that a function makes on its way."""
+    """Count the numbers in the largest tensor that a function computes."""
     with _LargestTensor() as largest:
         fn(*args)
     return largest.size

@@ -12,7 +12,7 @@ from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
-ONE_EPISODE = "one episode for the whole batch: keep the batch dimension first"
+ONE_EPISODE = "There is one result for the whole batch. Keep the batch dimension first."
 
 
 # 2.1 ----------------------------------------------------------------------------------------------
@@ -22,8 +22,8 @@ def to_grid(masks: torch.Tensor, stride: int) -> torch.Tensor:
     """The share of each cell that the object covers, (B, 1, H, W) -> (B, 1, h, w).
 
     Sides have stride * k + 1 pixels, stride is even. Cell i is the mean of the window from pixel
-    stride * i - stride / 2 to stride * i + stride / 2, both included; what lies outside the
-    picture does not count.
+    stride * i - stride / 2 to stride * i + stride / 2, both included; pixels outside the picture
+    do not count.
     """
     return torch.nn.functional.avg_pool2d(
         masks, stride + 1, stride, stride // 2, count_include_pad=False
@@ -59,8 +59,11 @@ def _grid_size(m: Tensor, s: int) -> tuple[int, int]:
     return (m.shape[2] - 1) // s + 1, (m.shape[3] - 1) // s + 1
 
 
-_EDGE = "too small at the picture's edge: only pixels that exist count (count_include_pad=False)"
-_SOFT = "rounded: a soft value says how much of a cell the object covers"
+_EDGE = (
+    "The values at the edge of the picture are too small. Only existing pixels count: use "
+    "count_include_pad=False."
+)
+_SOFT = "The values are rounded. A soft value is the share of a cell that the object covers."
 
 TO_GRID = Exercise(
     id="2.1",
@@ -71,56 +74,63 @@ TO_GRID = Exercise(
     draw=_blobs,
     invariances=[
         Invariance(
-            "what is not object is background: the grid of 1 - mask must be 1 - the grid",
+            "The grid of 1 - mask must be 1 - the grid of the mask, because every pixel is object "
+            "or background.",
             lambda fn, m, s: close(fn(1 - m, s), 1 - fn(m, s)),
         )
     ],
     edges=[
         Edge((torch.ones(1, 1, 9, 9), 4), _EDGE),
-        Edge((torch.zeros(1, 1, 9, 9), 4), "an empty mask is empty on the grid"),
-        Edge((_dot(), 4), "one pixel of object: a small share of one cell, neither 0 nor 1"),
+        Edge((torch.zeros(1, 1, 9, 9), 4), "An empty mask must be empty on the grid."),
+        Edge((_dot(), 4), "One object pixel must give a small share of one cell, neither 0 nor 1."),
     ],
     differentiable=(0,),
     slips=[
         Slip(_EDGE, lambda m, s: F.avg_pool2d(m, s + 1, s, s // 2)),
         Slip(
-            "every stride-th pixel only: a cell is the mean of its window",
+            "Only every stride-th pixel is used. A cell is the mean of its whole window.",
             lambda m, s: m[..., ::s, ::s],
         ),
         Slip(_SOFT, lambda m, s: (to_grid(m, s) > 0.5).to(m.dtype)),
         Slip(_SOFT, lambda m, s: (to_grid(m, s) > 0).to(m.dtype)),
         Slip(
-            "the largest value of each window, expected the mean",
+            "This is the largest value of each window. Return the mean.",
             lambda m, s: F.max_pool2d(m, s + 1, s, s // 2),
         ),
         Slip(
-            "the sum of each window, expected the mean",
+            "This is the sum of each window. Return the mean.",
             lambda m, s: F.avg_pool2d(m, s + 1, s, s // 2, divisor_override=1),
         ),
         Slip(
-            "windows of `stride` pixels lean to one side: stride + 1 are centred",
+            "Windows of `stride` pixels are not centred. Use windows of stride + 1 pixels.",
             lambda m, s: F.avg_pool2d(m, s, s, s // 2, count_include_pad=False),
         ),
         Slip(
-            "windows side by side from pixel 0: cell i is centred on pixel stride * i",
+            "The windows start at pixel 0 and do not overlap. Cell i must be centred on pixel "
+            "stride * i.",
             lambda m, s: F.avg_pool2d(m, s),
         ),
         Slip(
-            "interpolate looks at the few pixels next to a centre: average the whole window",
+            "Interpolation uses only the few pixels next to a centre. Average the whole window.",
             lambda m, s: F.interpolate(m, _grid_size(m, s), mode="bilinear"),
         ),
         Slip(
-            "windows that tile the picture: those of the grid overlap by a pixel and are centred",
+            "These windows tile the picture. The windows of the grid are centred, and neighbours "
+            "overlap by one pixel.",
             lambda m, s: F.interpolate(m, _grid_size(m, s), mode="area"),
         ),
-        Slip("the channel is gone: (B, 1, h, w)", lambda m, s: to_grid(m, s)[:, 0]),
+        Slip(
+            "The channel dimension is missing. The shape must be (B, 1, h, w).",
+            lambda m, s: to_grid(m, s)[:, 0],
+        ),
         Slip(ONE_EPISODE, lambda m, s: to_grid(m, s)[:1]),
     ],
     hints=[
-        "Averages over windows at regular steps: that is a pooling. How wide is a window, how "
-        "long the step, and what happens at the edge?",
-        "torch.nn.functional.avg_pool2d(masks, kernel, stride, padding): the kernel is stride + 1, "
-        "the padding stride // 2, and count_include_pad=False leaves the padding out of the mean.",
+        "Averages over windows at regular steps are a pooling. How wide is a window, how long is "
+        "a step, and what happens at the edge?",
+        "Use torch.nn.functional.avg_pool2d(masks, kernel, stride, padding). The kernel is stride "
+        "+ 1, the padding is stride // 2, and count_include_pad=False excludes the padding from "
+        "the mean.",
     ],
 )
 
@@ -145,7 +155,7 @@ def _masked_loop(F_s: Tensor, G_s: Tensor) -> Tensor:
 
 
 def _features_and_mask(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    # As many channels as episodes, and a square grid: careless broadcasting does not fail here.
+    # With as many channels as episodes and a square grid, wrong broadcasting raises no error.
     G = uniform(g, 2, 1, 3, 3)
     return normal(g, 2, 2, 3, 3), torch.where(G < 0.3, 0.0, G)
 
@@ -164,55 +174,75 @@ MASKED = Exercise(
     draw=_features_and_mask,
     invariances=[
         Invariance(
-            "one episode's result changes with the rest of the batch",
+            "The result of one episode must not change with the rest of the batch.",
             lambda fn, f, g: close(fn(f[:1], g[:1]), fn(f, g)[:1]),
         )
     ],
     edges=[
-        Edge((torch.ones(1, 2, 2, 2), torch.zeros(1, 1, 2, 2)), "an empty mask leaves nothing"),
-        Edge((-torch.ones(1, 2, 2, 2), torch.ones(1, 1, 2, 2)), "a full mask changes nothing"),
+        Edge(
+            (torch.ones(1, 2, 2, 2), torch.zeros(1, 1, 2, 2)),
+            "With an empty mask all features must be 0.",
+        ),
+        Edge(
+            (-torch.ones(1, 2, 2, 2), torch.ones(1, 1, 2, 2)),
+            "With a full mask the features must not change.",
+        ),
     ],
     differentiable=(0, 1),
     slips=[
         Slip(
-            "the mask lost its channel: (B, h, w) lines up with the channels, not with the batch",
+            "The mask has lost its channel dimension: (B, h, w) is aligned with the channels, not "
+            "with the batch. Keep (B, 1, h, w).",
             lambda f, g: f * g[:, 0],
         ),
         Slip(
-            "cut out at full strength: a cell that is half object keeps half of its feature",
+            "Every cell that the object touches keeps its full feature. Multiply by the soft "
+            "value: a cell that is half object keeps half of its feature.",
             lambda f, g: f * (g > 0).to(f.dtype),
         ),
         Slip(
-            "the mask was rounded: a cell that is half object keeps half of its feature",
+            "The mask is rounded. Multiply by the soft value: a cell that is half object keeps "
+            "half of its feature.",
             lambda f, g: f * (g > 0.5).to(f.dtype),
         ),
-        Slip("the background was kept, not the object", lambda f, g: f * (1 - g)),
-        Slip("the mask counts twice: once is enough", lambda f, g: f * g * g),
-        Slip("a sum: equation 1 is a product", lambda f, g: f + g),
         Slip(
-            "grid transposed: (i, j) meets (i, j)",
+            "The background is kept, not the object. Multiply by the mask itself.",
+            lambda f, g: f * (1 - g),
+        ),
+        Slip("The mask is multiplied twice. Multiply once.", lambda f, g: f * g * g),
+        Slip("This is a sum. Equation 1 is a product.", lambda f, g: f + g),
+        Slip(
+            "The grid of the mask is transposed. Cell (i, j) of the mask belongs to cell (i, j) "
+            "of the features.",
             lambda f, g: f * g.transpose(2, 3),
         ),
-        Slip("only the first channel was masked", lambda f, g: _first_channel(f, g)),
-        Slip("the first episode's mask for all", lambda f, g: f * g[:1]),
         Slip(
-            "a list of the object's pixels: F'_s keeps its grid, zeros included",
+            "Only the first channel is masked. Mask all channels.",
+            lambda f, g: _first_channel(f, g),
+        ),
+        Slip(
+            "The mask of the first episode is used for all episodes. Use each episode's own mask.",
+            lambda f, g: f * g[:1],
+        ),
+        Slip(
+            "This is a list of the object's pixels. F'_s keeps its grid, with zeros outside the "
+            "object.",
             lambda f, g: f[:, :, g[0, 0] > 0],
         ),
         Slip(
-            "the mean over the object: that comes next, equation 1 keeps every pixel",
+            "This is the mean over the object, which comes next. Equation 1 keeps every pixel.",
             lambda f, g: pool(f, g),
         ),
         Slip(
-            "a sum over the channels: each channel is masked by itself",
+            "The channels are added. Mask each channel separately.",
             lambda f, g: (f * g).sum(dim=1, keepdim=True),
         ),
-        Slip("the features as they came: where is the mask?", lambda f, g: f),
+        Slip("The features are unchanged. Multiply them by the mask.", lambda f, g: f),
     ],
     hints=[
-        "One multiplication. What does PyTorch do with a dimension of size 1?",
-        "A (B, 1, h, w) mask against (B, C, h, w) features is broadcast over the channels, which "
-        "is what equation 1 wants: `F_s * G_s`.",
+        "One multiplication is enough. What does PyTorch do with a dimension of size 1?",
+        "A (B, 1, h, w) mask is broadcast over the channels of (B, C, h, w) features. This is "
+        "what equation 1 asks for: `F_s * G_s`.",
     ],
 )
 
@@ -253,17 +283,19 @@ def _weighted(f: Tensor, g: Tensor) -> Tensor:
     return (f * g).sum(dim=(2, 3))
 
 
-def _smooth_at_empty(fn: Callable[[Tensor, Tensor], Tensor], f: Tensor, g: Tensor) -> bool:
-    """Whether gradients stay finite at an empty mask; values that are not are told elsewhere."""
+def _finite_gradient_at_an_empty_mask(
+    fn: Callable[[Tensor, Tensor], Tensor], f: Tensor, g: Tensor
+) -> bool:
+    """Whether gradients are finite at an empty mask; another rule checks the values."""
     features, empty = f.clone().requires_grad_(), torch.zeros_like(g).requires_grad_()
     out = fn(features, empty)
     if not out.requires_grad or not torch.isfinite(out).all():
         return True
-    found = torch.autograd.grad(out.sum(), (features, empty), allow_unused=True)
-    return all(x is None or bool(torch.isfinite(x).all()) for x in found)
+    gradients = torch.autograd.grad(out.sum(), (features, empty), allow_unused=True)
+    return all(x is None or bool(torch.isfinite(x).all()) for x in gradients)
 
 
-_EMPTY = "NaN where the mask is empty: 0 / 0. No object, no prototype: return zeros"
+_EMPTY = "An empty mask gives NaN, because 0 / 0 is computed. Return zeros there."
 
 POOL = Exercise(
     id="2.3",
@@ -279,78 +311,88 @@ POOL = Exercise(
     draw=_maps,
     invariances=[
         Invariance(
-            "a mask of half the strength is the same object: the mean must not change",
+            "A mask of half the strength marks the same object, so the mean must not change.",
             lambda fn, f, g: close(fn(f, g / 2), fn(f, g)),
         ),
         Invariance(
-            "what lies outside the mask must not matter",
+            "The features outside the mask must not change the result.",
             lambda fn, f, g: close(fn(torch.where(g > 0, f, f + 7), g), fn(f, g)),
         ),
         Invariance(
-            "one episode's prototype changes with the rest of the batch",
+            "The prototype of one episode must not change with the rest of the batch.",
             lambda fn, f, g: close(fn(f[:1], g[:1]), fn(f, g)[:1]),
         ),
         Invariance(
-            "right values, but the gradient is NaN at an empty mask: keep the divisor above 0 "
-            "(clamp_min) instead of replacing the quotient afterwards",
-            _smooth_at_empty,
+            "The values are right, but the gradient is NaN at an empty mask. Keep the divisor "
+            "above 0 with clamp_min; do not replace the quotient afterwards.",
+            _finite_gradient_at_an_empty_mask,
         ),
     ],
     edges=[
         Edge((torch.ones(1, 2, 2, 2), torch.zeros(1, 1, 2, 2)), _EMPTY),
         Edge(
             (torch.arange(8.0).reshape(1, 2, 2, 2), torch.tensor([[[[0.0, 0.0], [0.3, 0.0]]]])),
-            "one cell, partly covered: its own feature, at full length",
+            "With one partly covered cell, the result must be the unscaled feature of that cell.",
         ),
     ],
     differentiable=(0, 1),
     slips=[
         Slip(
-            "divided by the number of all pixels: divide by what the mask adds up to",
+            "The sum is divided by the number of all pixels. Divide by the sum of the mask.",
             lambda f, g: (f * g).mean(dim=(2, 3)),
         ),
         Slip(
-            "divided by the number of pixels that the mask touches: soft values count as they are",
+            "The sum is divided by the number of pixels that the mask touches. Divide by the sum "
+            "of the soft values.",
             lambda f, g: _weighted(f, g) / (g > 0).sum(dim=(2, 3)).clamp_min(1),
         ),
-        Slip("a sum: divide by what the mask adds up to", _weighted),
-        Slip("the mask was left out: only the object's pixels count", lambda f, g: f.mean((2, 3))),
+        Slip("This is a sum. Divide it by the sum of the mask.", _weighted),
         Slip(
-            "the mask was rounded: soft values are weights",
+            "The mask is not used. Only the pixels of the object count.",
+            lambda f, g: f.mean((2, 3)),
+        ),
+        Slip(
+            "The mask is rounded. Use its soft values as weights.",
             lambda f, g: pool(f, (g > 0.5).to(f.dtype)),
         ),
         Slip(
-            "cut out at full strength: soft values are weights",
+            "Every cell that the object touches has weight 1. Use the soft values as weights.",
             lambda f, g: pool(f, (g > 0).to(f.dtype)),
         ),
         Slip(
-            "the mask counts twice above the line, once below",
+            "The mask is multiplied twice in the numerator, but once in the divisor. Multiply "
+            "once.",
             lambda f, g: _weighted(f * g, g) / g.sum(dim=(2, 3)).clamp_min(1e-5),
         ),
-        Slip("that is the background's mean", lambda f, g: pool(f, 1 - g)),
         Slip(
-            "the largest value, expected the mean",
+            "This is the mean of the background. Use the mask itself as weights.",
+            lambda f, g: pool(f, 1 - g),
+        ),
+        Slip(
+            "This is the largest value. Return the mean.",
             lambda f, g: (f * g).amax(dim=(2, 3)),
         ),
         Slip(
-            "divided by the whole batch's masks: each episode has its own",
+            "The sum is divided by the masks of the whole batch. Divide by each episode's own "
+            "mask.",
             lambda f, g: _weighted(f, g) / g.sum().clamp_min(1e-5),
         ),
         Slip(ONE_EPISODE, lambda f, g: pool(f, g).mean(dim=0)),
         Slip(
-            "scaled to length 1: the mean itself is asked for",
+            "The result is scaled to length 1. Return the mean itself.",
             lambda f, g: F.normalize(pool(f, g), dim=1),
         ),
         Slip(
-            "(B, C, 1, 1): leave keepdim out",
+            "The shape is (B, C, 1, 1), expected (B, C). Do not use keepdim.",
             lambda f, g: pool(f, g)[..., None, None],
         ),
         Slip(_EMPTY, lambda f, g: _weighted(f, g) / g.sum(dim=(2, 3))),
     ],
     hints=[
-        "A weighted mean: the weights are the mask. Sum over the grid above and below the line.",
-        "`(F_s * G_s).sum(dim=(2, 3))` over `G_s.sum(dim=(2, 3))`; `.clamp_min(1e-5)` below the "
-        "line turns 0 / 0 into 0.",
+        "This is a weighted mean, and the weights are the mask. Sum over the grid in the "
+        "numerator and in the divisor.",
+        "Divide `(F_s * G_s).sum(dim=(2, 3))` by `G_s.sum(dim=(2, 3))`. With `.clamp_min(1e-5)` "
+        "on the divisor, 0 / 0 becomes 0.",
     ],
 )
 
@@ -399,8 +441,11 @@ def _with_zeros() -> tuple[Tensor, Tensor]:
     return E, p
 
 
-_LENGTHS = "values over 1: did you normalise? Divide by both lengths"
-_ZERO = "NaN or infinity where a vector is zero: an empty mask's prototype relates to nothing, 0"
+_LENGTHS = "Some values are above 1. Did you normalise? Divide by both lengths."
+_ZERO = (
+    "A zero vector gives NaN or infinity. The prototype of an empty mask relates to nothing: "
+    "return 0 there."
+)
 
 COSINE_MAP = Exercise(
     id="2.4",
@@ -411,11 +456,11 @@ COSINE_MAP = Exercise(
     draw=_query,
     invariances=[
         Invariance(
-            "a longer vector is no closer: the map must not change with a vector's length",
+            "The map must not change with the length of a vector.",
             lambda fn, E, p: close(fn(100 * E, p), fn(E, p)) and close(fn(E, 9 * p), fn(E, p)),
         ),
         Invariance(
-            "one episode's map changes with the rest of the batch",
+            "The map of one episode must not change with the rest of the batch.",
             lambda fn, E, p: close(fn(E[:1], p[:1]), fn(E, p)[:1]),
         ),
     ],
@@ -423,49 +468,61 @@ COSINE_MAP = Exercise(
     differentiable=(0, 1),
     slips=[
         Slip(_LENGTHS, _dots),
-        Slip("divided by the query's lengths only", lambda E, p: _dots(E, p) / _length(E)),
         Slip(
-            "divided by the prototype's length only",
+            "Only the query's lengths are divided out. Divide by the prototype's length as well.",
+            lambda E, p: _dots(E, p) / _length(E),
+        ),
+        Slip(
+            "Only the prototype's length is divided out. Divide by the query's lengths as well.",
             lambda E, p: _dots(E, p) / _length(p)[..., None, None],
         ),
         Slip(
-            "the channel is gone: (B, h, w), expected (B, 1, h, w)",
+            "The channel dimension is missing: the shape is (B, h, w), expected (B, 1, h, w).",
             lambda E, p: cosine_map(E, p)[:, 0],
         ),
         Slip(
-            "a value for each channel: sum over the channels",
+            "There is one value for each channel. Sum over the channels.",
             lambda E, p: E * p[:, :, None, None] / _length(E) / _length(p)[..., None, None],
         ),
-        Slip("that is 1 - cosine, a distance: alike is near 1", lambda E, p: 1 - cosine_map(E, p)),
         Slip(
-            "lost the sign: opposite vectors relate by -1",
+            "This is 1 - cosine, a distance. The value of similar vectors must be near 1.",
+            lambda E, p: 1 - cosine_map(E, p),
+        ),
+        Slip(
+            "The sign is lost. Opposite vectors must have the value -1.",
             lambda E, p: cosine_map(E, p).abs(),
         ),
         Slip(
-            "min-max is equation 6: the cosine itself is asked for",
-            lambda E, p: _stretched(cosine_map(E, p)),
+            "Min-max normalisation comes with equation 6. Return the cosine itself.",
+            lambda E, p: _min_max(cosine_map(E, p)),
         ),
         Slip(
-            "softmax is for attention weights: the cosine itself is asked for",
+            "Softmax is for attention weights. Return the cosine itself.",
             lambda E, p: cosine_map(E, p).flatten(2).softmax(dim=2).view(len(E), 1, *E.shape[2:]),
         ),
-        Slip("the first episode's prototype for all", lambda E, p: cosine_map(E, p[:1])),
         Slip(
-            "the map is flat: keep the grid, (B, 1, h, w)",
+            "The prototype of the first episode is used for all episodes. Use each episode's own "
+            "prototype.",
+            lambda E, p: cosine_map(E, p[:1]),
+        ),
+        Slip(
+            "The map is flat. Keep the grid: (B, 1, h, w).",
             lambda E, p: cosine_map(E, p).flatten(2),
         ),
         Slip(_ZERO, lambda E, p: _dots(E, p) / (_length(E) * _length(p)[..., None, None])),
         Slip(_LENGTHS, when=lambda out, expected, E, p: out.abs().max() > 1.001),
     ],
     hints=[
-        "A dot product at every pixel and two lengths; give the prototype the grid's dimensions.",
+        "Compute a dot product at every pixel, and two lengths. The prototype needs the two "
+        "dimensions of the grid.",
         "`prototype[:, :, None, None]` broadcasts over the grid. Sum over dim=1 for the dot "
-        "product, `torch.linalg.vector_norm(..., dim=1)` for lengths, `.clamp_min(1e-5)` below.",
+        "product, use `torch.linalg.vector_norm(..., dim=1)` for the lengths, and "
+        "`.clamp_min(1e-5)` for the divisor.",
     ],
 )
 
 
-def _stretched(x: Tensor) -> Tensor:
+def _min_max(x: Tensor) -> Tensor:
     low, high = x.amin(dim=(2, 3), keepdim=True), x.amax(dim=(2, 3), keepdim=True)
     return (x - low) / (high - low)
 

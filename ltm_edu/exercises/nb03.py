@@ -13,9 +13,9 @@ from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
-ZERO = "NaN or infinity where a vector is zero: it has no direction, so its relation must be 0"
-NOT_NORMALISED = "values over 1: did you normalise? Divide by both lengths"
-ONE_LENGTH = "divided by one of the two lengths only"
+ZERO = "A zero vector gives NaN or infinity. It has no direction, so its relation must be 0."
+NOT_NORMALISED = "Some values are above 1. Did you normalise? Divide by both lengths."
+ONE_LENGTH = "Only one of the two lengths is divided out. Divide by both."
 
 
 # 3.1 ----------------------------------------------------------------------------------------------
@@ -48,11 +48,11 @@ COSINE = Exercise(
     draw=_vectors,
     invariances=[
         Invariance(
-            "a longer vector is no closer: the result must not change with a vector's length",
+            "The result must not change with the length of a vector.",
             lambda fn, a, b: close(fn(1000 * a, b), fn(a, b)) and close(fn(a, 50 * b), fn(a, b)),
         ),
         Invariance(
-            "the relation of a to b is that of b to a",
+            "The relation of a to b must be the relation of b to a.",
             lambda fn, a, b: close(fn(a, b), fn(b, a)),
         ),
     ],
@@ -67,26 +67,36 @@ COSINE = Exercise(
         Slip(ONE_LENGTH, lambda a, b: a @ b / a.norm()),
         Slip(ONE_LENGTH, lambda a, b: a @ b / b.norm()),
         Slip(
-            "divided by the squared lengths: a cosine is free of units",
+            "The product is divided by the squared lengths. Divide by the lengths themselves.",
             lambda a, b: a @ b / ((a @ a) * (b @ b)),
         ),
-        Slip("lost the sign: opposite vectors relate by -1", lambda a, b: cosine(a, b).abs()),
         Slip(
-            "that is 1 - cosine, a distance: alike should be near 1", lambda a, b: 1 - cosine(a, b)
+            "The sign is lost. Opposite vectors must have the relation -1.",
+            lambda a, b: cosine(a, b).abs(),
         ),
-        Slip("that is a distance: alike should be near 1", lambda a, b: (a - b).norm()),
         Slip(
-            "a product for each channel: sum them",
+            "This is 1 - cosine, a distance. The relation of similar vectors must be near 1.",
+            lambda a, b: 1 - cosine(a, b),
+        ),
+        Slip(
+            "This is a distance. The relation of similar vectors must be near 1.",
+            lambda a, b: (a - b).norm(),
+        ),
+        Slip(
+            "There is one product for each channel. Sum them.",
             lambda a, b: a * b / (a.norm() * b.norm()),
         ),
-        Slip("the mean over the channels, expected their sum", lambda a, b: cosine(a, b) / len(a)),
+        Slip(
+            "This is the mean over the channels. Return the sum.",
+            lambda a, b: cosine(a, b) / len(a),
+        ),
         Slip(ZERO, lambda a, b: a @ b / (a.norm() * b.norm())),
         Slip(NOT_NORMALISED, when=lambda out, expected, a, b: out.abs().max() > 1.001),
     ],
     hints=[
-        "a @ b and the two lengths; then think of what 0 / 0 gives.",
-        "Keep the product of the lengths from being zero: `.clamp_min(1e-5)`. The numerator is "
-        "exactly 0 there, so the quotient is, too.",
+        "Compute a @ b and the two lengths. Then ask what 0 / 0 gives.",
+        "Keep the product of the lengths above zero with `.clamp_min(1e-5)`. For a zero vector "
+        "the numerator is exactly 0, so the quotient is 0, too.",
     ],
 )
 
@@ -152,15 +162,15 @@ RELATION = Exercise(
     draw=_maps,
     invariances=[
         Invariance(
-            "a brighter feature is no closer: R must not change when E_q or E_s is scaled",
+            "R must not change when E_q or E_s is scaled.",
             lambda fn, E_q, E_s: close(fn(1000 * E_q, 50 * E_s), fn(E_q, E_s)),
         ),
         Invariance(
-            "with query and support swapped, R must be its own transpose",
+            "When query and support are swapped, R must become its transpose.",
             lambda fn, E_q, E_s: close(fn(E_s, E_q), fn(E_q, E_s).transpose(1, 2)),
         ),
         Invariance(
-            "one episode's R changes with the rest of the batch",
+            "R of one episode must not change with the rest of the batch.",
             lambda fn, E_q, E_s: close(fn(E_q[:1], E_s[:1]), fn(E_q, E_s)[:1]),
         ),
     ],
@@ -169,39 +179,47 @@ RELATION = Exercise(
     slips=[
         Slip(NOT_NORMALISED, lambda q, s: _product(q.flatten(2), s.flatten(2))),
         Slip(
-            "(N_s, N_q): transposed? Rows are query pixels, columns are support pixels",
+            "The shape is (B, N_s, N_q): is R transposed? Rows are query pixels, columns are "
+            "support pixels.",
             lambda q, s: _product(_unit(s), _unit(q)),
         ),
-        Slip("only the query has unit length", lambda q, s: _product(_unit(q), s.flatten(2))),
-        Slip("only the support has unit length", lambda q, s: _product(q.flatten(2), _unit(s))),
         Slip(
-            "normalised over the pixels: each pixel's vector has length 1, so use dim=1, the "
-            "channels",
+            "Only the query has unit length. Normalise the support as well.",
+            lambda q, s: _product(_unit(q), s.flatten(2)),
+        ),
+        Slip(
+            "Only the support has unit length. Normalise the query as well.",
+            lambda q, s: _product(q.flatten(2), _unit(s)),
+        ),
+        Slip(
+            "The vectors are normalised over the pixels. The vector of each pixel must have "
+            "length 1: use dim=1, the channels.",
             lambda q, s: _product(_unit(q, 2), _unit(s, 2)),
         ),
         Slip(
-            "normalised by the length of the whole map: every pixel has its own",
+            "The vectors are divided by the length of the whole map. Divide each pixel's vector "
+            "by its own length.",
             lambda q, s: _product(_unit(q, (1, 2)), _unit(s, (1, 2))),
         ),
         Slip(
-            "channels and pixels got mixed: reshape does not transpose. flatten(2), then "
-            "transpose(1, 2)",
+            "Channels and pixels are mixed, because reshape does not transpose. Use flatten(2), "
+            "then transpose(1, 2).",
             _scrambled,
         ),
         Slip(
-            "pixels in column order: pixel (y, x) is row y * w + x",
+            "The pixels are counted down the columns. Pixel (y, x) must be row y * w + x.",
             lambda q, s: relation(q.transpose(2, 3), s.transpose(2, 3)),
         ),
         Slip(
-            "softmax is for attention weights: R is the cosine itself",
+            "Softmax is for attention weights. R is the cosine itself.",
             lambda q, s: relation(q, s).softmax(dim=2),
         ),
         Slip(
-            "one episode for the whole batch: keep the batch dimension first",
+            "There is one result for the whole batch. Keep the batch dimension first.",
             lambda q, s: relation(q[:1], s[:1]),
         ),
         Slip(
-            "one episode for the whole batch: keep the batch dimension first",
+            "There is one result for the whole batch. Keep the batch dimension first.",
             lambda q, s: relation(q, s)[0],
         ),
         Slip(
@@ -214,9 +232,10 @@ RELATION = Exercise(
         Slip(NOT_NORMALISED, when=lambda out, expected, q, s: out.abs().max() > 1.001),
     ],
     hints=[
-        "Three lines: flatten the grids to (B, D, N), give every column length 1, multiply.",
-        "`E.flatten(2)`; `torch.linalg.vector_norm(E, dim=1, keepdim=True).clamp_min(1e-5)` is "
-        "what to divide by; `q.transpose(1, 2) @ s` has query pixels as rows.",
+        "Three lines are enough. Flatten the grids to (B, D, N), scale every column to length 1, "
+        "then multiply the two matrices.",
+        "Use `E.flatten(2)`. Divide by `torch.linalg.vector_norm(E, dim=1, "
+        "keepdim=True).clamp_min(1e-5)`. `q.transpose(1, 2) @ s` has the query pixels as rows.",
     ],
 )
 
@@ -237,18 +256,18 @@ def row_as_map(
 def _row_loop(
     R: Tensor, y: int, x: int, query_grid: tuple[int, int], support_grid: tuple[int, int]
 ) -> Tensor:
-    found = torch.zeros(support_grid, dtype=torch.float64)
+    row_map = torch.zeros(support_grid, dtype=torch.float64)
     i = 0
     for row in range(query_grid[0]):
         for column in range(query_grid[1]):
             if (row, column) == (y, x):
                 for j in range(R.shape[1]):
-                    found[j // support_grid[1], j % support_grid[1]] = R[i, j]
+                    row_map[j // support_grid[1], j % support_grid[1]] = R[i, j]
             i += 1
-    return found
+    return row_map
 
 
-def _rows(g: torch.Generator) -> tuple[Any, ...]:
+def _matrix_and_pixel(g: torch.Generator) -> tuple[Any, ...]:
     return normal(g, 12, 12), 1, 2, (3, 4), (6, 2)
 
 
@@ -258,54 +277,63 @@ ROW_AS_MAP = Exercise(
     reference=row_as_map,
     spec=_row_loop,
     tiny=[(torch.arange(12.0).reshape(6, 2), 1, 0, (2, 3), (1, 2))],
-    draw=_rows,
+    draw=_matrix_and_pixel,
     edges=[
-        Edge((torch.arange(72.0).reshape(6, 12), 1, 2, (2, 3), (3, 4)), "the last pixel of a grid"),
-        Edge((torch.arange(72.0).reshape(6, 12), 0, 0, (2, 3), (3, 4)), "the first pixel"),
+        Edge(
+            (torch.arange(72.0).reshape(6, 12), 1, 2, (2, 3), (3, 4)),
+            "The result is wrong for the last pixel of the query's grid.",
+        ),
+        Edge(
+            (torch.arange(72.0).reshape(6, 12), 0, 0, (2, 3), (3, 4)),
+            "The result is wrong for the first pixel of the query's grid.",
+        ),
     ],
     differentiable=(0,),
     slips=[
         Slip(
-            "a column of R: columns are support pixels, the query's are rows",
+            "This is a column of R. Columns are support pixels; rows are query pixels.",
             lambda R, y, x, q, s: R[:, y * q[1] + x].reshape(s),
         ),
         Slip(
-            "counted y * height: a row of pixels is `width` long, so pixel (y, x) is y * width + x",
+            "You count y * height. A row of pixels has `width` pixels, so pixel (y, x) is row y * "
+            "width + x.",
             lambda R, y, x, q, s: R[y * q[0] + x].reshape(s),
         ),
         Slip(
-            "y and x swapped: pixel (y, x) is y * width + x",
+            "y and x are swapped. Pixel (y, x) is row y * width + x.",
             lambda R, y, x, q, s: R[x * q[1] + y].reshape(s),
         ),
         Slip(
-            "pixels counted down the columns: pixel (y, x) is y * width + x",
+            "The pixels are counted down the columns. Pixel (y, x) is row y * width + x.",
             lambda R, y, x, q, s: R[x * q[0] + y].reshape(s),
         ),
         Slip(
-            "the support's width used to find the query's pixel",
+            "The width of the support's grid is used to find the query pixel. Use the width of "
+            "the query's grid.",
             lambda R, y, x, q, s: R[y * s[1] + x].reshape(s),
         ),
         Slip(
-            "(width, height): a map has its height first",
+            "The shape is (width, height). A map has its height first.",
             lambda R, y, x, q, s: row_as_map(R, y, x, q, s[::-1]),
         ),
         Slip(
-            "the map is transposed: reshape to (height, width) and leave it so",
+            "The map is transposed. Reshape to (height, width), without a transpose.",
             lambda R, y, x, q, s: row_as_map(R, y, x, q, s[::-1]).T,
         ),
         Slip(
-            "still a row: reshape it to the support's grid",
+            "This is still a flat row. Reshape it to the support's grid.",
             lambda R, y, x, q, s: R[y * q[1] + x],
         ),
         Slip(
-            "the query's grid used for the support's map",
+            "The map has the shape of the query's grid. Reshape it to the support's grid.",
             lambda R, y, x, q, s: R[y * q[1] + x].reshape(q),
         ),
     ],
     hints=[
-        "flatten(2) reads a grid as you read a page. How many pixels come before pixel (y, x)?",
-        "y whole lines of `width` pixels, then x more: R[y * width + x], with the query's width. "
-        "The support's grid comes in only when you reshape.",
+        "flatten(2) reads a grid row by row, from left to right. How many pixels come before "
+        "pixel (y, x)?",
+        "Before it there are y whole rows of `width` pixels, and x more pixels: R[y * width + x], "
+        "with the width of the query's grid. The support's grid is needed only for the reshape.",
     ],
 )
 
@@ -337,7 +365,7 @@ def _pairs(G_q: Tensor, G_s: Tensor) -> tuple[Tensor, Tensor]:
     return G_q.flatten(2).transpose(1, 2), G_s.flatten(2)
 
 
-def _both(G_q: Tensor, G_s: Tensor) -> Tensor:
+def _object_and_background(G_q: Tensor, G_s: Tensor) -> Tensor:
     q, s = _pairs(G_q, G_s)
     return q * s + (1 - q) * (1 - s)
 
@@ -351,65 +379,72 @@ TRUTH = Exercise(
     draw=_masks,
     invariances=[
         Invariance(
-            "with query and support swapped, R_truth must be its own transpose",
+            "When query and support are swapped, R_truth must become its transpose.",
             lambda fn, G_q, G_s: close(fn(G_s, G_q), fn(G_q, G_s).transpose(1, 2)),
         ),
         Invariance(
-            "one episode's R_truth changes with the rest of the batch",
+            "R_truth of one episode must not change with the rest of the batch.",
             lambda fn, G_q, G_s: close(fn(G_q[:1], G_s[:1]), fn(G_q, G_s)[:1]),
         ),
     ],
     edges=[
         Edge(
             (torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)),
-            "an empty mask relates to nothing: all zeros",
+            "An empty mask relates to nothing, so R_truth must be all zeros.",
         )
     ],
     slips=[
         Slip(
-            "(N_s, N_q): transposed? Rows are query pixels, columns are support pixels",
+            "The shape is (B, N_s, N_q): is R transposed? Rows are query pixels, columns are "
+            "support pixels.",
             lambda q, s: truth(s, q),
         ),
         Slip(
-            "background with background counts as related: only the object relates to the object",
-            _both,
+            "Two background pixels count as related. Only an object pixel relates to an object "
+            "pixel.",
+            _object_and_background,
         ),
         Slip(
-            "background with background counts as related: only the object relates to the object",
+            "Two background pixels count as related. Only an object pixel relates to an object "
+            "pixel.",
             lambda q, s: torch.eq(*_pairs(q, s)).to(q.dtype),
         ),
         Slip(
-            "the masks were rounded: a soft value says how much of a cell the object covers",
+            "The masks are rounded. A soft value is the share of a cell that the object covers.",
             lambda q, s: truth((q > 0.5).to(q.dtype), (s > 0.5).to(s.dtype)),
         ),
         Slip(
-            "the smaller of the two values: equation 3 is their product",
+            "This is the smaller of the two values. Equation 3 takes their product.",
             lambda q, s: torch.minimum(*_pairs(q, s)),
         ),
         Slip(
-            "the sum of the two values: equation 3 is their product",
+            "This is the sum of the two values. Equation 3 takes their product.",
             lambda q, s: torch.add(*_pairs(q, s)),
         ),
         Slip(
-            "a dot product, one number: every query pixel meets every support pixel",
+            "This is a dot product, one number. Every query pixel must be multiplied by every "
+            "support pixel.",
             lambda q, s: (q.flatten(2) * s.flatten(2)).sum(dim=2, keepdim=True),
         ),
         Slip(
-            "pixel by pixel at the same place: every query pixel meets every support pixel",
+            "Only pixels at the same place are multiplied. Every query pixel must be multiplied "
+            "by every support pixel.",
             lambda q, s: q.flatten(2) * s.flatten(2),
         ),
         Slip(
-            "pixels in column order: pixel (y, x) is row y * w + x",
+            "The pixels are counted down the columns. Pixel (y, x) must be row y * w + x.",
             lambda q, s: truth(q.transpose(2, 3), s.transpose(2, 3)),
         ),
         Slip(
-            "one episode for the whole batch: keep the batch dimension first",
+            "There is one result for the whole batch. Keep the batch dimension first.",
             lambda q, s: truth(q, s)[0],
         ),
     ],
     hints=[
-        "Each entry is a product of two numbers: an outer product of the two flattened masks.",
-        "A column times a row: flatten(2) both to (B, 1, N), transpose(1, 2) the query's, and @.",
+        "Each entry is a product of two numbers. R_truth is the outer product of the two "
+        "flattened masks.",
+        "Multiply a column by a row. Use flatten(2) to get (B, 1, N) from both masks, "
+        "transpose(1, 2) for the query's, and then @.",
     ],
 )
 

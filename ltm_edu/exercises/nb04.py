@@ -11,17 +11,18 @@ from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
-EMPTY = "NaN or infinity where a mask is empty: nothing is marked, so the result must be 0"
+EMPTY = "An empty mask gives NaN or infinity. Nothing is marked, so the result must be 0."
 HARD_ONLY = (
-    "divided by the sum of g: right for a mask of 0 and 1 only. G_s G_s^T sums the squares of g"
+    "The divisor is the sum of g, which is right only for masks of 0 and 1. G_s G_s^T is the sum "
+    "of the squares of g."
 )
-NOT_DIVIDED = "G_s^T alone: (G_s G_s^T)^-1 is missing"
-ONE_FOR_ALL = "one G_s G_s^T for the whole batch: each episode has its own"
+NOT_DIVIDED = "This is G_s^T without its factor. Multiply by (G_s G_s^T)^-1."
+ONE_FOR_ALL = "One G_s G_s^T is used for the whole batch. Compute it for each episode."
 EMPTY_GRADIENT = (
-    "right values, but the gradient is NaN where a mask is empty: torch.where hides the value of "
-    "0 / 0, not its gradient. Keep the divisor above 0"
+    "The values are right, but the gradient is NaN where a mask is empty. torch.where hides the "
+    "value of 0 / 0, but not its gradient. Keep the divisor above 0."
 )
-ZERO = "NaN or infinity where a vector is zero: it has no direction, so its relation must be 0"
+ZERO = "A zero vector gives NaN or infinity. It has no direction, so its relation must be 0."
 
 
 def _gram(g: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def _gram(g: Tensor) -> Tensor:
 
 
 def inverse_of_row(G_s: torch.Tensor) -> torch.Tensor:
-    """G_s^+ of one soft mask row each, (B, 1, h, w) -> (B, N, 1); an empty mask gives zeros."""
+    """G_s^+ for one soft mask row, (B, 1, h, w) -> (B, N, 1); an empty mask gives zeros."""
     g = G_s.flatten(2)
     gram = (g * g).sum(dim=2, keepdim=True)
     return (g / gram.clamp_min(1e-5)).transpose(1, 2)
@@ -40,13 +41,13 @@ def inverse_of_row(G_s: torch.Tensor) -> torch.Tensor:
 
 def _inverse_loop(G_s: Tensor) -> Tensor:
     B, _, h, w = G_s.shape
-    found = torch.zeros(B, h * w, 1, dtype=torch.float64)
+    inverse = torch.zeros(B, h * w, 1, dtype=torch.float64)
     for b in range(B):
-        values = [v for line in G_s[b, 0].tolist() for v in line]
+        values = G_s[b, 0].flatten().tolist()
         squares = sum(v * v for v in values)
         for j, v in enumerate(values):
-            found[b, j, 0] = v / squares if squares > 0 else 0.0
-    return found
+            inverse[b, j, 0] = v / squares if squares > 0 else 0.0
+    return inverse
 
 
 def _one_row(g: torch.Generator) -> tuple[Tensor]:
@@ -68,11 +69,11 @@ INVERSE_OF_ROW = Exercise(
     draw=_one_row,
     invariances=[
         Invariance(
-            "G_s times its inverse must be 1",
+            "G_s times its inverse must be 1.",
             lambda fn, G_s: close(G_s.flatten(2) @ fn(G_s), torch.ones_like(G_s[..., 0, :1])),
         ),
         Invariance(
-            "half the mask must have twice the inverse",
+            "When the mask is halved, its inverse must double.",
             lambda fn, G_s: close(fn(G_s / 2), 2 * fn(G_s)),
         ),
     ],
@@ -87,36 +88,38 @@ INVERSE_OF_ROW = Exercise(
             lambda G: (G.flatten(2) / G.flatten(2).sum(2, keepdim=True)).transpose(1, 2),
         ),
         Slip(
-            "divided by the length of the row: G_s G_s^T is the length squared",
+            "The divisor is the length of the row. G_s G_s^T is the squared length.",
             lambda G: (G.flatten(2) / G.flatten(2).norm(dim=2, keepdim=True)).transpose(1, 2),
         ),
         Slip(
-            "still a row: the inverse of a (1 x N) row is an (N x 1) column",
+            "The result is a row. The inverse of a (1 x N) row is an (N x 1) column.",
             lambda G: G.flatten(2) / _gram(G.flatten(2)),
         ),
         Slip(
-            "divided by the number of pixels: pixels outside the object do not count",
+            "The divisor is the number of pixels. Divide by the sum of the squares of g.",
             lambda G: G.flatten(2).transpose(1, 2) / G[0, 0].numel(),
         ),
         Slip(
-            "one over each entry: no inverse of a row works entry by entry",
+            "Each entry is inverted separately. The inverse of a row is the row divided by the "
+            "sum of its squares.",
             lambda G: torch.where(G > 0, 1 / G, 0).flatten(2).transpose(1, 2),
         ),
         Slip(ONE_FOR_ALL, lambda G: G.flatten(2).transpose(1, 2) / (G * G).sum()),
         Slip(
-            "the mask was rounded: a soft value says how much of a cell the object covers",
+            "The mask is rounded. A soft value is the share of a cell that the object covers.",
             lambda G: inverse_of_row((G > 0.5).to(G.dtype)),
         ),
         Slip(
-            "pixels in column order: pixel (y, x) is row y * w + x",
+            "The pixels are counted down the columns. Pixel (y, x) must be row y * w + x.",
             lambda G: inverse_of_row(G.transpose(2, 3)),
         ),
         Slip(EMPTY, lambda G: (G.flatten(2) / _gram(G.flatten(2))).transpose(1, 2)),
     ],
     hints=[
-        "For one row the matrix G_s G_s^T is one number an episode. Which one? And when is it 0?",
-        "g = G_s.flatten(2) is (B, 1, N). Divide it by the sum of its squares, kept from being "
-        "zero with `.clamp_min(1e-5)`, then transpose(1, 2).",
+        "For one row, the matrix G_s G_s^T is one number per episode. Which number is it? And "
+        "when is it 0?",
+        "g = G_s.flatten(2) is (B, 1, N). Divide it by the sum of its squares, which "
+        "`.clamp_min(1e-5)` keeps above zero. Then use transpose(1, 2).",
     ],
 )
 
@@ -140,13 +143,13 @@ def _attention_loop(E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
     for b in range(B):
         for i in range(h * w):
             a = E_q[b, :, i // w, i % w].double()
-            top = bottom = 0.0
+            numerator = divisor = 0.0
             for j in range(h_s * w_s):
                 c, g = E_s[b, :, j // w_s, j % w_s].double(), float(G_s[b, 0, j // w_s, j % w_s])
                 lengths = float(a.norm() * c.norm())
-                top += g * float(a @ c) / lengths if lengths > 1e-10 else 0.0
-                bottom += g * g
-            A[b, i] = top / bottom if bottom > 0 else 0.0
+                numerator += g * float(a @ c) / lengths if lengths > 1e-10 else 0.0
+                divisor += g * g
+            A[b, i] = numerator / divisor if divisor > 0 else 0.0
     return A
 
 
@@ -157,7 +160,7 @@ def _episode(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
 def _builds_no_R(
     fn: Callable[[Tensor, Tensor, Tensor], Tensor], E_q: Tensor, E_s: Tensor, G_s: Tensor
 ) -> bool:
-    """Whether nothing as large as R is kept for the backward pass, where R G_s^+ would keep R."""
+    """Whether the backward pass stores no tensor as large as R, as R G_s^+ would."""
     largest = 0
 
     def note(x: Tensor) -> Tensor:
@@ -187,7 +190,7 @@ def _with_a_zero_pixel() -> tuple[Tensor, Tensor, Tensor]:
     return E_q, E_s, G_s
 
 
-def _with_nothing_marked() -> tuple[Tensor, Tensor, Tensor]:
+def _with_an_empty_mask_in_the_batch() -> tuple[Tensor, Tensor, Tensor]:
     E_q, E_s, G_s = _episode(torch.Generator().manual_seed(8))
     G_s[0] = 0
     return E_q, E_s, G_s
@@ -208,39 +211,41 @@ ATTENTION_WITHOUT_R = Exercise(
     draw=_episode,
     invariances=[
         Invariance(
-            "right values, but R was built (something as large as N_q x N_s was computed): first "
-            "sum the support, then multiply by the query",
+            "The values are right, but R was built: a tensor as large as N_q x N_s was computed. "
+            "Sum over the support first, then multiply by the query.",
             _builds_no_R,
         ),
         Invariance(
-            "a brighter feature is no closer: A must not change when E_q or E_s is scaled",
+            "A must not change when E_q or E_s is scaled.",
             lambda fn, E_q, E_s, G_s: close(fn(1000 * E_q, 50 * E_s, G_s), fn(E_q, E_s, G_s)),
         ),
-        safe_gradient(EMPTY_GRADIENT, 1, _with_nothing_marked()),
+        safe_gradient(EMPTY_GRADIENT, 1, _with_an_empty_mask_in_the_batch()),
     ],
-    edges=[Edge(_with_a_zero_pixel(), ZERO), Edge(_with_nothing_marked(), EMPTY)],
+    edges=[Edge(_with_a_zero_pixel(), ZERO), Edge(_with_an_empty_mask_in_the_batch(), EMPTY)],
     differentiable=(0, 1),
     slips=[
         Slip(
-            "the support's vectors are not of length 1: a long one has more say",
+            "The support's vectors do not have length 1, so longer vectors weigh more. Normalise "
+            "them.",
             lambda q, s, g: (_unit(q).mT @ (s.flatten(2) @ inverse_of_row(g))).squeeze(2),
         ),
         Slip(
-            "the query's vectors are not of length 1",
+            "The query's vectors do not have length 1. Normalise them.",
             lambda q, s, g: (q.flatten(2).mT @ _prototype(s, g)).squeeze(2),
         ),
         Slip(
-            "values over 1: did you normalise? Both E_q and E_s to length 1, pixel by pixel",
+            "Some values are above 1. Did you normalise? Scale E_q and E_s to length 1 at each "
+            "pixel.",
             lambda q, s, g: (q.flatten(2).mT @ (s.flatten(2) @ inverse_of_row(g))).squeeze(2),
         ),
         Slip(
-            "the prototype got length 1, too: it is shorter where the object's pixels disagree, "
-            "and A says so",
+            "The prototype is scaled to length 1, too. Leave it as it is: it is shorter where the "
+            "object's pixels differ, and A must show that.",
             lambda q, s, g: (_unit(q).mT @ _unit(_prototype(s, g))).squeeze(2),
         ),
         Slip(
-            "averaged first, normalised after: that is the global prototype. Here each support "
-            "pixel gets length 1 before the sum",
+            "You average first and normalise afterwards, which gives the global prototype. Scale "
+            "each support pixel to length 1 before the sum.",
             lambda q, s, g: (_unit(q).mT @ _unit(s.flatten(2) @ g.flatten(2).mT)).squeeze(2),
         ),
         Slip(
@@ -254,11 +259,12 @@ ATTENTION_WITHOUT_R = Exercise(
             lambda q, s, g: (_unit(q).mT @ (_unit(s) @ g.flatten(2).mT)).squeeze(2),
         ),
         Slip(
-            "one dimension too many: with one mask row A is (B, N_q), squeeze the last",
+            "There is one dimension too many. With one mask row, A is (B, N_q): squeeze the last "
+            "dimension.",
             lambda q, s, g: _unit(q).mT @ _prototype(s, g),
         ),
         Slip(
-            "the mask has no say: weight the support's pixels with G_s before you sum them",
+            "The mask is not used. Weight the support's pixels with G_s before you sum them.",
             lambda q, s, g: (_unit(q).mT @ _unit(s).mean(dim=2, keepdim=True)).squeeze(2),
         ),
         Slip(
@@ -276,9 +282,10 @@ ATTENTION_WITHOUT_R = Exercise(
         ),
     ],
     hints=[
-        "A = (u_q^T u_s) G_s^+. Brackets may move: which product is small?",
-        "Unit columns u_q and u_s as in notebook 03; `prototype = u_s @ g.transpose(1, 2)` is "
-        "(B, D, 1), divided by the sum of g squared; then u_q.transpose(1, 2) @ prototype.",
+        "A = (u_q^T u_s) G_s^+. You may move the brackets. Which product is small?",
+        "Compute the unit columns u_q and u_s as in notebook 03. `prototype = u_s @ "
+        "g.transpose(1, 2)` is (B, D, 1); divide it by the sum of the squares of g. Then compute "
+        "u_q.transpose(1, 2) @ prototype.",
     ],
 )
 
@@ -298,23 +305,23 @@ def _unmix_loop(R: Tensor, G_s: Tensor) -> Tensor:
     (B, N_q, N_s), m = R.shape, G_s.shape[1]
     A = torch.zeros(B, N_q, m, dtype=torch.float64)
     for b in range(B):
-        g = [[v for line in row for v in line] for row in G_s[b].tolist()]
+        g = G_s[b].flatten(1).tolist()
         for i in range(N_q):
-            # The normal equations of this query pixel, one line a mask row, then Gauss-Jordan.
-            lines = []
+            # The normal equations of this query pixel, one per mask row, by Gauss-Jordan.
+            equations = []
             for k in range(m):
                 left = [sum(g[k][j] * g[n][j] for j in range(N_s)) for n in range(m)]
                 left[k] += 1e-5
-                lines.append([*left, sum(g[k][j] * float(R[b, i, j]) for j in range(N_s))])
+                equations.append([*left, sum(g[k][j] * float(R[b, i, j]) for j in range(N_s))])
             for k in range(m):
-                lines[k] = [v / lines[k][k] for v in lines[k]]
+                equations[k] = [v / equations[k][k] for v in equations[k]]
                 for n in range(m):
                     if n != k:
-                        factor = lines[n][k]
-                        pairs = zip(lines[n], lines[k], strict=True)
-                        lines[n] = [v - factor * p for v, p in pairs]
+                        factor = equations[n][k]
+                        pairs = zip(equations[n], equations[k], strict=True)
+                        equations[n] = [v - factor * p for v, p in pairs]
             for k in range(m):
-                A[b, i, k] = lines[k][m]
+                A[b, i, k] = equations[k][m]
     return A
 
 
@@ -328,7 +335,7 @@ def _with_an_empty_row() -> tuple[Tensor, Tensor]:
     return R, G_s
 
 
-def _column_by_column(R: Tensor, G_s: Tensor) -> Tensor:
+def _each_row_separately(R: Tensor, G_s: Tensor) -> Tensor:
     g = G_s.flatten(2)
     return R @ (g / _gram(g).clamp_min(1e-5)).mT
 
@@ -338,7 +345,7 @@ def _unmix_by_inverse(R: Tensor, G_s: Tensor) -> Tensor:
     return R @ g.mT @ torch.linalg.inv(g @ g.mT)
 
 
-EMPTY_ROW = "an empty mask row makes G_s G_s^T singular: its column of A must be 0"
+EMPTY_ROW = "An empty mask row makes G_s G_s^T singular. Its column of A must be 0."
 
 UNMIX = Exercise(
     id="4.3",
@@ -351,12 +358,12 @@ UNMIX = Exercise(
     draw=_several_rows,
     invariances=[
         Invariance(
-            "where R is A G_s exactly, A must come back",
+            "When R is exactly A G_s, the result must be A.",
             lambda fn, R, G_s: close(fn(R[..., :3] @ G_s.flatten(2), G_s), R[..., :3]),
         ),
         Invariance(
-            "with the mask rows in another order, the columns of A must change places and nothing "
-            "else",
+            "When the mask rows change their order, the columns of A must change their order in "
+            "the same way, and nothing else.",
             lambda fn, R, G_s: close(fn(R, G_s.flip(1)), fn(R, G_s).flip(2)),
         ),
     ],
@@ -365,36 +372,41 @@ UNMIX = Exercise(
     slips=[
         Slip(NOT_DIVIDED, lambda R, G: R @ G.flatten(2).mT),
         Slip(
-            "each row was solved by itself: rows that overlap must be solved together",
-            _column_by_column,
+            "Each mask row is solved separately. Rows that overlap must be solved together.",
+            _each_row_separately,
         ),
         Slip(
-            "each row's mean by itself: rows that overlap must be solved together",
+            "The mean of each mask row is computed separately. Rows that overlap must be solved "
+            "together.",
             lambda R, G: R @ (G.flatten(2) / G.flatten(2).sum(2, keepdim=True)).mT,
         ),
         Slip(
-            "one over each entry of G_s G_s^T: it is a matrix, so solve",
+            "Each entry of G_s G_s^T is inverted separately. It is a matrix: use "
+            "torch.linalg.solve.",
             lambda R, G: R @ G.flatten(2).mT @ (1 / (G.flatten(2) @ G.flatten(2).mT)),
         ),
         Slip(
-            "(m, N_q): transposed? A has a line for each query pixel",
+            "The shape is (B, m, N_q): is A transposed? A has one row for each query pixel.",
             lambda R, G: unmix(R, G).mT,
         ),
-        Slip("only the first mask row: A has a column for each", lambda R, G: unmix(R, G)[..., :1]),
         Slip(
-            "the masks were rounded: a soft value says how much of a cell the object covers",
+            "Only the first mask row is used. A must have one column for each mask row.",
+            lambda R, G: unmix(R, G)[..., :1],
+        ),
+        Slip(
+            "The masks are rounded. A soft value is the share of a cell that the object covers.",
             lambda R, G: unmix(R, (G > 0.5).to(G.dtype)),
         ),
         Slip(
-            "softmax over the rows: A is the least-squares solution itself",
+            "A softmax is applied over the mask rows. A is the least-squares solution itself.",
             lambda R, G: unmix(R, G).softmax(dim=2),
         ),
         Slip(EMPTY_ROW, _unmix_by_inverse),
     ],
     hints=[
-        "R G_s^T is known, and so is the (m x m) matrix G_s G_s^T. What must A satisfy?",
-        "`gram = g @ g.transpose(1, 2) + 1e-5 * torch.eye(m)`; `torch.linalg.solve(gram, g)` is "
-        "(B, m, N_s), the transposed inverse, and R times its transpose is A.",
+        "R G_s^T is known, and so is the (m x m) matrix G_s G_s^T. Which equation must A satisfy?",
+        "`gram = g @ g.transpose(1, 2) + 1e-5 * torch.eye(m)`. `torch.linalg.solve(gram, g)` is "
+        "(B, m, N_s), the transposed inverse. A is R times its transpose.",
     ],
 )
 
@@ -403,7 +415,7 @@ UNMIX = Exercise(
 
 
 def stacked_shots(R: torch.Tensor, G_s: torch.Tensor) -> torch.Tensor:
-    """A of K supports in one long G_s: (B, K, N_q, N_s) and (B, K, 1, h, w) -> (B, N_q)."""
+    """A for K supports in one long G_s: (B, K, N_q, N_s) and (B, K, 1, h, w) -> (B, N_q)."""
     g = G_s.flatten(2)  # (B, K, N_s)
     gram = (g * g).sum(dim=(1, 2)).clamp_min(1e-5)
     return torch.einsum("bkij,bkj->bi", R, g) / gram[:, None]
@@ -414,13 +426,13 @@ def _stacked_loop(R: Tensor, G_s: Tensor) -> Tensor:
     A = torch.zeros(B, N_q, dtype=torch.float64)
     for b in range(B):
         for i in range(N_q):
-            top = bottom = 0.0
+            numerator = divisor = 0.0
             for k in range(K):
                 for j in range(N_s):
                     g = float(G_s[b, k, 0].flatten()[j])
-                    top += float(R[b, k, i, j]) * g
-                    bottom += g * g
-            A[b, i] = top / bottom if bottom > 0 else 0.0
+                    numerator += float(R[b, k, i, j]) * g
+                    divisor += g * g
+            A[b, i] = numerator / divisor if divisor > 0 else 0.0
     return A
 
 
@@ -429,7 +441,7 @@ def _shots(g: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def _each_shot(R: Tensor, G_s: Tensor, squares: bool = True) -> tuple[Tensor, Tensor]:
-    """Each shot's A (B, K, N_q) and the weight that it has in the stack (B, K, 1)."""
+    """A of each shot (B, K, N_q), and its weight in the long G_s (B, K, 1)."""
     g = G_s.flatten(2)
     weight = (g * g if squares else g).sum(dim=2)[..., None]
     return torch.einsum("bkij,bkj->bki", R, g) / weight, weight
@@ -446,9 +458,9 @@ def _weighted(R: Tensor, G_s: Tensor) -> Tensor:
     return (A * weight).sum(dim=1) / weight.sum(dim=1)
 
 
-def _in_a_wrong_order(R: Tensor, G_s: Tensor) -> Tensor:
+def _reshaped_without_transpose(R: Tensor, G_s: Tensor) -> Tensor:
     B, K, N_q, N_s = R.shape
-    long = R.reshape(B, N_q, K * N_s)  # the shots stand before the query's pixels: not one row each
+    long = R.reshape(B, N_q, K * N_s)  # wrong: the K axis comes before the query pixels
     g = G_s.reshape(B, 1, K * N_s)
     return (long @ g.mT / _gram(g)).squeeze(2)
 
@@ -467,11 +479,11 @@ STACKED_SHOTS = Exercise(
     draw=_shots,
     invariances=[
         Invariance(
-            "the order of the supports must not matter",
+            "The order of the supports must not change the result.",
             lambda fn, R, G_s: close(fn(R.flip(1), G_s.flip(1)), fn(R, G_s)),
         ),
         Invariance(
-            "one support, given twice, must count as if given once",
+            "A support that is given twice must count as if it were given once.",
             lambda fn, R, G_s: close(
                 fn(R[:, :1].repeat(1, 2, 1, 1), G_s[:, :1].repeat(1, 2, 1, 1, 1)),
                 fn(R[:, :1], G_s[:, :1]),
@@ -480,21 +492,34 @@ STACKED_SHOTS = Exercise(
         safe_gradient(EMPTY_GRADIENT, 0, _with_empty_shots(0, 1, 2)),
     ],
     edges=[
-        Edge(_with_empty_shots(0), "an empty support has no say: the others decide alone"),
+        Edge(
+            _with_empty_shots(0),
+            "An empty support must not change the result: only the others count.",
+        ),
         Edge(_with_empty_shots(0, 1, 2), EMPTY),
     ],
     differentiable=(0,),
     slips=[
         Slip(
-            "the mean of the K solutions: there each support has the same say, in one G_s each "
-            "pixel has",
+            "This is the mean of the K solutions, where each support has the same weight. In one "
+            "G_s each pixel has its own weight.",
             lambda R, G: _each_shot(R, G)[0].mean(dim=1),
         ),
-        Slip("the sum of the K solutions", lambda R, G: _each_shot(R, G)[0].sum(dim=1)),
-        Slip("the largest of the K solutions", lambda R, G: _each_shot(R, G)[0].amax(dim=1)),
-        Slip("only the first support", lambda R, G: _each_shot(R, G)[0][:, 0]),
         Slip(
-            "(B, K, N_q): one map for each support still; they share one A",
+            "This is the sum of the K solutions. Solve once, with one long G_s.",
+            lambda R, G: _each_shot(R, G)[0].sum(dim=1),
+        ),
+        Slip(
+            "This is the largest of the K solutions. Solve once, with one long G_s.",
+            lambda R, G: _each_shot(R, G)[0].amax(dim=1),
+        ),
+        Slip(
+            "Only the first support is used. Use all K supports.",
+            lambda R, G: _each_shot(R, G)[0][:, 0],
+        ),
+        Slip(
+            "The shape is (B, K, N_q), one map for each support. All supports share one A of "
+            "shape (B, N_q).",
             lambda R, G: _each_shot(R, G)[0],
         ),
         Slip(
@@ -512,9 +537,9 @@ STACKED_SHOTS = Exercise(
             lambda R, G: torch.einsum("bkij,bkj->bi", R, G.flatten(2)) / (G * G).sum(),
         ),
         Slip(
-            "reshape mixed supports and query pixels: a row of the long R is one query pixel, so "
-            "transpose(1, 2) before flatten(2)",
-            _in_a_wrong_order,
+            "reshape mixed supports and query pixels. A row of the long R is one query pixel: use "
+            "transpose(1, 2) before flatten(2).",
+            _reshaped_without_transpose,
         ),
         Slip(
             EMPTY,
@@ -523,13 +548,13 @@ STACKED_SHOTS = Exercise(
                 / (G * G).flatten(1).sum(1, keepdim=True)
             ),
         ),
-        Slip("an empty support has no say: the others decide alone", _weighted),
+        Slip("An empty support must not change the result: only the others count.", _weighted),
     ],
     hints=[
-        "Put the K masks end to end into one row of K * N_s pixels, and the K relations side by "
-        "side. Then it is equation 5 again, with one G_s G_s^T.",
-        "The sum runs over supports and pixels: `torch.einsum('bkij,bkj->bi', R, "
-        "G_s.flatten(2))`, divided by the sum of all squares of G_s, an episode by itself.",
+        "Join the K masks into one row of K * N_s pixels, and put the K relations side by side. "
+        "Then this is equation 5 again, with one G_s G_s^T.",
+        "Sum over supports and pixels: `torch.einsum('bkij,bkj->bi', R, G_s.flatten(2))`. Divide "
+        "by the sum of all squares of G_s, for each episode separately.",
     ],
 )
 

@@ -9,11 +9,14 @@ from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
-ACROSS = "normalised over the whole batch: each image has its own lowest and highest value"
-CONSTANT = "0 / 0 on a constant map: its range is 0, and the result must be zeros"
+ACROSS = (
+    "The minimum and maximum are taken over the whole batch. Each map has its own minimum and "
+    "maximum."
+)
+CONSTANT = "A constant map gives 0 / 0, because its range is 0. The result must be zeros."
 
 
-def _ends(A: Tensor) -> tuple[Tensor, Tensor]:
+def _low_high(A: Tensor) -> tuple[Tensor, Tensor]:
     return A.amin(dim=1, keepdim=True), A.amax(dim=1, keepdim=True)
 
 
@@ -27,22 +30,22 @@ def min_max(A: torch.Tensor) -> torch.Tensor:
 
 
 def _min_max_loop(A: Tensor) -> Tensor:
-    found = torch.zeros(A.shape, dtype=torch.float64)
+    A_hat = torch.zeros(A.shape, dtype=torch.float64)
     for b, row in enumerate(A.tolist()):
         low = high = row[0]
         for value in row:
             low, high = min(low, value), max(high, value)
         for i, value in enumerate(row):
-            found[b, i] = (value - low) / (high - low) if high > low else 0.0
-    return found
+            A_hat[b, i] = (value - low) / (high - low) if high > low else 0.0
+    return A_hat
 
 
-def _constant_map_has_a_gradient(fn: object, _: Tensor) -> bool:
+def _finite_gradient_on_a_constant_map(fn: object, _: Tensor) -> bool:
     A = torch.full((1, 4), 0.3, requires_grad=True)
     with torch.enable_grad():
         out = fn(A)
     if not torch.isfinite(out).all() or not out.requires_grad:
-        return True  # another rule's case
+        return True  # another rule checks this
     (gradient,) = torch.autograd.grad((out * torch.arange(1.0, 5.0)).sum(), A)
     return bool(torch.isfinite(gradient).all())
 
@@ -56,14 +59,14 @@ MIN_MAX = Exercise(
     draw=lambda g: (normal(g, 3, 7),),
     invariances=[
         Invariance(
-            "a positive scale and a shift of A must change nothing",
+            "A positive scale and a shift of A must not change the result.",
             lambda fn, A: close(fn(3 * A + 2), fn(A)),
         ),
         Invariance(ACROSS, lambda fn, A: close(fn(A[:1]), fn(A)[:1])),
         Invariance(
-            "right values, but the gradient is NaN on a constant map: torch.where hides the value "
-            "of 0 / 0, not its gradient. Keep the divisor above 0",
-            _constant_map_has_a_gradient,
+            "The values are right, but the gradient is NaN on a constant map. torch.where hides "
+            "the value of 0 / 0, but not its gradient. Keep the divisor above 0.",
+            _finite_gradient_on_a_constant_map,
         ),
     ],
     edges=[
@@ -74,33 +77,48 @@ MIN_MAX = Exercise(
     slips=[
         Slip(ACROSS, lambda A: (A - A.min()) / (A.max() - A.min()).clamp_min(1e-5)),
         Slip(
-            "normalised pixel by pixel over the images: dim=1 runs over a map's pixels",
+            "Each pixel is normalised over the images. Use dim=1, which runs over the pixels of a "
+            "map.",
             lambda A: min_max(A.T).T,
         ),
         Slip(
-            "divided by the maximum alone: the lowest pixel must become 0",
-            lambda A: A / _ends(A)[1],
+            "A is divided by its maximum alone. The lowest pixel must become 0.",
+            lambda A: A / _low_high(A)[1],
         ),
         Slip(
-            "divided by the maximum: the divisor is the range, max - min",
-            lambda A: (A - _ends(A)[0]) / _ends(A)[1],
+            "The divisor is the maximum. Divide by the range, max - min.",
+            lambda A: (A - _low_high(A)[0]) / _low_high(A)[1],
         ),
-        Slip("shifted, not scaled: the highest pixel must become 1", lambda A: A - _ends(A)[0]),
-        Slip("upside down: the highest pixel must become 1", lambda A: 1 - min_max(A)),
-        Slip("from -1 to 1: equation 6 goes from 0 to 1", lambda A: 2 * min_max(A) - 1),
-        Slip("softmax sums to 1: equation 6 has a maximum of 1", lambda A: A.softmax(dim=1)),
-        Slip("sigmoid squeezes: equation 6 stretches, linearly", lambda A: A.sigmoid()),
-        Slip("clamped: equation 6 cuts nothing off", lambda A: A.clamp(0, 1)),
         Slip(
-            "mean and standard deviation: equation 6 uses the lowest and the highest value",
+            "The map is shifted, but not scaled. The highest pixel must become 1.",
+            lambda A: A - _low_high(A)[0],
+        ),
+        Slip("The map is inverted. The highest pixel must become 1.", lambda A: 1 - min_max(A)),
+        Slip(
+            "The result goes from -1 to 1. Equation 6 goes from 0 to 1.",
+            lambda A: 2 * min_max(A) - 1,
+        ),
+        Slip(
+            "With softmax the sum is 1. With equation 6 the maximum is 1.",
+            lambda A: A.softmax(dim=1),
+        ),
+        Slip("The sigmoid is not linear. Equation 6 is linear in A.", lambda A: A.sigmoid()),
+        Slip(
+            "The values are clamped. Equation 6 scales them and cuts nothing off.",
+            lambda A: A.clamp(0, 1),
+        ),
+        Slip(
+            "The mean and the standard deviation are used. Equation 6 uses the minimum and the "
+            "maximum.",
             lambda A: (A - A.mean(dim=1, keepdim=True)) / A.std(dim=1, keepdim=True),
         ),
-        Slip(CONSTANT, lambda A: (A - _ends(A)[0]) / (_ends(A)[1] - _ends(A)[0])),
+        Slip(CONSTANT, lambda A: (A - _low_high(A)[0]) / (_low_high(A)[1] - _low_high(A)[0])),
     ],
     hints=[
-        "amin and amax take a dim, and keepdim=True; then think of a map whose range is 0.",
-        "`low, high = A.amin(1, keepdim=True), A.amax(1, keepdim=True)`; divide by "
-        "`(high - low).clamp_min(1e-5)`: the numerator of a constant map is exactly 0.",
+        "amin and amax take a dim and keepdim=True. Then ask what happens to a map whose range is "
+        "0.",
+        "`low, high = A.amin(1, keepdim=True), A.amax(1, keepdim=True)`. Divide by `(high - "
+        "low).clamp_min(1e-5)`: for a constant map the numerator is exactly 0.",
     ],
 )
 
@@ -109,19 +127,19 @@ MIN_MAX = Exercise(
 
 
 def raw_threshold(A: torch.Tensor, t: float) -> torch.Tensor:
-    """The cut through each raw map that does what t does to the normalised one, (B, N) -> (B,)."""
+    """The threshold of each raw map that equals t on the normalised map, (B, N) -> (B,)."""
     low, high = A.amin(dim=1), A.amax(dim=1)
     return low + t * (high - low)
 
 
 def _raw_threshold_loop(A: Tensor, t: float) -> Tensor:
-    cuts = []
+    thresholds = []
     for row in A.tolist():
         low, high = row[0], row[0]
         for value in row:
             low, high = min(low, value), max(high, value)
-        cuts.append((1 - t) * low + t * high)
-    return torch.tensor(cuts, dtype=torch.float64)
+        thresholds.append((1 - t) * low + t * high)
+    return torch.tensor(thresholds, dtype=torch.float64)
 
 
 RAW_THRESHOLD = Exercise(
@@ -133,63 +151,73 @@ RAW_THRESHOLD = Exercise(
     draw=lambda g: (normal(g, 3, 8), 0.6),
     invariances=[
         Invariance(
-            "twice the map plus 1 must be cut at twice the value plus 1",
+            "For the map 2 A + 1 the threshold must be 2 times the threshold of A, plus 1.",
             lambda fn, A, t: close(fn(2 * A + 1, t), 2 * fn(A, t) + 1),
         ),
         Invariance(
-            "one image's cut changes with the rest of the batch",
+            "The threshold of one map must not change with the rest of the batch.",
             lambda fn, A, t: close(fn(A[:1], t), fn(A, t)[:1]),
         ),
     ],
     edges=[
-        Edge((torch.tensor([[1.0, 3.0]]), 0.0), "t = 0 is the lowest value"),
-        Edge((torch.tensor([[1.0, 3.0]]), 1.0), "t = 1 is the highest value"),
-        Edge((torch.full((2, 3), 0.5), 0.6), "a constant map has one value: that is the cut"),
+        Edge(
+            (torch.tensor([[1.0, 3.0]]), 0.0), "With t = 0 the threshold must be the lowest value."
+        ),
+        Edge(
+            (torch.tensor([[1.0, 3.0]]), 1.0), "With t = 1 the threshold must be the highest value."
+        ),
+        Edge(
+            (torch.full((2, 3), 0.5), 0.6), "The threshold of a constant map must be its one value."
+        ),
     ],
     differentiable=(0,),
     slips=[
         Slip(
-            "t itself: it cuts the normalised map, the raw one has other values",
+            "This is t itself, the threshold for the normalised map. The raw map has other values.",
             lambda A, t: A.new_full((len(A),), t),
         ),
-        Slip("a share of the maximum: the lowest value is not 0", lambda A, t: t * A.amax(dim=1)),
         Slip(
-            "a share of the range, counted from 0: it starts at the lowest value",
+            "This is a share of the maximum. The lowest value is not 0.",
+            lambda A, t: t * A.amax(dim=1),
+        ),
+        Slip(
+            "This is a share of the range, counted from 0. Add the lowest value.",
             lambda A, t: t * (A.amax(dim=1) - A.amin(dim=1)),
         ),
         Slip(
-            "the lowest value plus a share of the maximum: take a share of the range",
+            "This is the lowest value plus a share of the maximum. Take a share of the range.",
             lambda A, t: A.amin(dim=1) + t * A.amax(dim=1),
         ),
         Slip(
-            "counted down from the highest value: t = 0 is the lowest",
+            "This is counted down from the highest value. t = 0 must give the lowest value.",
             lambda A, t: A.amax(dim=1) - t * (A.amax(dim=1) - A.amin(dim=1)),
         ),
         Slip(
-            "a quantile: t is a share of the range of values, not of the pixels",
+            "This is a quantile. t is a share of the range of values, not of the number of pixels.",
             lambda A, t: A.quantile(t, dim=1),
         ),
         Slip(
-            "one cut for the whole batch: each image has its own range",
+            "There is one threshold for the whole batch. Each map has its own range.",
             lambda A, t: (A.min() + t * (A.max() - A.min())).expand(len(A)),
         ),
-        Slip("went forward through equation 6: solve it for A", lambda A, t: (t - A.amin(1)) / (
-            A.amax(1) - A.amin(1)
-        )),
+        Slip(
+            "This is equation 6 with t in place of A. Put t in place of A_hat and solve for A.",
+            lambda A, t: (t - A.amin(1)) / (A.amax(1) - A.amin(1)),
+        ),
     ],
     hints=[
         "Put t in place of A_hat in equation 6, and solve for A.",
-        "A_hat = (A - low) / (high - low), so A = low + A_hat * (high - low); low and high with "
-        "dim=1, a number an image.",
+        "A_hat = (A - low) / (high - low), so A = low + A_hat * (high - low). Take low and high "
+        "with dim=1, one number per map.",
     ],
-)  # fmt: skip
+)
 
 
 # 5.3 ----------------------------------------------------------------------------------------------
 
 
 def attend(T: torch.Tensor, A_hat: torch.Tensor) -> torch.Tensor:
-    """Equation 7 from T_f's raw output: ReLU, then weight each pixel's vector.
+    """Equation 7 from the raw output of T_f: ReLU, then weight the vector of each pixel.
 
     T is (B, D', h, w), before the ReLU; A_hat is (B, N), N = h * w; returns (B, D', h, w).
     """
@@ -199,13 +227,13 @@ def attend(T: torch.Tensor, A_hat: torch.Tensor) -> torch.Tensor:
 
 def _attend_loop(T: Tensor, A_hat: Tensor) -> Tensor:
     B, D, h, w = T.shape
-    found = torch.zeros(T.shape, dtype=torch.float64)
+    attended = torch.zeros(T.shape, dtype=torch.float64)
     for b in range(B):
         for d in range(D):
             for y in range(h):
                 for x in range(w):
-                    found[b, d, y, x] = max(T[b, d, y, x].item(), 0) * A_hat[b, y * w + x].item()
-    return found
+                    attended[b, d, y, x] = max(T[b, d, y, x].item(), 0) * A_hat[b, y * w + x].item()
+    return attended
 
 
 def _features_and_map(g: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -217,9 +245,9 @@ def _grid(T: Tensor, A_hat: Tensor) -> Tensor:
 
 
 def _features_where_A_is_0_do_not_matter(fn: object, T: Tensor, A_hat: Tensor) -> bool:
-    silent = A_hat < 0.5
-    A_hat = A_hat.masked_fill(silent, 0)
-    return close(fn(T, A_hat), fn(T + 9 * _grid(T, silent), A_hat))
+    low = A_hat < 0.5
+    A_hat = A_hat.masked_fill(low, 0)
+    return close(fn(T, A_hat), fn(T + 9 * _grid(T, low), A_hat))
 
 
 ATTEND = Exercise(
@@ -231,62 +259,75 @@ ATTEND = Exercise(
     draw=_features_and_map,
     invariances=[
         Invariance(
-            "where A_hat is 0 the features must not matter",
+            "Where A_hat is 0, the features must not change the result.",
             _features_where_A_is_0_do_not_matter,
         ),
         Invariance(
-            "one episode's features change with the rest of the batch",
+            "The features of one episode must not change with the rest of the batch.",
             lambda fn, T, A: close(fn(T[:1], A[:1]), fn(T, A)[:1]),
         ),
     ],
     edges=[
-        Edge((torch.ones(1, 2, 2, 2), torch.zeros(1, 4)), "a map of zeros leaves nothing"),
-        Edge((torch.ones(1, 2, 2, 2), torch.ones(1, 4)), "a map of ones changes nothing"),
+        Edge(
+            (torch.ones(1, 2, 2, 2), torch.zeros(1, 4)), "With a map of zeros the result must be 0."
+        ),
+        Edge(
+            (torch.ones(1, 2, 2, 2), torch.ones(1, 4)),
+            "With a map of ones the features must not change.",
+        ),
     ],
     differentiable=(0, 1),
     slips=[
-        Slip("the ReLU of T_f is missing", lambda T, A: T * _grid(T, A)),
         Slip(
-            "pixels in column order: pixel (y, x) is entry y * w + x",
+            "The ReLU of T_f is missing. Apply torch.relu to T first.", lambda T, A: T * _grid(T, A)
+        ),
+        Slip(
+            "The pixels are counted down the columns. Pixel (y, x) must be entry y * w + x.",
             lambda T, A: T.relu() * A.unflatten(1, (1, T.shape[3], T.shape[2])).mT,
         ),
-        Slip("added: equation 7 multiplies", lambda T, A: T.relu() + _grid(T, A)),
+        Slip("The map is added. Equation 7 multiplies.", lambda T, A: T.relu() + _grid(T, A)),
         Slip(
-            "features weighted with 1 + A_hat: where A_hat is 0 nothing may pass",
+            "The features are multiplied by 1 + A_hat. Multiply by A_hat: where it is 0, the "
+            "result must be 0.",
             lambda T, A: T.relu() * (1 + _grid(T, A)),
         ),
         Slip(
-            "upside down: 1 - A_hat silences the object",
+            "The features are multiplied by 1 - A_hat, which removes the object. Multiply by "
+            "A_hat.",
             lambda T, A: T.relu() * (1 - _grid(T, A)),
         ),
         Slip(
-            "the map was cut at a threshold: equation 7 uses its values",
+            "The map is cut at a threshold. Equation 7 uses its values.",
             lambda T, A: T.relu() * (_grid(T, A) > 0.5),
         ),
         Slip(
-            "the map was made to sum to 1: equation 7 uses it as it is",
+            "The map is scaled to sum to 1. Equation 7 uses it as it is.",
             lambda T, A: T.relu() * _grid(T, A.softmax(dim=1)),
         ),
         Slip(
-            "the first image's map for all of them",
+            "The map of the first image is used for all images. Use each image's own map.",
             lambda T, A: T.relu() * _grid(T, A)[:1],
         ),
         Slip(
-            "summed over the channels: the decoder gets every one",
+            "The channels are added. The decoder needs every channel.",
             lambda T, A: (T.relu() * _grid(T, A)).sum(dim=1, keepdim=True),
         ),
         Slip(
-            "summed over the pixels, a pooled vector: equation 7 keeps the grid",
+            "The pixels are added to one vector. Equation 7 keeps the grid.",
             lambda T, A: (T.relu() * _grid(T, A)).sum(dim=(2, 3)),
         ),
-        Slip("still flat: bring it to T's grid", lambda T, A: T.relu().flatten(2) * A[:, None]),
+        Slip(
+            "The result is flat. Bring it to the grid of T.",
+            lambda T, A: T.relu().flatten(2) * A[:, None],
+        ),
     ],
     hints=[
-        "Two steps: bring A_hat to T's grid with a channel dimension of 1, then multiply.",
-        "`A_hat.unflatten(1, (1, *T.shape[2:]))` is (B, 1, h, w), and broadcasts over the "
-        "channels; `torch.relu(T)` comes first.",
+        "There are two steps. Bring A_hat to the grid of T, with a channel dimension of 1. Then "
+        "multiply.",
+        "`A_hat.unflatten(1, (1, *T.shape[2:]))` is (B, 1, h, w) and broadcasts over the "
+        "channels. Apply `torch.relu(T)` first.",
     ],
-)  # fmt: skip
+)
 
 
 EXERCISES = (MIN_MAX, RAW_THRESHOLD, ATTEND)

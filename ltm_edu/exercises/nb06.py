@@ -7,23 +7,26 @@ import math
 import torch
 import torch.nn.functional as F
 
+from ..store.pictures import VOID
 from .common import close, largest_tensor, normal, safe_gradient
 from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
-VOID_AS_BACKGROUND = "255 counted as background: nobody knows what is there, so it never counts"
-VOID_IN_THE_MEAN = "void pixels are in the divisor: average over the pixels that count"
-SUMMED = "the sum: asked for is the mean over the pixels that count"
-NOTHING_COUNTS = "0 / 0 where no pixel counts: the loss is 0 there"
-NOTHING_GRADIENT = (
-    "right values, but the gradient is NaN where nothing counts: 0 / 0 was computed and hidden "
-    "afterwards. Keep the divisor above 0"
+VOID_AS_BACKGROUND = (
+    "255 is counted as background. These pixels have no known label: leave them out."
+)
+VOID_IN_THE_MEAN = "The divisor includes the void pixels. Average over the pixels that count."
+SUMMED = "This is the sum. Return the mean over the pixels that count."
+NO_PIXEL_COUNTS = "No pixel counts here, which gives 0 / 0. The loss must be 0."
+NO_PIXEL_GRADIENT = (
+    "The values are right, but the gradient is NaN where no pixel counts: 0 / 0 is computed and "
+    "replaced afterwards. Keep the divisor above 0."
 )
 
 
 def _labels(g: torch.Generator, *size: int) -> Tensor:
-    return torch.tensor([0, 1, 1, 0, 255])[torch.randint(5, size, generator=g)]
+    return torch.tensor([0, 1, 1, 0, VOID])[torch.randint(5, size, generator=g)]
 
 
 # 6.1 ----------------------------------------------------------------------------------------------
@@ -43,20 +46,19 @@ def _mask_loss_loop(M: Tensor, Y: Tensor) -> Tensor:
         for y in range(M.shape[2]):
             for x in range(M.shape[3]):
                 label = int(Y[b, y, x])
-                if label != 255:
-                    right, wrong = M[b, label, y, x].item(), M[b, 1 - label, y, x].item()
-                    gap = wrong - right  # log(1 + e^gap), also where e^gap is too large
-                    total += max(gap, 0) + math.log1p(math.exp(-abs(gap)))
+                if label != VOID:
+                    d = M[b, 1 - label, y, x].item() - M[b, label, y, x].item()
+                    total += max(d, 0) + math.log1p(math.exp(-abs(d)))  # log(1 + e^d)
                     count += 1
     return torch.tensor(total / max(count, 1), dtype=torch.float64)
 
 
-def _cross_entropy(M: Tensor, Y: Tensor, **how: object) -> Tensor:
-    return F.cross_entropy(M, Y, ignore_index=255, **how)
+def _cross_entropy(M: Tensor, Y: Tensor, **options: object) -> Tensor:
+    return F.cross_entropy(M, Y, ignore_index=VOID, **options)
 
 
-def _as_background(Y: Tensor) -> Tensor:
-    return torch.where(Y == 255, 0, Y)
+def _void_as_background(Y: Tensor) -> Tensor:
+    return torch.where(Y == VOID, 0, Y)
 
 
 def _one_pixel(*logits: float, label: int) -> tuple[Tensor, Tensor]:
@@ -75,71 +77,79 @@ MASK_LOSS = Exercise(
     tiny=[
         (
             torch.tensor([[[[0.0, 1.0, 2.0]], [[0.0, 3.0, -9.0]]]]),
-            torch.tensor([[[1, 0, 255]]]),
+            torch.tensor([[[1, 0, VOID]]]),
         )
     ],
     draw=lambda g: (2 * normal(g, 3, 2, 4, 5), _labels(g, 3, 4, 5)),
     invariances=[
         Invariance(
-            "a prediction on a void pixel changed the loss",
-            lambda fn, M, Y: close(fn(M + 7 * (Y == 255)[:, None] * M.sign(), Y), fn(M, Y)),
+            "The prediction on a void pixel must not change the loss.",
+            lambda fn, M, Y: close(fn(M + 7 * (Y == VOID)[:, None] * M.sign(), Y), fn(M, Y)),
         ),
         Invariance(
-            "the same number added to both logits changed the loss: only their difference counts",
+            "Adding the same number to both logits must not change the loss. Only their "
+            "difference counts.",
             lambda fn, M, Y: close(fn(M + 3, Y), fn(M, Y)),
         ),
-        safe_gradient(NOTHING_GRADIENT, 0, _one_pixel(1.0, 2.0, label=255)),
+        safe_gradient(NO_PIXEL_GRADIENT, 0, _one_pixel(1.0, 2.0, label=VOID)),
     ],
     edges=[
         Edge(
             _one_pixel(300.0, -300.0, label=1),
-            "infinite at large logits: log(softmax) has underflowed; take log_softmax or softplus",
+            "The loss is infinite for large logits, because the softmax becomes 0 before the "
+            "logarithm. Use log_softmax or softplus.",
         ),
-        Edge(_one_pixel(1.0, 2.0, label=255), NOTHING_COUNTS),
+        Edge(_one_pixel(1.0, 2.0, label=VOID), NO_PIXEL_COUNTS),
     ],
     differentiable=(0,),
     slips=[
-        Slip(VOID_AS_BACKGROUND, lambda M, Y: F.cross_entropy(M, _as_background(Y))),
+        Slip(VOID_AS_BACKGROUND, lambda M, Y: F.cross_entropy(M, _void_as_background(Y))),
         Slip(
-            "255 counted as object: nobody knows what is there, so it never counts",
+            "255 is counted as object. These pixels have no known label: leave them out.",
             lambda M, Y: F.cross_entropy(M, (Y > 0).long()),
         ),
         Slip(VOID_IN_THE_MEAN, lambda M, Y: _cross_entropy(M, Y, reduction="sum") / Y.numel()),
         Slip(SUMMED, lambda M, Y: _cross_entropy(M, Y, reduction="sum")),
         Slip(
-            "channels swapped: channel 0 is the background, channel 1 the object",
+            "The channels are swapped. Channel 0 is the background, channel 1 is the object.",
             lambda M, Y: mask_loss(M.flip(1), Y),
         ),
         Slip(
-            "channel 1 alone, as if there were one logit: take the difference of the two",
+            "Only channel 1 is used, as if there were one logit. Use the difference of the two "
+            "logits.",
             lambda M, Y: mask_loss(torch.stack([torch.zeros_like(M[:, 0]), M[:, 1]], 1), Y),
         ),
         Slip(
-            "softmax taken twice: M holds logits, and the loss turns them into probabilities",
+            "The softmax is applied twice. M holds logits, and the loss turns them into "
+            "probabilities.",
             lambda M, Y: mask_loss(M.softmax(dim=1), Y),
         ),
-        Slip("the sign: a loss falls as the answer gets better", lambda M, Y: -mask_loss(M, Y)),
         Slip(
-            "the object's pixels alone: the background must be found, too",
-            lambda M, Y: mask_loss(M, torch.where(Y == 0, 255, Y)),
+            "The sign is wrong. The loss must fall when the prediction gets better.",
+            lambda M, Y: -mask_loss(M, Y),
         ),
         Slip(
-            "the mean of the images' means: every pixel that counts weighs the same",
+            "Only the object's pixels count. The background must count as well.",
+            lambda M, Y: mask_loss(M, torch.where(Y == 0, VOID, Y)),
+        ),
+        Slip(
+            "This is the mean of the images' means. Every pixel that counts must have the same "
+            "weight.",
             _mean_of_images,
         ),
         Slip(
-            "one minus the probability, not its logarithm",
-            lambda M, Y: (1 - (-F.cross_entropy(M, _as_background(Y), reduction="none")).exp())[
-                Y != 255
-            ].mean(),
+            "This is 1 minus the probability. Take minus its logarithm.",
+            lambda M, Y: (
+                1 - (-F.cross_entropy(M, _void_as_background(Y), reduction="none")).exp()
+            )[Y != VOID].mean(),
         ),
-        Slip(NOTHING_COUNTS, _cross_entropy),
+        Slip(NO_PIXEL_COUNTS, _cross_entropy),
     ],
     hints=[
-        "A loss for every pixel first; then set void pixels to 0, sum, and divide by how many "
-        "count.",
-        "With d = M[:, 1] - M[:, 0] a pixel's loss is softplus(-d) on the object and softplus(d) "
-        "off it; the divisor is `(Y != 255).sum().clamp_min(1)`.",
+        "First compute a loss for every pixel. Then set void pixels to 0, sum, and divide by the "
+        "number of pixels that count.",
+        "With d = M[:, 1] - M[:, 0], the loss of a pixel is softplus(-d) on the object and "
+        "softplus(d) elsewhere. The divisor is `(Y != 255).sum().clamp_min(1)`.",
     ],
 )
 
@@ -165,14 +175,14 @@ def _attention_loss_loop(A_hat: Tensor, Y: Tensor) -> Tensor:
     for b in range(B):
         for y in range(H):
             for x in range(W):
-                if Y[b, y, x] == 255:
+                if Y[b, y, x] == VOID:
                     continue
                 v, u = y * (h - 1) / max(H - 1, 1), x * (w - 1) / max(W - 1, 1)
                 top, left = min(int(v), h - 1), min(int(u), w - 1)
-                low, right = min(top + 1, h - 1), min(left + 1, w - 1)
+                bottom, right = min(top + 1, h - 1), min(left + 1, w - 1)
                 i, j, grid = v - top, u - left, A_hat[b, 0].double()
                 upper = (1 - j) * grid[top, left] + j * grid[top, right]
-                lower = (1 - j) * grid[low, left] + j * grid[low, right]
+                lower = (1 - j) * grid[bottom, left] + j * grid[bottom, right]
                 a = min(max(((1 - i) * upper + i * lower).item(), 1e-6), 1 - 1e-6)
                 total -= math.log(a if Y[b, y, x] == 1 else 1 - a)
                 count += 1
@@ -184,14 +194,14 @@ def _map_and_truth(g: torch.Generator) -> tuple[Tensor, Tensor]:
     return 0.05 + 0.9 * A_hat, _labels(g, 2, 5, 7)
 
 
-def _resized(A_hat: Tensor, Y: Tensor, **how: object) -> Tensor:
-    how = how or {"mode": "bilinear", "align_corners": True}
-    return F.interpolate(A_hat, Y.shape[1:], **how)[:, 0].clamp(1e-6, 1 - 1e-6)
+def _resized(A_hat: Tensor, Y: Tensor, **options: object) -> Tensor:
+    options = options or {"mode": "bilinear", "align_corners": True}
+    return F.interpolate(A_hat, Y.shape[1:], **options)[:, 0].clamp(1e-6, 1 - 1e-6)
 
 
-def _entropy(a: Tensor, Y: Tensor, divisor: Tensor | int | None = None) -> Tensor:
-    each = -torch.where(Y == 1, a, 1 - a).log() * (Y != 255)
-    return each.sum() / ((Y != 255).sum().clamp_min(1) if divisor is None else divisor)
+def _cross_entropy_of_map(a: Tensor, Y: Tensor, divisor: Tensor | int | None = None) -> Tensor:
+    each = -torch.where(Y == 1, a, 1 - a).log() * (Y != VOID)
+    return each.sum() / ((Y != VOID).sum().clamp_min(1) if divisor is None else divisor)
 
 
 def _released(A_hat: Tensor, Y: Tensor) -> Tensor:
@@ -199,7 +209,7 @@ def _released(A_hat: Tensor, Y: Tensor) -> Tensor:
     return _cross_entropy(torch.stack([1 - a, a], dim=1), Y)
 
 
-_ALL_VOID = (torch.full((1, 1, 1, 2), 0.5), torch.full((1, 1, 2), 255))
+_ALL_VOID = (torch.full((1, 1, 1, 2), 0.5), torch.full((1, 1, 2), VOID))
 
 ATTENTION_LOSS = Exercise(
     id="6.2",
@@ -210,60 +220,72 @@ ATTENTION_LOSS = Exercise(
     draw=_map_and_truth,
     invariances=[
         Invariance(
-            "inside out: with object and background swapped in both, the loss must stay",
+            "When object and background are swapped in the map and in the truth, the loss must "
+            "not change.",
             lambda fn, A, Y: close(fn(1 - A, torch.where(Y < 2, 1 - Y, Y)), fn(A, Y)),
         ),
-        safe_gradient(NOTHING_GRADIENT, 0, _ALL_VOID),
+        safe_gradient(NO_PIXEL_GRADIENT, 0, _ALL_VOID),
     ],
     edges=[
         Edge(
             (torch.tensor([[[[0.0, 1.0]]]]).double(), torch.tensor([[[1, 0]]])),
-            "a map that is exactly 0 or 1 has no finite logarithm: clamp it to [1e-6, 1 - 1e-6]",
+            "A map that is exactly 0 or 1 has no finite logarithm. Clamp it to [1e-6, 1 - 1e-6].",
         ),
-        Edge(_ALL_VOID, NOTHING_COUNTS),
+        Edge(_ALL_VOID, NO_PIXEL_COUNTS),
     ],
     differentiable=(0,),
     slips=[
         Slip(
-            "the released code's form: as printed, A_hat is the probability itself, not a logit",
+            "This is the form of the released code. In the printed form A_hat is the probability "
+            "itself, not a logit.",
             _released,
         ),
         Slip(
-            "a sigmoid of A_hat: it is a probability already",
-            lambda A, Y: _entropy(_resized(A, Y).sigmoid(), Y),
-        ),
-        Slip(VOID_AS_BACKGROUND, lambda A, Y: _entropy(_resized(A, Y), _as_background(Y))),
-        Slip(VOID_IN_THE_MEAN, lambda A, Y: _entropy(_resized(A, Y), Y, Y.numel())),
-        Slip(SUMMED, lambda A, Y: _entropy(_resized(A, Y), Y, 1)),
-        Slip(
-            "resized to the nearest cell: ask for mode='bilinear'",
-            lambda A, Y: _entropy(_resized(A, Y, mode="nearest"), Y),
+            "A sigmoid is applied to A_hat. A_hat is already a probability.",
+            lambda A, Y: _cross_entropy_of_map(_resized(A, Y).sigmoid(), Y),
         ),
         Slip(
-            "corners not aligned: add align_corners=True",
-            lambda A, Y: _entropy(_resized(A, Y, mode="bilinear", align_corners=False), Y),
+            VOID_AS_BACKGROUND,
+            lambda A, Y: _cross_entropy_of_map(_resized(A, Y), _void_as_background(Y)),
+        ),
+        Slip(VOID_IN_THE_MEAN, lambda A, Y: _cross_entropy_of_map(_resized(A, Y), Y, Y.numel())),
+        Slip(SUMMED, lambda A, Y: _cross_entropy_of_map(_resized(A, Y), Y, 1)),
+        Slip(
+            "The map is resized to the nearest cell. Use mode='bilinear'.",
+            lambda A, Y: _cross_entropy_of_map(_resized(A, Y, mode="nearest"), Y),
         ),
         Slip(
-            "object and background swapped: A_hat is the object's probability",
-            lambda A, Y: _entropy(1 - _resized(A, Y), Y),
-        ),
-        Slip("the sign: a loss falls as the map gets better", lambda A, Y: -attention_loss(A, Y)),
-        Slip(
-            "the object's pixels alone: the map must be low elsewhere, too",
-            lambda A, Y: _entropy(_resized(A, Y), torch.where(Y == 0, 255, Y)),
+            "The corners are not aligned. Use align_corners=True.",
+            lambda A, Y: _cross_entropy_of_map(
+                _resized(A, Y, mode="bilinear", align_corners=False), Y
+            ),
         ),
         Slip(
-            "a squared error: equation 9 is a cross-entropy",
-            lambda A, Y: ((_resized(A, Y) - Y) ** 2)[Y != 255].mean(),
+            "Object and background are swapped. A_hat is the probability of the object.",
+            lambda A, Y: _cross_entropy_of_map(1 - _resized(A, Y), Y),
+        ),
+        Slip(
+            "The sign is wrong. The loss must fall when the map gets better.",
+            lambda A, Y: -attention_loss(A, Y),
+        ),
+        Slip(
+            "Only the object's pixels count. The map must be low elsewhere, so the background "
+            "must count as well.",
+            lambda A, Y: _cross_entropy_of_map(_resized(A, Y), torch.where(Y == 0, VOID, Y)),
+        ),
+        Slip(
+            "This is a squared error. Equation 9 is a cross-entropy.",
+            lambda A, Y: ((_resized(A, Y) - Y) ** 2)[Y != VOID].mean(),
         ),
     ],
     hints=[
-        "Resize, clamp, then -log of the probability that the map gives to what is true there.",
+        "Resize and clamp the map. Then take -log of the probability that the map gives to the "
+        "true label.",
         "`a = torch.nn.functional.interpolate(A_hat, Y.shape[1:], mode='bilinear', "
-        "align_corners=True)[:, 0].clamp(1e-6, 1 - 1e-6)`; -log of a on the object, of 1 - a "
-        "off it.",
+        "align_corners=True)[:, 0].clamp(1e-6, 1 - 1e-6)`. Take -log of a on the object, and -log "
+        "of 1 - a elsewhere.",
     ],
-)  # fmt: skip
+)
 
 
 # 6.3 ----------------------------------------------------------------------------------------------
@@ -303,14 +325,16 @@ def _never_builds_R(fn: object, *args: Tensor) -> bool:
     return largest_tensor(fn, *args) < args[2].shape[1] * args[3].shape[1]
 
 
-def _three(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _three_sums(
+    u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     relation = torch.einsum("bci,bdi,bcj,bdj->", u_q, u_q, u_s, u_s)
     on_truth = torch.einsum("bdi,bi,bdj,bj->", u_q, g_q, u_s, g_s)
     return relation, on_truth, torch.einsum("bi,bi,bj,bj->", g_q, g_q, g_s, g_s)
 
 
-def _combined(*args: Tensor, cross: float = -2, truth: float = 1, count: int = 0) -> Tensor:
-    r, o, t = _three(*args)
+def _with_factors(*args: Tensor, cross: float = -2, truth: float = 1, count: int = 0) -> Tensor:
+    r, o, t = _three_sums(*args)
     return (r + cross * o + truth * t) / (count or args[2].numel() * args[3].shape[1])
 
 
@@ -319,9 +343,9 @@ def _difference(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> Tensor:
 
 
 def _grams_of_the_batch(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> Tensor:
-    one = [u.transpose(0, 1).flatten(1)[None] for u in (u_q, u_s)]
-    _, o, t = _three(u_q, u_s, g_q, g_s)
-    r = ((one[0] @ one[0].mT) * (one[1] @ one[1].mT)).sum()
+    q, s = (u.transpose(0, 1).flatten(1) for u in (u_q, u_s))
+    _, o, t = _three_sums(u_q, u_s, g_q, g_s)
+    r = ((q @ q.T) * (s @ s.T)).sum()
     return (r - 2 * o + t) / (g_q.numel() * g_s.shape[1])
 
 
@@ -344,53 +368,85 @@ RELATION_LOSS = Exercise(
     draw=_units_and_masks,
     invariances=[
         Invariance(
-            "right, but R was built: N_q * N_s numbers at once. Multiply u u^T of each side, D x D",
+            "The value is right, but R was built: a tensor of N_q * N_s numbers. Compute u u^T of "
+            "each side, which is D x D.",
             _never_builds_R,
         ),
         Invariance(
-            "with query and support swapped the loss must stay",
+            "When query and support are swapped, the loss must not change.",
             lambda fn, u_q, u_s, g_q, g_s: close(fn(u_s, u_q, g_s, g_q), fn(u_q, u_s, g_q, g_s)),
         ),
     ],
     edges=[
         Edge(
             (_PERFECT, _PERFECT * torch.tensor([[[1.0], [0.0]]]), _OBJECT, _OBJECT),
-            "R equals R_truth: the loss must be 0",
+            "R equals R_truth, so the loss must be 0.",
         ),
         Edge(
             (_PERFECT, _PERFECT, 0 * _OBJECT, 0 * _OBJECT),
-            "with empty masks it is the mean square of R",
+            "With empty masks the loss must be the mean of the squares of R.",
         ),
     ],
     differentiable=(0, 1),
     slips=[
-        Slip("the middle term counts twice: (a - b)^2 = a^2 - 2ab + b^2",
-             lambda *a: _combined(*a, cross=-1)),
-        Slip("the middle term is subtracted: (a - b)^2 = a^2 - 2ab + b^2",
-             lambda *a: _combined(*a, cross=2)),
-        Slip("the middle term is missing: (a - b)^2 = a^2 - 2ab + b^2",
-             lambda *a: _combined(*a, cross=0)),
-        Slip("the last term is missing: |g_q|^2 |g_s|^2", lambda *a: _combined(*a, truth=0)),
-        Slip("the sum: divide by all B * N_q * N_s entries", lambda *a: _combined(*a, count=1)),
-        Slip("divided by the number of pixels: R has N_q * N_s entries an episode",
-             lambda *a: _combined(*a, count=a[2].numel())),
-        Slip("divided by one episode's entries: the mean runs over the batch, too",
-             lambda *a: _combined(*a, count=a[2].shape[1] * a[3].shape[1])),
-        Slip("the episodes of the batch got mixed: a Gram matrix for each", _grams_of_the_batch),
-        Slip("the masks were rounded: a soft value says how much of a cell the object covers",
-             lambda u_q, u_s, g_q, g_s: _combined(u_q, u_s, g_q.round(), g_s.round())),
-        Slip("query and support masks swapped", lambda u_q, u_s, g_q, g_s: _combined(
-            u_q, u_s, *(g[:, torch.arange(n) % g.shape[1]]
-                        for g, n in ((g_s, g_q.shape[1]), (g_q, g_s.shape[1]))))),
-        Slip("the absolute difference: equation 10 squares it",
-             lambda *a: _difference(*a).abs().mean()),
+        Slip(
+            "The middle term is subtracted once. It counts twice: (a - b)^2 = a^2 - 2ab + b^2.",
+            lambda *a: _with_factors(*a, cross=-1),
+        ),
+        Slip(
+            "The middle term is added. Subtract it: (a - b)^2 = a^2 - 2ab + b^2.",
+            lambda *a: _with_factors(*a, cross=2),
+        ),
+        Slip(
+            "The middle term is missing: (a - b)^2 = a^2 - 2ab + b^2.",
+            lambda *a: _with_factors(*a, cross=0),
+        ),
+        Slip("The last term is missing: |g_q|^2 |g_s|^2.", lambda *a: _with_factors(*a, truth=0)),
+        Slip(
+            "This is the sum. Divide by all B * N_q * N_s entries.",
+            lambda *a: _with_factors(*a, count=1),
+        ),
+        Slip(
+            "The divisor is the number of query pixels. R has N_q * N_s entries per episode.",
+            lambda *a: _with_factors(*a, count=a[2].numel()),
+        ),
+        Slip(
+            "The divisor is the number of entries of one episode. Take the mean over the batch as "
+            "well.",
+            lambda *a: _with_factors(*a, count=a[2].shape[1] * a[3].shape[1]),
+        ),
+        Slip(
+            "The episodes of the batch are mixed. Compute the Gram matrices for each episode.",
+            _grams_of_the_batch,
+        ),
+        Slip(
+            "The masks are rounded. A soft value is the share of a cell that the object covers.",
+            lambda u_q, u_s, g_q, g_s: _with_factors(u_q, u_s, g_q.round(), g_s.round()),
+        ),
+        Slip(
+            "The masks of query and support are swapped.",
+            lambda u_q, u_s, g_q, g_s: _with_factors(
+                u_q,
+                u_s,
+                *(
+                    g[:, torch.arange(n) % g.shape[1]]
+                    for g, n in ((g_s, g_q.shape[1]), (g_q, g_s.shape[1]))
+                ),
+            ),
+        ),
+        Slip(
+            "This is the absolute difference. Equation 10 squares it.",
+            lambda *a: _difference(*a).abs().mean(),
+        ),
     ],
     hints=[
-        "Write the square out: three sums. In each, take the sum over i and the sum over j apart.",
-        "The sum of R_ij^2 is `((u_q @ u_q.mT) * (u_s @ u_s.mT)).sum()`, that of R_ij g_i g_j is "
-        "(u_q g_q) . (u_s g_s), that of (g_i g_j)^2 is |g_q|^2 |g_s|^2; episode by episode.",
+        "Expand the square into three sums. In each of them, separate the sum over i from the sum "
+        "over j.",
+        "The sum of R_ij^2 is `((u_q @ u_q.mT) * (u_s @ u_s.mT)).sum()`. The sum of R_ij g_i g_j "
+        "is (u_q g_q) . (u_s g_s). The sum of (g_i g_j)^2 is |g_q|^2 |g_s|^2. Compute each per "
+        "episode.",
     ],
-)  # fmt: skip
+)
 
 
 # 6.4 ----------------------------------------------------------------------------------------------
@@ -399,7 +455,7 @@ RELATION_LOSS = Exercise(
 def total(sums: torch.Tensor, counts: torch.Tensor, lambdas: torch.Tensor) -> torch.Tensor:
     """Equation 11 from summed terms, all (3,): average each over its own count, then weight.
 
-    A term with lambda 0 is left out, whatever its value; one with count 0 contributes 0.
+    A term with lambda 0 is left out, even if it is infinite; a term with count 0 contributes 0.
     """
     means = sums / counts.clamp_min(1)
     return torch.where(lambdas == 0, 0, lambdas * means).sum()
@@ -418,7 +474,7 @@ def _terms(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     return sums, torch.randint(2, 9, (3,), generator=g), lambdas
 
 
-_NOTHING_COUNTED = (torch.tensor([0.0, 2.0, 4.0]), torch.tensor([0, 2, 4]), torch.ones(3))
+_ONE_COUNT_IS_0 = (torch.tensor([0.0, 2.0, 4.0]), torch.tensor([0, 2, 4]), torch.ones(3))
 _WITHOUT_R = torch.tensor([1.0, 1.0, 0.0])
 
 TOTAL = Exercise(
@@ -432,59 +488,77 @@ TOTAL = Exercise(
     draw=_terms,
     invariances=[
         Invariance(
-            "twice the lambdas must be twice the loss",
+            "When the lambdas double, the loss must double.",
             lambda fn, s, n, w: close(fn(s, n, 2 * w), 2 * fn(s, n, w)),
         ),
         Invariance(
-            "the same pixels counted twice must change nothing",
+            "When the sums and the counts double, the loss must not change.",
             lambda fn, s, n, w: close(fn(2 * s, 2 * n, w), fn(s, n, w)),
         ),
-        safe_gradient(NOTHING_GRADIENT, 0, _NOTHING_COUNTED),
+        safe_gradient(NO_PIXEL_GRADIENT, 0, _ONE_COUNT_IS_0),
     ],
     edges=[
         Edge(
             (torch.tensor([1.0, 2.0, math.inf]), torch.tensor([2, 2, 4]), _WITHOUT_R),
-            "0 times infinity is NaN: a term with lambda 0 must be left out, not multiplied",
+            "0 times infinity is NaN. A term with lambda 0 must be left out, not multiplied.",
         ),
         Edge(
-            _NOTHING_COUNTED,
-            "0 / 0 where nothing counts: that term is 0",
+            _ONE_COUNT_IS_0,
+            "A count of 0 gives 0 / 0. This term must be 0.",
         ),
     ],
     differentiable=(0,),
     slips=[
-        Slip("the lambdas are missing", lambda s, n, w: (s / n).sum()),
-        Slip("the sums were not averaged: divide each by its count", lambda s, n, w: (w * s).sum()),
         Slip(
-            "one divisor for all: each term has its own count",
+            "The lambdas are missing. Multiply each mean by its lambda.",
+            lambda s, n, w: (s / n).sum(),
+        ),
+        Slip(
+            "The sums are not averaged. Divide each sum by its count.",
+            lambda s, n, w: (w * s).sum(),
+        ),
+        Slip(
+            "All terms have the same divisor. Divide each term by its own count.",
             lambda s, n, w: (w * s).sum() / n.sum(),
         ),
         Slip(
-            "one divisor for all: each term has its own count",
+            "All terms have the same divisor. Divide each term by its own count.",
             lambda s, n, w: (w * s / n[0]).sum(),
         ),
         Slip(
-            "the lambdas were scaled to sum to 1: equation 11 takes them as they are",
+            "The lambdas are scaled to sum to 1. Equation 11 uses them as they are.",
             lambda s, n, w: (w * s / n).sum() / w.sum(),
         ),
-        Slip("the mean of the three: equation 11 adds them", lambda s, n, w: (w * s / n).mean()),
-        Slip("multiplied by the counts: divide", lambda s, n, w: (w * s * n).sum()),
-        Slip("one number a term: add them", lambda s, n, w: w * s / n),
-        Slip("divided by the lambdas: multiply", lambda s, n, w: (s / n / w).sum()),
         Slip(
-            "0 times infinity is NaN: a term with lambda 0 must be left out, not multiplied",
+            "This is the mean of the three terms. Equation 11 adds them.",
+            lambda s, n, w: (w * s / n).mean(),
+        ),
+        Slip(
+            "The sums are multiplied by the counts. Divide by the counts.",
+            lambda s, n, w: (w * s * n).sum(),
+        ),
+        Slip("There is one number for each term. Add them.", lambda s, n, w: w * s / n),
+        Slip(
+            "The means are divided by the lambdas. Multiply by the lambdas.",
+            lambda s, n, w: (s / n / w).sum(),
+        ),
+        Slip(
+            "0 times infinity is NaN. A term with lambda 0 must be left out, not multiplied.",
             lambda s, n, w: (w * s / n.clamp_min(1)).sum(),
         ),
-        Slip("0 / 0 where nothing counts: that term is 0",
-             lambda s, n, w: torch.where(w == 0, 0, w * s / n).sum()),
+        Slip(
+            "A count of 0 gives 0 / 0. This term must be 0.",
+            lambda s, n, w: torch.where(w == 0, 0, w * s / n).sum(),
+        ),
     ],
     hints=[
-        "Divide each sum by its own count, weight, add. Then the two zeros: a count, a lambda.",
-        "`counts.clamp_min(1)` is a safe divisor, since nothing counted sums to 0; "
+        "Divide each sum by its own count, multiply by its lambda, and add. Then treat two "
+        "special cases: a count of 0, and a lambda of 0.",
+        "`counts.clamp_min(1)` is a safe divisor, because a sum without pixels is 0. "
         "`torch.where(lambdas == 0, 0, lambdas * means)` leaves a term out even when it is "
         "infinite.",
     ],
-)  # fmt: skip
+)
 
 
 EXERCISES = (MASK_LOSS, ATTENTION_LOSS, RELATION_LOSS, TOTAL)

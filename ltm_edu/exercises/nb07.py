@@ -1,4 +1,4 @@
-"""Exercises of notebook 07, training: which class comes next, how long a step, how fast."""
+"""Exercises of notebook 07, training: drawing a class, clipping gradients, the learning rate."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ def _close(a: Tensor, b: Tensor) -> bool:
 
 
 def class_probabilities(counts: torch.Tensor, power: float) -> torch.Tensor:
-    """How likely each class is drawn: its number of pictures to a power, all together 1.
+    """The probability of drawing each class, proportional to its number of pictures to a power.
 
-    counts is (C,); power 0 draws all classes alike, 1 all pictures alike; without a picture, 0.
+    counts is (C,); with power 0 all classes are equally likely, with power 1 all pictures are. A
+    class without pictures has probability 0.
     """
     weights = torch.where(counts > 0, counts**power, 0)
     return weights / weights.sum()
@@ -47,50 +48,65 @@ CLASS_PROBABILITIES = Exercise(
     draw=_counts,
     invariances=[
         Invariance(
-            "twice the pictures of every class must change nothing",
+            "When every class has twice as many pictures, the probabilities must not change.",
             lambda fn, n, p: _close(fn(2 * n, p), fn(n, p)),
         ),
     ],
     edges=[
         Edge(
             (torch.tensor([3.0, 0.0, 5.0]), 0.0),
-            "a class without pictures was drawn: 0 to the power of 0 is 1",
+            "A class without pictures has a probability above 0, because 0 to the power of 0 is "
+            "1. Its probability must be 0.",
         ),
-        Edge((torch.tensor([2.0, 6.0]), 1.0), "power 1: all pictures alike"),
+        Edge(
+            (torch.tensor([2.0, 6.0]), 1.0),
+            "With power 1 every picture must have the same probability.",
+        ),
     ],
     slips=[
-        Slip("probabilities add up to 1: divide by their sum", lambda n, p: n**p),
-        Slip("the power is missing: that draws all pictures alike", lambda n, p: n / n.sum()),
+        Slip("The probabilities do not add up to 1. Divide by their sum.", lambda n, p: n**p),
         Slip(
-            "all classes alike: that is power 0",
+            "The power is missing: every picture has the same probability here. Use counts ** "
+            "power.",
+            lambda n, p: n / n.sum(),
+        ),
+        Slip(
+            "Every class has the same probability here, as with power 0. Use counts ** power.",
             lambda n, p: torch.ones_like(n) / len(n),
         ),
         Slip(
-            "divided first: after the power they no longer add up to 1",
+            "You divide first, so the probabilities do not add up to 1 after the power. Divide at "
+            "the end.",
             lambda n, p: (n / n.sum()) ** p,
         ),
-        Slip("a softmax: the weight of a class is n ** power", lambda n, p: (n * p).softmax(0)),
         Slip(
-            "the root of that order: the weight of a class is n ** power",
+            "This is a softmax. The weight of a class is n ** power.",
+            lambda n, p: (n * p).softmax(0),
+        ),
+        Slip(
+            "This takes the root of order `power`. The weight of a class is n ** power.",
             lambda n, p: n ** (1 / p) / (n ** (1 / p)).sum(),
         ),
         Slip(
-            "multiplied by the power: the weight of a class is n ** power",
+            "The counts are multiplied by the power. The weight of a class is n ** power.",
             lambda n, p: n * p / n.sum(),
         ),
         Slip(
-            "rare classes come out ahead: the power is not negative",
+            "Rare classes have the highest probability, because the power is negative. Use counts "
+            "** power.",
             lambda n, p: n**-p / (n**-p).sum(),
         ),
         Slip(
-            "a class without pictures was drawn: 0 to the power of 0 is 1",
+            "A class without pictures has a probability above 0, because 0 to the power of 0 is "
+            "1. Its probability must be 0.",
             lambda n, p: n**p / (n**p).sum(),
         ),
     ],
     hints=[
-        "A weight for each class, then divide by the sum. Then think of an empty class.",
-        "`counts**power` is 1 for an empty class at power 0; torch.where(counts > 0, ..., 0) keeps "
-        "it out.",
+        "Compute a weight for each class, then divide by the sum. What happens to a class without "
+        "pictures?",
+        "`counts**power` is 1 for a class without pictures when the power is 0. "
+        "torch.where(counts > 0, ..., 0) makes its weight 0.",
     ],
 )
 
@@ -99,9 +115,9 @@ CLASS_PROBABILITIES = Exercise(
 
 
 def clip(gradients: torch.Tensor, limit: float) -> torch.Tensor:
-    """Shorten all gradients by one factor, so that together they are no longer than limit.
+    """Multiply all gradients by one factor, so that their common norm is at most limit.
 
-    gradients is (G, n), a row a group of weights; shorter ones stay as they are.
+    gradients is (G, n), one row per group of weights; if the norm is smaller, nothing changes.
     """
     norm = torch.linalg.vector_norm(gradients)
     return gradients * (limit / norm.clamp_min(limit))
@@ -130,54 +146,69 @@ CLIP = Exercise(
     draw=_gradients,
     invariances=[
         Invariance(
-            "the direction changed: one factor for all",
+            "The direction of the gradients must not change. Multiply all of them by one factor.",
             lambda fn, x, c: _close(fn(x, c) / fn(x, c).norm(), x / x.norm()),
         ),
     ],
     edges=[
-        Edge((torch.zeros(2, 3), 1.0), "all gradients zero: nothing to shorten, and no 0 / 0"),
-        Edge((torch.tensor([[0.0, 2.0]]), 2.0), "exactly as long as allowed: leave it"),
+        Edge(
+            (torch.zeros(2, 3), 1.0),
+            "All gradients are zero. There is nothing to shorten, and 0 / 0 must not be computed.",
+        ),
+        Edge(
+            (torch.tensor([[0.0, 2.0]]), 2.0),
+            "The gradients are exactly as long as the limit. They must not change.",
+        ),
     ],
     slips=[
         Slip(
-            "each group by itself: that bends the direction; take one norm of them all",
+            "Each group is clipped separately, which changes the direction. Use the norm of all "
+            "gradients together.",
             lambda x, c: x * (c / x.norm(dim=1, keepdim=True).clamp_min(c)),
         ),
         Slip(
-            "each number by itself: that bends the direction; scale all by one factor",
+            "Each number is clipped separately, which changes the direction. Multiply all "
+            "gradients by one factor.",
             lambda x, c: x.clamp(-c, c),
         ),
         Slip(
-            "short gradients were made longer: leave them as they are",
+            "Short gradients became longer. Leave them as they are.",
             lambda x, c: x * c / x.norm(),
         ),
         Slip(
-            "short gradients were made longer: leave them as they are",
+            "Short gradients became longer. Leave them as they are.",
             lambda x, c: x * (c / x.norm().clamp_min(1e-6)),
         ),
-        Slip("divided by the norm: limit / norm is the factor", lambda x, c: x / x.norm()),
         Slip(
-            "the square of the norm: a root is missing",
+            "The gradients are divided by the norm. The factor is limit / norm.",
+            lambda x, c: x / x.norm(),
+        ),
+        Slip(
+            "This is the square of the norm. Take the square root.",
             lambda x, c: x * (c / x.square().sum().clamp_min(c)),
         ),
         Slip(
-            "the largest number is no norm: the root of the sum of squares",
+            "The largest number is not the norm. Take the square root of the sum of squares.",
             lambda x, c: x * (c / x.abs().max().clamp_min(c)),
         ),
         Slip(
-            "the sum of absolute values: the norm is the root of the sum of squares",
+            "The sum of absolute values is not the norm. Take the square root of the sum of "
+            "squares.",
             lambda x, c: x * (c / x.abs().sum().clamp_min(c)),
         ),
-        Slip("nothing was shortened", lambda x, c: x + 0),
         Slip(
-            "too long is thrown away: shorten it",
+            "The gradients are unchanged. Shorten those that are longer than the limit.",
+            lambda x, c: x + 0,
+        ),
+        Slip(
+            "Long gradients are replaced by zeros. Shorten them instead.",
             lambda x, c: torch.where(x.norm() > c, torch.zeros_like(x), x),
         ),
     ],
     hints=[
-        "One number measures all gradients together. From it comes one factor, at most 1.",
-        "norm = torch.linalg.vector_norm(gradients); the factor is limit / norm where norm is over "
-        "limit, else 1: `limit / norm.clamp_min(limit)`.",
+        "One norm measures all gradients together. It gives one factor, which is at most 1.",
+        "norm = torch.linalg.vector_norm(gradients). The factor is limit / norm where the norm is "
+        "above the limit, else 1: `limit / norm.clamp_min(limit)`.",
     ],
 )
 
@@ -186,10 +217,10 @@ CLIP = Exercise(
 
 
 def rate(step: torch.Tensor, steps: int) -> torch.Tensor:
-    """The share of the full learning rate at each update; step is (n,), 0 for the first.
+    """The share of the full learning rate at each update; step is (n,), 0 for the first update.
 
-    It warms up over the first tenth (at least one update) in equal parts, the first above 0, the
-    last at 1; then it falls along half a cosine, 1 to 0, over the rest.
+    In the first tenth of the updates (at least one) it grows in equal parts: the first update is
+    above 0, the last is at 1. After that it falls from 1 to 0 along half a cosine.
     """
     warm = max(1, steps // 10)
     falling = 0.5 * (1 + torch.cos(torch.pi * (step - warm) / max(1, steps - warm)))
@@ -215,12 +246,12 @@ def _cosine(step: Tensor, start: int, length: int) -> Tensor:
     return 0.5 * (1 + torch.cos(torch.pi * (step - start) / max(1, length)))
 
 
-def _warmed(step: Tensor, steps: int, then: Tensor, first: int = 1) -> Tensor:
+def _warm_up(step: Tensor, steps: int, after: Tensor, offset: int = 1) -> Tensor:
     warm = max(1, steps // 10)
-    return torch.where(step < warm, (step + first) / warm, then)
+    return torch.where(step < warm, (step + offset) / warm, after)
 
 
-def _no_least(step: Tensor, steps: int) -> Tensor:
+def _without_minimum(step: Tensor, steps: int) -> Tensor:
     warm = steps // 10
     return torch.where(step < warm, (step + 1) / warm, _cosine(step, warm, steps - warm))
 
@@ -233,54 +264,61 @@ RATE = Exercise(
     tiny=[(torch.tensor([0.0, 1.0, 11.0]), 20)],
     draw=_updates,
     invariances=[
-        Invariance("over 1: the full rate is the most", lambda fn, s, n: fn(s, n).max() <= 1 + 1e-6)
+        Invariance(
+            "The share is above 1. The full learning rate is the maximum.",
+            lambda fn, s, n: fn(s, n).max() <= 1 + 1e-6,
+        )
     ],
     edges=[
-        Edge((torch.tensor([0.0, 1.0, 4.0]), 5), "with few steps one update warms up"),
-        Edge((torch.tensor([0.0]), 1), "a single update: at the full rate"),
+        Edge((torch.tensor([0.0, 1.0, 4.0]), 5), "With few steps, one update must warm up."),
+        Edge((torch.tensor([0.0]), 1), "A single update must use the full learning rate."),
     ],
     slips=[
-        Slip("no warm-up", lambda s, n: _cosine(s, 0, n)),
         Slip(
-            "the first update has rate 0 and changes nothing: (step + 1) / warm",
-            lambda s, n: _warmed(s, n, _cosine(s, max(1, n // 10), n - max(1, n // 10)), 0),
+            "The warm-up is missing. Start with (step + 1) / warm.", lambda s, n: _cosine(s, 0, n)
         ),
         Slip(
-            "the fall begins where the warm-up ends: count its steps from there",
-            lambda s, n: _warmed(s, n, _cosine(s, 0, n)),
+            "The first update has rate 0 and changes nothing. Use (step + 1) / warm.",
+            lambda s, n: _warm_up(s, n, _cosine(s, max(1, n // 10), n - max(1, n // 10)), 0),
         ),
         Slip(
-            "the fall takes what the warm-up leaves: steps - warm",
-            lambda s, n: _warmed(s, n, _cosine(s, max(1, n // 10), n)),
+            "The fall must start where the warm-up ends. Count its steps from there: step - warm.",
+            lambda s, n: _warm_up(s, n, _cosine(s, 0, n)),
         ),
         Slip(
-            "a straight line: the fall is half a cosine",
-            lambda s, n: _warmed(s, n, 1 - (s - max(1, n // 10)) / max(1, n - max(1, n // 10))),
+            "The fall must last for the steps after the warm-up. Divide by steps - warm.",
+            lambda s, n: _warm_up(s, n, _cosine(s, max(1, n // 10), n)),
         ),
         Slip(
-            "a quarter of a cosine: cos(pi / 2 * ...) starts flat but ends steep",
-            lambda s, n: _warmed(
+            "This is a straight line. The fall must be half a cosine.",
+            lambda s, n: _warm_up(s, n, 1 - (s - max(1, n // 10)) / max(1, n - max(1, n // 10))),
+        ),
+        Slip(
+            "This is a quarter of a cosine, which ends steeply. Use (1 + cos(pi * ...)) / 2.",
+            lambda s, n: _warm_up(
                 s, n, torch.cos(torch.pi / 2 * (s - max(1, n // 10)) / max(1, n - max(1, n // 10)))
             ),
         ),
         Slip(
-            "from 1 down to -1: (1 + cos) / 2 ends at 0",
-            lambda s, n: _warmed(s, n, 2 * _cosine(s, max(1, n // 10), n - max(1, n // 10)) - 1),
+            "The rate falls from 1 to -1. (1 + cos) / 2 ends at 0.",
+            lambda s, n: _warm_up(s, n, 2 * _cosine(s, max(1, n // 10), n - max(1, n // 10)) - 1),
         ),
         Slip(
-            "from 2 down to 0: take half",
-            lambda s, n: _warmed(s, n, 2 * _cosine(s, max(1, n // 10), n - max(1, n // 10))),
+            "The rate falls from 2 to 0. Take half of it.",
+            lambda s, n: _warm_up(s, n, 2 * _cosine(s, max(1, n // 10), n - max(1, n // 10))),
         ),
         Slip(
-            "it stays at 1 after the warm-up: it must fall",
-            lambda s, n: _warmed(s, n, torch.ones_like(s)),
+            "The rate stays at 1 after the warm-up. It must fall.",
+            lambda s, n: _warm_up(s, n, torch.ones_like(s)),
         ),
-        Slip("with few steps one update warms up: max(1, steps // 10)", _no_least),
+        Slip("With few steps, one update must warm up: max(1, steps // 10).", _without_minimum),
     ],
     hints=[
-        "Two formulas and torch.where. After the warm-up, how far is the rest done, from 0 to 1?",
-        "warm = max(1, steps // 10); while warming (step + 1) / warm; then "
-        "(1 + torch.cos(torch.pi * (step - warm) / (steps - warm))) / 2, and mind steps == warm.",
+        "Use two formulas and torch.where. After the warm-up, which share of the remaining steps "
+        "is done, from 0 to 1?",
+        "warm = max(1, steps // 10). During the warm-up the share is (step + 1) / warm. After it, "
+        "the share is (1 + torch.cos(torch.pi * (step - warm) / (steps - warm))) / 2. Avoid the "
+        "division by 0 when steps == warm.",
     ],
 )
 

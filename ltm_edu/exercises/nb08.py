@@ -1,4 +1,4 @@
-"""Exercises of notebook 08, scores: pooled and averaged, two regions, and differences by seed."""
+"""Exercises of notebook 08, scores: pooled by class, FB-IoU, and differences by seed."""
 
 from __future__ import annotations
 
@@ -17,32 +17,31 @@ def class_miou(
 ) -> torch.Tensor:
     """Class-mean mIoU: pool each class over its episodes, divide, average over the classes.
 
-    All are (n,), one entry an episode. A class whose pooled union is 0 has shown nothing and
-    claimed nothing: it is left out. There is at least one other.
+    All are (n,), one entry per episode. Two empty masks agree: a class whose pooled union is 0 has
+    an IoU of 1.
     """
-    each = []
+    ious = []
     for c in classes.unique():
-        union = unions[classes == c].sum()
-        if union > 0:
-            each.append(intersections[classes == c].sum() / union)
-    return torch.stack(each).mean()
+        intersection, union = intersections[classes == c].sum(), unions[classes == c].sum()
+        ious.append(torch.where(union > 0, intersection / union, 1.0))
+    return torch.stack(ious).mean()
 
 
 def _class_miou_loop(intersections: Tensor, unions: Tensor, classes: Tensor) -> Tensor:
     pooled: dict[int, list[float]] = {}
-    rows = zip(intersections.tolist(), unions.tolist(), classes.tolist(), strict=True)
-    for i, u, c in rows:
-        both = pooled.setdefault(c, [0.0, 0.0])
-        both[0], both[1] = both[0] + i, both[1] + u
-    each = [i / u for i, u in pooled.values() if u > 0]
-    return torch.tensor(sum(each) / len(each), dtype=torch.float64)
+    episodes = zip(intersections.tolist(), unions.tolist(), classes.tolist(), strict=True)
+    for i, u, c in episodes:
+        sums = pooled.setdefault(c, [0.0, 0.0])
+        sums[0], sums[1] = sums[0] + i, sums[1] + u
+    ious = [i / u if u > 0 else 1.0 for i, u in pooled.values()]
+    return torch.tensor(sum(ious) / len(ious), dtype=torch.float64)
 
 
 def _counts(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     unions = torch.randint(10, 900, (12,), generator=g).double()
     shares = torch.rand(12, generator=g, dtype=torch.float64)
-    classes = torch.cat([torch.tensor([3, 7, 9]), torch.tensor([3, 7, 9])[
-        torch.randint(3, (9,), generator=g)]])  # fmt: skip
+    ids = torch.tensor([3, 7, 9])
+    classes = torch.cat([ids, ids[torch.randint(3, (9,), generator=g)]])
     return (unions * shares).round(), unions, classes
 
 
@@ -78,7 +77,7 @@ CLASS_MIOU = Exercise(
     draw=_counts,
     invariances=[
         Invariance(
-            "all episodes twice must change nothing",
+            "When every episode is given twice, the score must not change.",
             lambda fn, i, u, c: torch.allclose(
                 fn(i.repeat(2), u.repeat(2), c.repeat(2)), fn(i, u, c)
             ),
@@ -91,7 +90,7 @@ CLASS_MIOU = Exercise(
                 torch.tensor([40.0, 0.0]),
                 torch.tensor([1, 2]),
             ),
-            "a class with union 0 was scored: leave it out",
+            "A class has a pooled union of 0. Two empty masks agree, so its IoU is 1.",
         ),
         Edge(
             (
@@ -99,43 +98,61 @@ CLASS_MIOU = Exercise(
                 torch.tensor([40.0, 0.0, 10.0]),
                 torch.tensor([1, 1, 4]),
             ),
-            "an empty episode beside others adds 0 and 0: it changes nothing",
+            "An empty episode adds 0 to both sums of its class, so it must not change the score.",
         ),
     ],
     slips=[
-        Slip("averaged over the episodes: pool each class first", _averaged),
-        Slip("averaged inside each class: sum, sum, then divide once", _averaged_by_class),
+        Slip("This is the mean over the episodes. Pool each class first.", _averaged),
         Slip(
-            "one heap of all classes: that is the pooled foreground IoU",
+            "This is the mean over the episodes of each class. Sum the intersections and the "
+            "unions, then divide once.",
+            _averaged_by_class,
+        ),
+        Slip(
+            "All classes are pooled together, which gives the pooled foreground IoU. Pool each "
+            "class separately.",
             lambda i, u, c: i.sum() / u.sum(),
         ),
-        Slip("each class counts once, not by its episodes", _by_frequency),
-        Slip("one number a class: take their mean", _each_class),
         Slip(
-            "divided by the highest id: only classes that were asked about count",
+            "Each class is weighted by its number of episodes. Each class must count once.",
+            _by_frequency,
+        ),
+        Slip("There is one number for each class. Return their mean.", _each_class),
+        Slip(
+            "The divisor is the highest class id. Divide by the number of classes that occur.",
             lambda i, u, c: _each_class(i, u, c).sum() / c.max(),
         ),
         Slip(
-            "upside down: intersection over union",
+            "The fraction is inverted. Divide the intersection by the union.",
             lambda i, u, c: torch.stack(
                 [u[c == k].sum() / i[c == k].sum() for k in c.unique()]
             ).mean(),
         ),
         Slip(
-            "the median of the classes, expected their mean",
+            "This is the median of the classes. Return the mean.",
             lambda i, u, c: _each_class(i, u, c).median(),
         ),
         Slip(
-            "a class with union 0 was scored: leave it out",
+            "A class with a pooled union of 0 scores 0. Two empty masks agree, so its IoU is 1.",
             lambda i, u, c: torch.stack(
                 [i[c == k].sum() / u[c == k].sum().clamp_min(1) for k in c.unique()]
             ).mean(),
         ),
+        Slip(
+            "A class with a pooled union of 0 is left out. Two empty masks agree, so its IoU is 1.",
+            lambda i, u, c: torch.stack(
+                [i[c == k].sum() / u[c == k].sum() for k in c.unique() if u[c == k].any()]
+            ).mean(),
+        ),
+        Slip(
+            "A class with a pooled union of 0 gives NaN. Two empty masks agree, so its IoU is 1.",
+            lambda i, u, c: _each_class(i, u, c).mean(),
+        ),
     ],
     hints=[
-        "Two sums a class, one division a class, one mean at the end.",
-        "for c in classes.unique(): intersections[classes == c].sum() over the same sum of unions, "
-        "if that is over 0; torch.stack them and take the mean.",
+        "Compute two sums and one division for each class, and one mean at the end.",
+        "For each c in classes.unique(), divide intersections[classes == c].sum() by the same sum "
+        "of the unions; the IoU is 1 where that sum is 0. Use torch.stack, and take the mean.",
     ],
 )
 
@@ -146,33 +163,31 @@ CLASS_MIOU = Exercise(
 def fb_iou(counts: torch.Tensor) -> torch.Tensor:
     """FB-IoU: the mean of foreground and background IoU, each pooled over the episodes.
 
-    counts is (n, 4), a row an episode: object found, object missed, claimed wrongly, rightly left.
-    A region that nobody claims and that is not there scores 0.
+    counts is (n, 4), one row per episode: true positives, false negatives, false positives, true
+    negatives. Two empty masks agree: a region whose union is 0 has an IoU of 1.
     """
-    found, missed, wrong, left = counts.sum(dim=0)
-    errors = missed + wrong
-    foreground = found / (found + errors).clamp_min(1)
-    background = left / (left + errors).clamp_min(1)
-    return (foreground + background) / 2
+    tp, fn, fp, tn = counts.sum(dim=0)
+    correct = torch.stack([tp, tn])  # the intersections of foreground and background
+    unions = correct + fn + fp
+    return torch.where(unions > 0, correct / unions, 1.0).mean()
 
 
 def _fb_iou_loop(counts: Tensor) -> Tensor:
-    found, missed, wrong, left = (sum(row[k] for row in counts.tolist()) for k in range(4))
+    tp, fn, fp, tn = (sum(row[k] for row in counts.tolist()) for k in range(4))
     total = 0.0
-    for right in (found, left):
-        union = right + missed + wrong
-        total += right / union if union else 0.0
+    for correct in (tp, tn):
+        union = correct + fn + fp
+        total += correct / union if union else 1.0
     return torch.tensor(total / 2, dtype=torch.float64)
 
 
-def _four(g: torch.Generator) -> tuple[Tensor]:
+def _four_counts(g: torch.Generator) -> tuple[Tensor]:
     return (torch.randint(5, 400, (6, 4), generator=g).double(),)
 
 
 def _regions(counts: Tensor) -> Tensor:
-    found, missed, wrong, left = counts.unbind(dim=-1)
-    errors = missed + wrong
-    return torch.stack([found / (found + errors), left / (left + errors)])
+    tp, fn, fp, tn = counts.unbind(dim=-1)
+    return torch.stack([tp / (tp + fn + fp), tn / (tn + fn + fp)])
 
 
 FB_IOU = Exercise(
@@ -181,55 +196,76 @@ FB_IOU = Exercise(
     reference=fb_iou,
     spec=_fb_iou_loop,
     tiny=[(torch.tensor([[6.0, 2.0, 2.0, 30.0], [0.0, 6.0, 4.0, 50.0]]),)],
-    draw=_four,
+    draw=_four_counts,
     invariances=[
         Invariance(
-            "with object and background swapped the mean of both must stay",
+            "When object and background are swapped, the mean of both must not change.",
             lambda fn, n: torch.allclose(fn(n[:, [3, 2, 1, 0]]), fn(n)),
         )
     ],
     edges=[
-        Edge((torch.tensor([[0.0, 20.0, 0.0, 80.0]]),), "all background: 0 and 80 of 100"),
-        Edge((torch.tensor([[0.0, 0.0, 0.0, 9.0]]),), "0 / 0 in the foreground: 0 here"),
-        Edge((torch.tensor([[9.0, 0.0, 0.0, 0.0]]),), "0 / 0 in the background: 0 here"),
+        Edge(
+            (torch.tensor([[0.0, 20.0, 0.0, 80.0]]),),
+            "Everything is predicted as background. The two IoUs are 0 and 80 / 100.",
+        ),
+        Edge(
+            (torch.tensor([[0.0, 0.0, 0.0, 9.0]]),),
+            "The foreground's union is 0. Two empty masks agree, so its IoU is 1.",
+        ),
+        Edge(
+            (torch.tensor([[9.0, 0.0, 0.0, 0.0]]),),
+            "The background's union is 0. Two empty masks agree, so its IoU is 1.",
+        ),
     ],
     slips=[
         Slip(
-            "averaged over the episodes: add up the rows first",
+            "This is the mean over the episodes. Add up the rows first.",
             lambda n: _regions(n).mean(),
         ),
-        Slip("the foreground alone", lambda n: _regions(n.sum(0))[0]),
-        Slip("the background alone", lambda n: _regions(n.sum(0))[1]),
         Slip(
-            "that is accuracy: the share of right pixels",
+            "This is the foreground's IoU alone. Return the mean of foreground and background.",
+            lambda n: _regions(n.sum(0))[0],
+        ),
+        Slip(
+            "This is the background's IoU alone. Return the mean of foreground and background.",
+            lambda n: _regions(n.sum(0))[1],
+        ),
+        Slip(
+            "This is the accuracy, the share of correct pixels. Divide each region's intersection "
+            "by its union.",
             lambda n: (n[:, 0] + n[:, 3]).sum() / n.sum(),
         ),
         Slip(
-            "recall of both: the union holds what was claimed wrongly, too",
-            lambda n: (
-                n[:, 0].sum() / n[:, :2].sum() + n[:, 3].sum() / n[:, 2:].sum()
-            ) / 2,
+            "This is the recall of both regions. The union also includes the false positives.",
+            lambda n: (n[:, 0].sum() / n[:, :2].sum() + n[:, 3].sum() / n[:, 2:].sum()) / 2,
         ),
-        Slip("the sum of the two: take half", lambda n: _regions(n.sum(0)).sum()),
-        Slip("two numbers: take their mean", lambda n: _regions(n.sum(0))),
         Slip(
-            "0 / 0 in the foreground: 0 here",
+            "This is the sum of the two IoUs. Return their mean.",
+            lambda n: _regions(n.sum(0)).sum(),
+        ),
+        Slip("There are two numbers. Return their mean.", lambda n: _regions(n.sum(0))),
+        Slip(
+            "A union of 0 gives NaN. Two empty masks agree, so the IoU of that region is 1.",
             lambda n: _regions(n.sum(0)).mean(),
+        ),
+        Slip(
+            "A region with a union of 0 scores 0. Two empty masks agree, so its IoU is 1.",
+            lambda n: _regions(n.sum(0)).nan_to_num(0).mean(),
         ),
     ],
     hints=[
-        "Add up the rows. Each region's union: what is right in it, and every mistake.",
-        "found, missed, wrong, left = counts.sum(dim=0); the foreground is found / (found + missed "
-        "+ wrong), the background left / (left + missed + wrong); clamp_min(1) saves 0 / 0.",
+        "Add up the rows. The union of a region is its correct pixels plus all errors.",
+        "tp, fn, fp, tn = counts.sum(dim=0). The foreground's IoU is tp / (tp + fn + fp), the "
+        "background's tn / (tn + fn + fp). torch.where gives 1 where a union is 0.",
     ],
-)  # fmt: skip
+)
 
 
 # 8.3 ----------------------------------------------------------------------------------------------
 
 
 def paired(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """How far a is ahead of b: mean and standard deviation of the differences, seed by seed.
+    """How much a is better than b: mean and standard deviation of the differences per seed.
 
     a, b are (S,), scores on the same lists of episodes; returns (2,). The standard deviation is
     the population's (divide by S), as in the package's tables.
@@ -240,9 +276,9 @@ def paired(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def _paired_loop(a: Tensor, b: Tensor) -> Tensor:
-    each = [x - y for x, y in zip(a.tolist(), b.tolist(), strict=True)]
-    mean = sum(each) / len(each)
-    variance = sum((d - mean) ** 2 for d in each) / len(each)
+    differences = [x - y for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+    mean = sum(differences) / len(differences)
+    variance = sum((d - mean) ** 2 for d in differences) / len(differences)
     return torch.tensor([mean, variance**0.5], dtype=torch.float64)
 
 
@@ -269,7 +305,7 @@ PAIRED = Exercise(
     draw=_scores,
     invariances=[
         Invariance(
-            "episodes that are easier for both must change nothing",
+            "When the episodes of a seed are easier for both methods, the result must not change.",
             lambda fn, a, b: torch.allclose(
                 fn(a + 0.1 * torch.arange(5), b + 0.1 * torch.arange(5)), fn(a, b), atol=1e-6
             ),
@@ -278,48 +314,64 @@ PAIRED = Exercise(
     edges=[
         Edge(
             (torch.tensor([0.5]), torch.tensor([0.4])),
-            "one seed has no spread: 0 when divided by S, NaN when divided by S - 1",
+            "One seed has no spread: it is 0 when you divide by S, and NaN when you divide by S - "
+            "1.",
         ),
-        Edge((torch.tensor([0.5, 0.6]), torch.tensor([0.4, 0.5])), "ahead by the same: spread 0"),
+        Edge(
+            (torch.tensor([0.5, 0.6]), torch.tensor([0.4, 0.5])),
+            "The difference is the same for every seed, so the spread must be 0.",
+        ),
     ],
     slips=[
         Slip(
-            "the difference of the spreads: take the spread of the differences",
+            "This is the difference of the two spreads. Return the spread of the differences.",
             lambda a, b: _pair(a.mean() - b.mean(), _std(a) - _std(b)),
         ),
         Slip(
-            "spreads added as if the lists were different: pair them seed by seed",
+            "The two spreads are added as if the episodes were independent. Take the differences "
+            "seed by seed.",
             lambda a, b: _pair(a.mean() - b.mean(), (_std(a) ** 2 + _std(b) ** 2).sqrt()),
         ),
         Slip(
-            "divided by S - 1: the package divides by S",
+            "The divisor is S - 1. The package divides by S.",
             lambda a, b: _pair((a - b).mean(), (a - b).std()),
         ),
         Slip(
-            "the variance: a root is missing",
+            "This is the variance. Take its square root.",
             lambda a, b: _pair((a - b).mean(), _std(a - b) ** 2),
         ),
-        Slip("b ahead of a: the sign", lambda a, b: _pair((b - a).mean(), _std(a - b))),
         Slip(
-            "the sign is gone: a may be behind",
+            "The sign is wrong: this is b - a. Return a - b.",
+            lambda a, b: _pair((b - a).mean(), _std(a - b)),
+        ),
+        Slip(
+            "The sign is lost. A difference may be negative.",
             lambda a, b: _pair((a - b).abs().mean(), _std((a - b).abs())),
         ),
         Slip(
-            "the error of the mean: the spread itself is asked for",
+            "This is the standard error of the mean. Return the standard deviation.",
             lambda a, b: _pair((a - b).mean(), _std(a - b) / len(a) ** 0.5),
         ),
         Slip(
-            "largest less smallest, expected the standard deviation",
+            "This is the range, the largest minus the smallest difference. Return the standard "
+            "deviation.",
             lambda a, b: _pair((a - b).mean(), (a - b).max() - (a - b).min()),
         ),
-        Slip("the mean alone: its spread belongs to it", lambda a, b: (a - b).mean()),
-        Slip("relative to b: points are asked for", lambda a, b: _pair(
-            ((a - b) / b).mean(), _std((a - b) / b))),
+        Slip(
+            "This is the mean alone. Return its standard deviation as well.",
+            lambda a, b: (a - b).mean(),
+        ),
+        Slip(
+            "The differences are relative to b. Return the differences themselves.",
+            lambda a, b: _pair(((a - b) / b).mean(), _std((a - b) / b)),
+        ),
     ],
     hints=[
-        "Subtract first: what both find easy or hard cancels. Then mean and spread of one list.",
-        "With d = a - b the spread is (d - d.mean()).square().mean().sqrt(); torch.stack both.",
+        "Subtract first: what is easy or hard for both methods cancels. Then compute the mean and "
+        "the spread of one list.",
+        "With d = a - b, the spread is (d - d.mean()).square().mean().sqrt(). Use torch.stack to "
+        "return both.",
     ],
-)  # fmt: skip
+)
 
 EXERCISES = (CLASS_MIOU, FB_IOU, PAIRED)

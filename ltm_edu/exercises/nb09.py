@@ -1,4 +1,4 @@
-"""Exercises of notebook 09: the size of a cache, one step of Adam from its state, four folds."""
+"""Exercises of notebook 09: the size of a cache, a step of Adam, the mean of four folds."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ Tensor = torch.Tensor
 def cache_bytes(
     pictures: int, copies: int, channels: int, sides: torch.Tensor, stride: int, number: int
 ) -> torch.Tensor:
-    """Bytes that the frozen features of all pictures take.
+    """The size in bytes of the frozen features of all pictures.
 
-    Each picture is kept `copies` times (2 with its mirror image), each copy at every query scale:
-    `sides` is (S,), the picture's side in pixels at each. The grid has a cell for every `stride`
-    pixels, a started one included; a cell holds `channels` numbers of `number` bytes.
+    Each picture is stored `copies` times (2 with its mirror image), each copy at every query scale:
+    `sides` is (S,), the picture's side in pixels at each scale. The grid has a cell for every
+    `stride` pixels, and one for an incomplete stride; a cell holds `channels` numbers of `number`
+    bytes.
     """
     cells = ((sides + stride - 1) // stride) ** 2
     return pictures * copies * channels * number * cells.sum()
@@ -57,68 +58,72 @@ CACHE_BYTES = Exercise(
     draw=_cache,
     invariances=[
         Invariance(
-            "the scales in another order must change nothing",
-            lambda fn, n, k, c, s, t, b: torch.equal(fn(n, k, c, s.flip(0), t, b),
-                                                     fn(n, k, c, s, t, b)),
+            "The order of the scales must not change the result.",
+            lambda fn, n, k, c, s, t, b: torch.equal(
+                fn(n, k, c, s.flip(0), t, b), fn(n, k, c, s, t, b)
+            ),
         ),
     ],
     edges=[
-        Edge((3, 1, 4, torch.tensor([16]), 16, 4), "a side of just one stride has one cell"),
-        Edge((3, 1, 4, torch.tensor([17]), 16, 4), "17 pixels start a second cell at stride 16"),
-        Edge((0, 1, 4, torch.tensor([64]), 16, 4), "no pictures, no bytes"),
+        Edge((3, 1, 4, torch.tensor([16]), 16, 4), "A side of exactly one stride has one cell."),
+        Edge(
+            (3, 1, 4, torch.tensor([17]), 16, 4),
+            "With stride 16, a side of 17 pixels has a second cell.",
+        ),
+        Edge((0, 1, 4, torch.tensor([64]), 16, 4), "Without pictures the size must be 0 bytes."),
     ],
     slips=[
         Slip(
-            "a started cell was left out: 33 pixels have 3 cells at stride 16, not 2",
+            "An incomplete cell is left out. With stride 16, 33 pixels have 3 cells, not 2.",
             lambda n, k, c, s, t, b: n * k * c * b * ((s // t) ** 2).sum(),
         ),
         Slip(
-            "always one cell more than whole strides: 64 pixels have 4 at stride 16",
+            "There is always one cell too many. With stride 16, 64 pixels have 4 cells.",
             lambda n, k, c, s, t, b: n * k * c * b * ((s // t + 1) ** 2).sum(),
         ),
         Slip(
-            "a row of the grid, expected all of it: square the cells",
+            "This is one row of the grid. Square the number of cells per side.",
             lambda n, k, c, s, t, b: n * k * c * b * ((s + t - 1) // t).sum(),
         ),
         Slip(
-            "summed before squaring: each scale has a grid of its own",
+            "You sum before you square. Each scale has its own grid.",
             lambda n, k, c, s, t, b: n * k * c * b * ((s + t - 1) // t).sum() ** 2,
         ),
         Slip(
-            "pixels counted, expected grid cells: where is the stride?",
+            "Pixels are counted. Divide by the stride to count grid cells.",
             lambda n, k, c, s, t, b: n * k * c * b * (s**2).sum(),
         ),
         Slip(
-            "the copies are missing: a mirror image is kept, too",
+            "The copies are missing. Multiply by `copies`: the mirror image is stored, too.",
             lambda n, k, c, s, t, b: n * c * b * _cells(s, t).sum(),
         ),
         Slip(
-            "numbers counted, expected bytes",
+            "These are numbers. Multiply by the bytes of each number.",
             lambda n, k, c, s, t, b: n * k * c * _cells(s, t).sum(),
         ),
         Slip(
-            "bits, expected bytes: 8 times too many",
+            "These are bits, 8 times too many. Return bytes.",
             lambda n, k, c, s, t, b: 8 * n * k * c * b * _cells(s, t).sum(),
         ),
         Slip(
-            "one scale, expected all of them",
+            "Only one scale is counted. Add up all scales.",
             lambda n, k, c, s, t, b: n * k * c * b * _cells(s, t)[0],
         ),
         Slip(
-            "a number for each scale: take their sum",
+            "There is one number for each scale. Return their sum.",
             lambda n, k, c, s, t, b: n * k * c * b * _cells(s, t),
         ),
         Slip(
-            "the channels are missing: a cell holds a whole vector",
+            "The channels are missing. A cell holds a vector of `channels` numbers.",
             lambda n, k, c, s, t, b: n * k * b * _cells(s, t).sum(),
         ),
     ],
     hints=[
-        "First the cells of one grid: a side divided by the stride, rounded up, squared.",
-        "cells = ((sides + stride - 1) // stride) ** 2; add up the scales, then multiply by "
-        "pictures, copies, channels and bytes a number.",
+        "First compute the cells of one grid: divide the side by the stride, round up, and square.",
+        "cells = ((sides + stride - 1) // stride) ** 2. Add up the scales, then multiply by "
+        "pictures, copies, channels and bytes per number.",
     ],
-)  # fmt: skip
+)
 
 
 # 9.2 ----------------------------------------------------------------------------------------------
@@ -127,11 +132,11 @@ CACHE_BYTES = Exercise(
 def adam_step(
     w: torch.Tensor, g: torch.Tensor, m: torch.Tensor, v: torch.Tensor, t: int, lr: float
 ) -> torch.Tensor:
-    """One update by Adam, from the state of t updates before: the new w, m and v, (3, n).
+    """One update by Adam from the state after t updates: the new w, m and v, (3, n).
 
-    w, g, m, v are (n,): weights, gradient, and its running mean and running mean square, which
-    start as 0. Rates .9 and .999; both means are divided by the share of evidence that they hold
-    so far, 1 - .9^k and 1 - .999^k after k updates; 1e-8 is added to the root.
+    w, g, m, v are (n,): weights, gradient, and the running mean of the gradient and of its square,
+    which start at 0. The rates are .9 and .999. For the step, update number k divides the means by
+    1 - .9^k and 1 - .999^k, because they start at 0; 1e-8 is added to the root.
     """
     m = 0.9 * m + 0.1 * g
     v = 0.999 * v + 0.001 * g * g
@@ -141,15 +146,12 @@ def adam_step(
 
 
 def _adam_loop(w: Tensor, g: Tensor, m: Tensor, v: Tensor, t: int, lr: float) -> Tensor:
-    rows: list[list[float]] = [[], [], []]
+    columns = []
     for a, b, c, d in zip(w.tolist(), g.tolist(), m.tolist(), v.tolist(), strict=True):
         mean, square = 0.9 * c + 0.1 * b, 0.999 * d + 0.001 * b**2
         root = math.sqrt(square / (1 - 0.999 ** (t + 1))) + 1e-8
-        for row, x in zip(
-            rows, (a - lr * mean / (1 - 0.9 ** (t + 1)) / root, mean, square), strict=True
-        ):
-            row.append(x)
-    return torch.tensor(rows, dtype=torch.float64)
+        columns.append([a - lr * mean / (1 - 0.9 ** (t + 1)) / root, mean, square])
+    return torch.tensor(columns, dtype=torch.float64).T
 
 
 def _state(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, int, float]:
@@ -160,11 +162,11 @@ def _state(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, int, flo
 
 def _adam(
     w: Tensor, g: Tensor, m: Tensor, v: Tensor, t: int, lr: float,
-    a: float = 0.9, b: float = 0.999, root: bool = True, corrected: bool = True, late: int = 1,
+    a: float = 0.9, b: float = 0.999, root: bool = True, corrected: bool = True, first: int = 1,
 ) -> Tensor:  # fmt: skip
     m, v = a * m + (1 - a) * g, b * v + (1 - b) * g * g
-    m_hat = m / (1 - a ** (t + late)) if corrected else m
-    v_hat = v / (1 - b ** (t + late)) if corrected else v
+    m_hat = m / (1 - a ** (t + first)) if corrected else m
+    v_hat = v / (1 - b ** (t + first)) if corrected else v
     return torch.stack([w - lr * m_hat / ((v_hat.sqrt() if root else v_hat) + 1e-8), m, v])
 
 
@@ -176,23 +178,29 @@ ADAM_STEP = Exercise(
     reference=adam_step,
     spec=_adam_loop,
     tiny=[
-        (torch.ones(2), torch.tensor([20.0, -10.0]), torch.tensor([4.0, 2.0]),
-         torch.tensor([1.0, 3.0]), 3, 0.5),
+        (
+            torch.ones(2),
+            torch.tensor([20.0, -10.0]),
+            torch.tensor([4.0, 2.0]),
+            torch.tensor([1.0, 3.0]),
+            3,
+            0.5,
+        ),
     ],
     draw=_state,
     edges=[
         Edge(
             (torch.ones(2), torch.tensor([2.0, -5.0]), _ZERO, _ZERO, 0, 0.5),
-            "the first update of all (t = 0) moves each weight by lr: divide by 1 - .9^1",
+            "The very first update (t = 0) must move each weight by lr. Divide by 1 - .9^1.",
         ),
         Edge(
             (torch.ones(2), _ZERO, _ZERO, _ZERO, 0, 0.5),
-            "no gradient yet: 0 over 1e-8, nothing moves and nothing is NaN",
+            "The gradient is 0. 0 / 1e-8 is 0, so no weight must move and nothing must be NaN.",
         ),
     ],
     invariances=[
         Invariance(
-            "a loss 10 times as large, from a fresh state, must move the weights alike",
+            "From a new state, a loss that is 10 times as large must move the weights equally.",
             lambda fn, w, g, m, v, t, lr: torch.allclose(
                 fn(w, 10 * g, 0 * m, 0 * v, 0, lr)[0], fn(w, g, 0 * m, 0 * v, 0, lr)[0], atol=1e-6
             ),
@@ -200,48 +208,57 @@ ADAM_STEP = Exercise(
     ],
     slips=[
         Slip(
-            "m, v and t were forgotten: that is a run that starts anew from these weights",
+            "m, v and t are not used. This is a run that starts again from these weights.",
             lambda w, g, m, v, t, lr: _adam(w, g, 0 * m, 0 * v, 0, lr),
         ),
         Slip(
-            "t was forgotten: the correction is that of a first update",
+            "t is not used. The correction is that of a first update.",
             lambda w, g, m, v, t, lr: _adam(w, g, m, v, 0, lr),
         ),
         Slip(
-            "the correction is missing: both means start as 0 and are too small at first",
+            "The correction is missing. Both means start at 0 and are too small at first.",
             lambda *args: _adam(*args, corrected=False),
         ),
         Slip(
-            "the correction of the update before: t updates are done, this is number t + 1",
-            lambda *args: _adam(*args, late=0),
-        ),
-        Slip("the root is missing", lambda *args: _adam(*args, root=False)),
-        Slip("rates swapped: .9 is the mean's", lambda *args: _adam(*args, a=0.999, b=0.9)),
-        Slip(
-            "uphill: minus the step",
-            lambda w, g, m, v, t, lr: torch.cat([
-                2 * w[None] - _adam(w, g, m, v, t, lr)[:1], _adam(w, g, m, v, t, lr)[1:]]),
+            "The correction is that of the previous update. t updates are done, so this is update "
+            "t + 1.",
+            lambda *args: _adam(*args, first=0),
         ),
         Slip(
-            "that is plain gradient descent: divide the mean by the root of the mean square",
-            lambda w, g, m, v, t, lr: torch.cat([
-                (w - lr * g)[None], _adam(w, g, m, v, t, lr)[1:]]),
+            "The square root is missing. Divide by the root of the mean square.",
+            lambda *args: _adam(*args, root=False),
         ),
         Slip(
-            "the weights alone: the next update needs m and v, too",
+            "The rates are swapped. The rate of the mean is .9.",
+            lambda *args: _adam(*args, a=0.999, b=0.9),
+        ),
+        Slip(
+            "The sign of the step is wrong. Subtract the step.",
+            lambda w, g, m, v, t, lr: torch.cat(
+                [2 * w[None] - _adam(w, g, m, v, t, lr)[:1], _adam(w, g, m, v, t, lr)[1:]]
+            ),
+        ),
+        Slip(
+            "This is plain gradient descent. Divide the mean by the root of the mean square.",
+            lambda w, g, m, v, t, lr: torch.cat([(w - lr * g)[None], _adam(w, g, m, v, t, lr)[1:]]),
+        ),
+        Slip(
+            "These are the weights alone. The next update needs m and v, too.",
             lambda *args: _adam(*args)[0],
         ),
         Slip(
-            "the old m and v came back: a state must go on",
+            "m and v are the old ones. Return the updated ones.",
             lambda w, g, m, v, t, lr: torch.stack([_adam(w, g, m, v, t, lr)[0], m, v]),
         ),
     ],
     hints=[
-        "Move both means first, then correct copies of them: it is the uncorrected ones that stay.",
-        "m = 0.9 * m + 0.1 * g and v = 0.999 * v + 0.001 * g * g; divide m by 1 - 0.9 ** (t + 1) "
-        "and v by 1 - 0.999 ** (t + 1); step by lr * m_hat / (v_hat.sqrt() + 1e-8); torch.stack.",
+        "Update both means first. Then correct copies of them; the result holds the uncorrected "
+        "means.",
+        "m = 0.9 * m + 0.1 * g and v = 0.999 * v + 0.001 * g * g. For the step, divide m by 1 - "
+        "0.9 ** (t + 1) and v by 1 - 0.999 ** (t + 1). Subtract lr * m_hat / (v_hat.sqrt() + "
+        "1e-8). Use torch.stack.",
     ],
-)  # fmt: skip
+)
 
 
 # 9.3 ----------------------------------------------------------------------------------------------
@@ -250,8 +267,8 @@ ADAM_STEP = Exercise(
 def four_folds(scores: torch.Tensor) -> torch.Tensor:
     """The mean over the folds, and its spread over the seeds: (folds, seeds) -> (2,).
 
-    For each seed the folds' mean; of those means their mean and standard deviation (divide by the
-    number of seeds, as in the package's tables).
+    First take the mean over the folds for each seed. Return the mean and the standard deviation of
+    these means (divide by the number of seeds, as in the package's tables).
     """
     of_seeds = scores.mean(dim=0)
     spread = (of_seeds - of_seeds.mean()).square().mean().sqrt()
@@ -271,7 +288,7 @@ def _fold_scores(g: torch.Generator) -> tuple[Tensor]:
     return (0.2 + 0.4 * folds + 0.3 * torch.rand(4, 5, generator=g, dtype=torch.float64),)
 
 
-def _mean_and(scores: Tensor, spread: Tensor) -> Tensor:
+def _mean_with(scores: Tensor, spread: Tensor) -> Tensor:
     return torch.stack([scores.mean(), spread])
 
 
@@ -285,62 +302,73 @@ FOUR_FOLDS = Exercise(
     edges=[
         Edge(
             (torch.tensor([[0.5], [0.7]]),),
-            "one seed has no spread: 0 when divided by S, NaN when divided by S - 1",
+            "One seed has no spread: it is 0 when you divide by S, and NaN when you divide by S - "
+            "1.",
         ),
-        Edge((torch.tensor([[0.5, 0.7]]),), "one fold is its own mean"),
+        Edge(
+            (torch.tensor([[0.5, 0.7]]),),
+            "With one fold, the mean over the folds is that fold's score.",
+        ),
     ],
     invariances=[
         Invariance(
-            "a fold that is harder under every seed must not change the spread",
+            "When a fold is harder under every seed, the spread must not change.",
             lambda fn, x: torch.allclose(
                 fn(x - 0.1 * torch.arange(len(x))[:, None])[1], fn(x)[1], atol=1e-6
             ),
         ),
         Invariance(
-            "the folds in another order must change nothing",
+            "The order of the folds must not change the result.",
             lambda fn, x: torch.allclose(fn(x.flip(0)), fn(x)),
         ),
     ],
     slips=[
         Slip(
-            "the spread over the folds: it says that folds differ, not how sure their mean is",
-            lambda x: _mean_and(x, x.mean(1).std(correction=0)),
+            "This is the spread over the folds, which says how much the folds differ. Return the "
+            "spread over the seeds.",
+            lambda x: _mean_with(x, x.mean(1).std(correction=0)),
         ),
         Slip(
-            "the mean of the folds' spreads: take each seed's mean first",
-            lambda x: _mean_and(x, x.std(1, correction=0).mean()),
+            "This is the mean of the folds' spreads. Take the mean of each seed first.",
+            lambda x: _mean_with(x, x.std(1, correction=0).mean()),
         ),
         Slip(
-            "the spread of all scores as one heap",
-            lambda x: _mean_and(x, x.std(correction=0)),
+            "This is the spread of all scores together. Take the mean of each seed first.",
+            lambda x: _mean_with(x, x.std(correction=0)),
         ),
         Slip(
-            "divided by S - 1: the package divides by S",
-            lambda x: _mean_and(x, x.mean(0).std()),
+            "The divisor is S - 1. The package divides by S.",
+            lambda x: _mean_with(x, x.mean(0).std()),
         ),
         Slip(
-            "the variance: a root is missing",
-            lambda x: _mean_and(x, x.mean(0).std(correction=0) ** 2),
+            "This is the variance. Take its square root.",
+            lambda x: _mean_with(x, x.mean(0).std(correction=0) ** 2),
         ),
         Slip(
-            "the error of the mean: the spread itself is asked for",
-            lambda x: _mean_and(x, x.mean(0).std(correction=0) / x.shape[1] ** 0.5),
+            "This is the standard error of the mean. Return the standard deviation.",
+            lambda x: _mean_with(x, x.mean(0).std(correction=0) / x.shape[1] ** 0.5),
         ),
         Slip(
-            "the folds' spreads added up as if independent: the seeds' means are at hand",
-            lambda x: _mean_and(x, x.var(1, correction=0).sum().sqrt() / len(x)),
+            "The folds' variances are added as if the folds were independent. Take the mean of "
+            "each seed first.",
+            lambda x: _mean_with(x, x.var(1, correction=0).sum().sqrt() / len(x)),
         ),
-        Slip("the best seed: report all of them", lambda x: torch.stack([
-            x.mean(0).max(), x.mean(0).std(correction=0)])),
-        Slip("the mean alone: its spread belongs to it", lambda x: x.mean()),
-        Slip("added up, expected a mean over the folds", lambda x: torch.stack([
-            x.sum(0).mean(), x.sum(0).std(correction=0)])),
+        Slip(
+            "This is the best seed. Return the mean of all seeds.",
+            lambda x: torch.stack([x.mean(0).max(), x.mean(0).std(correction=0)]),
+        ),
+        Slip("This is the mean alone. Return its standard deviation as well.", lambda x: x.mean()),
+        Slip(
+            "The folds are added up. Return their mean.",
+            lambda x: torch.stack([x.sum(0).mean(), x.sum(0).std(correction=0)]),
+        ),
     ],
     hints=[
-        "A seed is a whole evaluation, all folds of it. How many numbers are left after that?",
-        "of_seeds = scores.mean(dim=0); its mean, and its standard deviation with correction=0; "
-        "torch.stack both.",
+        "A seed is one whole evaluation, with all its folds. How many numbers remain when you "
+        "take the mean of each seed?",
+        "of_seeds = scores.mean(dim=0). Take its mean, and its standard deviation with "
+        "correction=0. Use torch.stack to return both.",
     ],
-)  # fmt: skip
+)
 
 EXERCISES = (CACHE_BYTES, ADAM_STEP, FOUR_FOLDS)

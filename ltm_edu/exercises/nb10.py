@@ -1,4 +1,4 @@
-"""Exercises of notebook 10: brackets moved, products counted, K shots in two Gram matrices."""
+"""Exercises of notebook 10: the mean of R, the cost of R, and the loss of K shots without R."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from .engine import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
-BUILDS_R = "R was built: nothing of N_q x N_s numbers is needed"
-ZERO = "NaN or infinity where a vector is zero: it has no direction, so its relation must be 0"
-DOTS = "the mean dot product: R holds cosines, so give every column length 1 first"
-OF_MEANS = (
-    "a cosine of two averages: average unit vectors, and leave the averages as short as they are"
+BUILDS_R = "R was built. Do not compute any tensor of N_q x N_s numbers."
+ZERO = "A zero vector gives NaN or infinity. It has no direction, so its relation must be 0."
+DOTS = "This is the mean dot product. R holds cosines: scale every column to length 1 first."
+COSINE_OF_MEANS = (
+    "This is the cosine of two means. Take the mean of the unit vectors, and do not normalise the "
+    "means."
 )
-ONE_NUMBER = "one number for the whole batch: a mean for each episode"
+ONE_NUMBER = "There is one number for the whole batch. Return one mean for each episode."
 
 
 def _unit(E: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ MEAN_RELATION = Exercise(
             BUILDS_R, lambda fn, q, s: largest_tensor(fn, q, s) < q[0, 0].numel() * s[0, 0].numel()
         ),
         Invariance(
-            "a brighter feature is no closer: nothing may change when E_q or E_s is scaled",
+            "The result must not change when E_q or E_s is scaled.",
             lambda fn, q, s: _close(fn(1000 * q, 50 * s), fn(q, s)),
         ),
     ],
@@ -87,20 +88,20 @@ MEAN_RELATION = Exercise(
     slips=[
         Slip(DOTS, lambda q, s: (q.flatten(2).mean(2) * s.flatten(2).mean(2)).sum(1)),
         Slip(
-            OF_MEANS,
+            COSINE_OF_MEANS,
             lambda q, s: F.cosine_similarity(q.flatten(2).mean(2), s.flatten(2).mean(2)),
         ),
-        Slip(OF_MEANS, lambda q, s: F.cosine_similarity(_unit(q).mean(2), _unit(s).mean(2))),
+        Slip(COSINE_OF_MEANS, lambda q, s: F.cosine_similarity(_unit(q).mean(2), _unit(s).mean(2))),
         Slip(
-            "the sum of R, not its mean: divide by N_q and by N_s",
+            "This is the sum of R. Divide by N_q and by N_s.",
             lambda q, s: (_unit(q).sum(2) * _unit(s).sum(2)).sum(1),
         ),
         Slip(
-            "divided by N_q only: R has N_q times N_s entries",
+            "The divisor is N_q only. R has N_q times N_s entries.",
             lambda q, s: (_unit(q).mean(2) * _unit(s).sum(2)).sum(1),
         ),
         Slip(
-            "averaged over the channels, too: a dot product is their sum",
+            "The channels are averaged, too. A dot product is the sum over the channels.",
             lambda q, s: (_unit(q).mean(2) * _unit(s).mean(2)).mean(1),
         ),
         Slip(ONE_NUMBER, lambda q, s: mean_relation(q, s).mean()),
@@ -115,8 +116,8 @@ MEAN_RELATION = Exercise(
     ],
     hints=[
         "The mean of R is (1/N_q) 1^T R (1/N_s) 1, and R = u_q^T u_s. Move the brackets.",
-        "The mean of u_q over its pixels and the mean of u_s over its pixels are two vectors; "
-        "their dot product (not their cosine) is the answer, one an episode.",
+        "The mean of u_q over its pixels and the mean of u_s over its pixels are two vectors. The "
+        "answer is their dot product (not their cosine), one for each episode.",
     ],
 )
 
@@ -125,14 +126,14 @@ MEAN_RELATION = Exercise(
 
 
 def multiplications(N_q: int, N_s: int, D: int) -> torch.Tensor:
-    """Multiplications in R's product and in the two Gram matrices', (2,) of int64: R, Gram."""
+    """The number of multiplications for R, then for the two Gram matrices, (2,) of int64."""
     return torch.tensor([N_q * N_s * D, (N_q + N_s) * D * D])
 
 
 def _multiplications_loop(N_q: int, N_s: int, D: int) -> Tensor:
-    by_R = sum(D for _ in range(N_q) for _ in range(N_s))
-    by_gram = sum(N for N in (N_q, N_s) for _ in range(D) for _ in range(D))
-    return torch.tensor([by_R, by_gram])
+    for_R = sum(D for _ in range(N_q) for _ in range(N_s))
+    for_gram = sum(N for N in (N_q, N_s) for _ in range(D) for _ in range(D))
+    return torch.tensor([for_R, for_gram])
 
 
 def _sizes(g: torch.Generator) -> tuple[int, ...]:
@@ -147,47 +148,53 @@ MULTIPLICATIONS = Exercise(
     tiny=[(3, 5, 2)],
     draw=_sizes,
     edges=[
-        Edge((3600, 3600, 256), "the large grid: whole numbers, please, not rounded ones"),
-        Edge((1, 1, 1000), "one pixel each: R is one number, the Gram matrices are not"),
+        Edge((3600, 3600, 256), "The result is wrong for the large grid. Use exact integers."),
+        Edge(
+            (1, 1, 1000),
+            "With one pixel each, R is one number, but a Gram matrix has D x D entries.",
+        ),
     ],
     slips=[
         Slip(
-            "the other way round: R first, then the Gram matrices",
+            "The order is wrong. R comes first, then the Gram matrices.",
             lambda N_q, N_s, D: multiplications(N_q, N_s, D).flip(0),
         ),
         Slip(
-            "one Gram matrix: the query has one and the support has one",
+            "Only one Gram matrix is counted. The query has one and the support has one.",
             lambda N_q, N_s, D: torch.tensor([N_q * N_s * D, N_q * D * D]),
         ),
         Slip(
-            "one Gram matrix: the query has one and the support has one",
+            "Only one Gram matrix is counted. The query has one and the support has one.",
             lambda N_q, N_s, D: torch.tensor([N_q * N_s * D, N_s * D * D]),
         ),
         Slip(
-            "both grids taken for the query's: their sizes may differ",
+            "The size of the query's grid is used for both grids. Their sizes may differ.",
             lambda N_q, N_s, D: torch.tensor([N_q * N_q * D, 2 * N_q * D * D]),
         ),
         Slip(
-            "the entries of the results, not the multiplications: each entry is a sum of products",
+            "These are the entries of the results. Count the multiplications: each entry is a sum "
+            "of products.",
             lambda N_q, N_s, D: torch.tensor([N_q * N_s, 2 * D * D]),
         ),
         Slip(
-            "additions counted as well: multiplications only",
+            "The additions are counted as well. Count only multiplications.",
             lambda N_q, N_s, D: 2 * multiplications(N_q, N_s, D),
         ),
         Slip(
-            "a Gram matrix is D x D, and each of its entries sums over the pixels",
+            "A Gram matrix is D x D, and each of its entries is a sum over the pixels.",
             lambda N_q, N_s, D: torch.tensor([N_q * N_s * D, (N_q + N_s) * D]),
         ),
         Slip(
-            "that is N x N: the Gram matrices here are of the channels, u u^T, D x D",
+            "This counts N x N matrices. The Gram matrices here are those of the channels, u u^T, "
+            "which are D x D.",
             lambda N_q, N_s, D: torch.tensor([N_q * N_s * D, (N_q * N_q + N_s * N_s) * D]),
         ),
     ],
     hints=[
-        "A product of (a x b) and (b x c) has a times c entries, each a sum of b products.",
-        "R is (N_q x D) times (D x N_s). A Gram matrix is (D x N) times (N x D), and there are "
-        "two of them, with N_q and with N_s.",
+        "A product of (a x b) and (b x c) has a times c entries. Each entry is a sum of b "
+        "products.",
+        "R is (N_q x D) times (D x N_s). A Gram matrix is (D x N) times (N x D). There are two "
+        "Gram matrices, with N_q and with N_s pixels.",
     ],
 )
 
@@ -198,7 +205,7 @@ MULTIPLICATIONS = Exercise(
 def loss_of_shots(
     u_q: torch.Tensor, u_s: torch.Tensor, g_q: torch.Tensor, g_s: torch.Tensor
 ) -> torch.Tensor:
-    """L_r, the mean over K shots, from unit columns and two Gram matrices an episode.
+    """L_r, the mean over K shots, from unit columns and two Gram matrices per episode.
 
     (B, D, N_q), (B, K, D, N_s), (B, N_q), (B, K, N_s) -> a scalar.
     """
@@ -222,7 +229,8 @@ def _shots_loop(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> Tensor:
 
 
 def _shots(g: torch.Generator) -> tuple[Tensor, ...]:
-    # Grids so large, next to 3 channels, that even one shot's R is the largest tensor by far.
+    # The grids are large compared with 3 channels, so that even the R of one shot is the largest
+    # tensor by far.
     u_q, u_s = F.normalize(normal(g, 2, 3, 40), dim=1), F.normalize(normal(g, 2, 2, 3, 30), dim=2)
     masks = (torch.rand(n, generator=g, dtype=torch.float64) for n in ((2, 40), (2, 2, 30)))
     return u_q, u_s, *masks
@@ -238,7 +246,7 @@ def _scrambled(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> Tensor:
     return loss_of_shots(u_q, s[:, None], g_q, g_s.flatten(1)[:, None])
 
 
-def _with(
+def _with_factors(
     u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor, cross: float = -2, truth: float = 1
 ) -> Tensor:
     s, g = u_s.transpose(1, 2).flatten(2), g_s.flatten(1)
@@ -264,10 +272,10 @@ LOSS_OF_SHOTS = Exercise(
     invariances=[
         Invariance(
             BUILDS_R,
-            lambda fn, *given: largest_tensor(fn, *given) < given[2].shape[1] * given[3].shape[2],
+            lambda fn, *args: largest_tensor(fn, *args) < args[2].shape[1] * args[3].shape[2],
         ),
         Invariance(
-            "the order of the shots must not matter",
+            "The order of the shots must not change the result.",
             lambda fn, q, s, g_q, g_s: _close(
                 fn(q, s.flip(1), g_q, g_s.flip(1)), fn(q, s, g_q, g_s)
             ),
@@ -275,44 +283,55 @@ LOSS_OF_SHOTS = Exercise(
     ],
     edges=[
         Edge(
-            (*_TINY[:2], torch.zeros(1, 2), _TINY[3]), "an empty query mask: R_truth is 0, R is not"
+            (*_TINY[:2], torch.zeros(1, 2), _TINY[3]),
+            "With an empty query mask R_truth is 0, but R is not.",
         ),
-        Edge((_TINY[0], _TINY[1][:, :1], _TINY[2], _TINY[3][:, :1]), "one shot is K = 1"),
+        Edge(
+            (_TINY[0], _TINY[1][:, :1], _TINY[2], _TINY[3][:, :1]),
+            "The result is wrong for one shot, K = 1.",
+        ),
     ],
     differentiable=(0, 1, 2, 3),
     slips=[
         Slip(
-            "the shots were averaged first: a mean of losses is no loss of means",
+            "The shots are averaged first. Return the mean of the losses, not the loss of the "
+            "mean.",
             lambda q, s, g_q, g_s: _by_R(
                 q, s.mean(1, keepdim=True), g_q, g_s.mean(1, keepdim=True)
             ),
         ),
         Slip(
-            "only the first shot counts",
+            "Only the first shot is used. Use all K shots.",
             lambda q, s, g_q, g_s: _by_R(q, s[:, :1], g_q, g_s[:, :1]),
         ),
         Slip(
-            "channels and shots got mixed: transpose(1, 2) first, then flatten",
+            "Channels and shots are mixed. Use transpose(1, 2) first, then flatten.",
             _scrambled,
         ),
-        Slip("the middle term once: a square has it twice", lambda *given: _with(*given, cross=-1)),
-        Slip("the middle term is subtracted", lambda *given: _with(*given, cross=2)),
-        Slip("the masks' own term is missing", lambda *given: _with(*given, truth=0)),
         Slip(
-            "a sum over the shots: take their mean",
-            lambda *given: _by_R(*given) * given[1].shape[1],
+            "The middle term is subtracted once. A square has it twice.",
+            lambda *args: _with_factors(*args, cross=-1),
+        ),
+        Slip("The middle term is added. Subtract it.", lambda *args: _with_factors(*args, cross=2)),
+        Slip(
+            "The term of the masks alone is missing.", lambda *args: _with_factors(*args, truth=0)
         ),
         Slip(
-            "a sum over all entries: take the mean",
-            lambda *given: _by_R(*given) * (given[2].numel() * given[3][0].numel()),
+            "This is a sum over the shots. Return the mean.",
+            lambda *args: _by_R(*args) * args[1].shape[1],
+        ),
+        Slip(
+            "This is a sum over all entries. Return the mean.",
+            lambda *args: _by_R(*args) * (args[2].numel() * args[3][0].numel()),
         ),
         Slip(BUILDS_R, _by_R),
     ],
     hints=[
-        "A shot is more support pixels: put the columns of all shots side by side, and their "
-        "masks as well. What is left is the one-shot formula.",
-        "s = u_s.transpose(1, 2).flatten(2) is (B, D, K N_s), g = g_s.flatten(1) is (B, K N_s). "
-        "Then <K_q, K_s> - 2 (u_q g_q) . (s g) + |g_q|^2 |g|^2, over B N_q K N_s entries.",
+        "A further shot adds support pixels. Put the columns of all shots side by side, and their "
+        "masks as well. Then use the formula for one shot.",
+        "s = u_s.transpose(1, 2).flatten(2) is (B, D, K N_s), and g = g_s.flatten(1) is (B, K "
+        "N_s). The loss is <K_q, K_s> - 2 (u_q g_q) . (s g) + |g_q|^2 |g|^2, divided by B N_q K "
+        "N_s.",
     ],
 )
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..runs.processes import own_part
+from ..store.pictures import VOID
 from .cache import FeatureCache
 
 
@@ -57,6 +58,24 @@ class BatchTensors(NamedTuple):
     Y: Tensor
     queries: list[str]
     supports: list[list[str]]
+
+    def check_values(self) -> None:
+        """Check features, masks and truth, with one look at the device.
+
+        Raises:
+            ValueError: features are not finite, masks leave [0, 1], or the truth has other labels.
+        """
+        features = torch.stack([x for F in (*self.F_q, self.F_s) for x in torch.aminmax(F)])
+        masks = torch.stack([x for G in (self.G_q, self.G_s) for x in torch.aminmax(G)])
+        labels = (self.Y == 0) | (self.Y == 1) | (self.Y == VOID)
+        faults = {
+            "the features hold NaN or infinite values": ~features.isfinite().all(),
+            "a mask has values outside [0, 1]": ~((masks >= -1e-4) & (masks <= 1 + 1e-4)).all(),
+            "the truth holds labels other than 0, 1 and 255": ~labels.all(),
+        }
+        for fault, present in zip(faults, torch.stack([*faults.values()]).tolist(), strict=True):
+            if present:
+                raise ValueError(fault)
 
 
 def draw_batches(

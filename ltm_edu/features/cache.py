@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,11 +25,16 @@ from tqdm import tqdm
 
 from ..datasets.voc import VocFolder
 from ..geometry import image_tensor, mask_to_grid, resize_mask
-from ..model import LTM, features_at_scales
+from ..model import FewShotModel, features_at_scales
+from ..runs.processes import own_part, share_arrays
 from ..store.errors import InputError
+from ..store.pictures import VOID
 from .files import FileOfRows, Kind, in_files
 
 T = TypeVar("T")
+
+BATCH = 8
+"""Pictures that go through the backbone together."""
 
 
 class FeatureCache:
@@ -52,7 +58,7 @@ class FeatureCache:
 
     def __init__(
         self,
-        model: LTM,
+        model: FewShotModel,
         dataset: VocFolder,
         names: Sequence[str],
         flips: bool = False,
@@ -63,6 +69,7 @@ class FeatureCache:
     ) -> None:
         self.dataset = dataset
         self.names = tuple(dict.fromkeys(names))
+        self.fingerprint = dataset.fingerprint(self.names) if folder is not None else None
         self.size = model.config.image_size
         self.stride = model.backbone.stride
         self._at = {name: i for i, name in enumerate(self.names)}
@@ -72,13 +79,13 @@ class FeatureCache:
         if 1.0 not in self.query_scales:
             raise InputError("query_scales must hold 1.0: supports are seen at that scale")
         self._native = self.query_scales.index(1.0)
-        kept: list[FileOfRows] | list[Tensor]
+        arrays: list[FileOfRows] | list[Tensor]
         if folder is None:
-            kept = self._in_memory(model, progress)
+            arrays = self._in_memory(model, progress)
         else:
-            kept = self._in_files(model, folder.absolute(), progress)
-        self._maps: list[FileOfRows | Tensor] = [*kept[:-1]]
-        self._masks: FileOfRows | Tensor = kept[-1]
+            arrays = self._in_files(model, folder.absolute(), progress)
+        self._maps: list[FileOfRows | Tensor] = [*arrays[:-1]]
+        self._masks: FileOfRows | Tensor = arrays[-1]
 
     def __contains__(self, name: str) -> bool:
         return name in self._at
@@ -102,7 +109,7 @@ class FeatureCache:
             size = self.nbytes + self._masks.nbytes
             raise InputError(
                 f"features take {size / 1e9:.2f} GB and {device} does not have them free: "
-                "keep them with --features file"
+                "keep them in files or in the host's memory"
             )
         self._maps, self._masks = [*moved[:-1]], moved[-1]
         return self
@@ -142,7 +149,7 @@ class FeatureCache:
         out = self._masks[torch.tensor([self._at[n] for n in names])]
         out = torch.stack([m.flip(-1) if f else m for m, f in zip(out, flips, strict=True)])
         wanted = torch.tensor(class_ids, dtype=torch.uint8, device=out.device)[:, None, None]
-        return torch.where(out == 255, 255, (out == wanted).to(torch.uint8))
+        return torch.where(out == VOID, VOID, (out == wanted).to(torch.uint8))
 
     def grid_masks(self, masks: Tensor) -> Tensor:
         """Binary truth (n, H, W) on the feature grid, (n, 1, h, w); void counts as background."""
@@ -155,74 +162,81 @@ class FeatureCache:
             self._at[n] * self._copies + (1 if f else 0) for n, f in zip(names, flips, strict=True)
         ]
 
-    def _in_memory(self, model: LTM, progress: bool) -> list[Tensor]:
-        """Features of each scale, then the masks."""
-        whole: list[np.ndarray] = []
-        for i, arrays in enumerate(self._pictures(model, progress)):
-            if not whole:
+    def _in_memory(self, model: FewShotModel, progress: bool) -> list[Tensor]:
+        """Features of each scale, then the masks; several processes share the work."""
+        own = own_part(range(len(self.names)))
+        arrays: list[np.ndarray] = []
+        pictures = self._pictures(model, [self.names[i] for i in own], progress)
+        for i, parts in zip(own, pictures, strict=True):
+            if not arrays:
                 n = len(self.names)
-                whole = [np.empty((n * len(a), *a.shape[1:]), a.dtype) for a in arrays]
-            for room, a in zip(whole, arrays, strict=True):
-                room[i * len(a) : (i + 1) * len(a)] = a
-        return [torch.from_numpy(room) for room in whole]
+                arrays = [np.zeros((n * len(a), *a.shape[1:]), a.dtype) for a in parts]
+            for whole, a in zip(arrays, parts, strict=True):
+                whole[i * len(a) : (i + 1) * len(a)] = a
+        return share_arrays([torch.from_numpy(a) for a in arrays])
 
-    def _in_files(self, model: LTM, folder: Path, progress: bool) -> list[FileOfRows]:
-        """The same, found in the folder or made there."""
-        key = json.dumps(
-            [
-                self.dataset.fingerprint(self.names),
-                self._copies,
-                model.backbone.name,
-                list(model.config.stages),
-                self.size,
-                list(self.query_scales),
-                *(["float16"] if self._dtype == np.float16 else []),
-            ]
-        )
+    def _in_files(self, model: FewShotModel, folder: Path, progress: bool) -> list[FileOfRows]:
+        """The same from files in the folder, which are written if they are missing."""
+        key = [model.backbone.key, self.fingerprint, self._copies, self.size, self.query_scales]
+        digest = hashlib.sha256(json.dumps([*key, self._dtype.name]).encode()).hexdigest()[:16]
         n = len(self.names)
         maps = (n * self._copies, model.backbone.channels, None, None)
         kinds = [Kind(f"scale{i}.npy", self._dtype, maps) for i in range(len(self.query_scales))]
         return in_files(
-            folder / f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}",
+            folder / f"features-{digest}",
             [*kinds, Kind("masks.npy", np.dtype(np.uint8), (n, self.size, self.size))],
             n,
-            lambda done: self._pictures(model, progress, done),
+            lambda done: self._pictures(model, self.names[done:], progress),
             lambda size, missing: _need_room(folder, size, missing),
             progress,
         )
 
-    def _pictures(self, model: LTM, progress: bool, done: int = 0) -> Iterator[list[np.ndarray]]:
-        """What each picture adds to the features of each scale and to the masks.
-
-        Args:
-            model: whose backbone sees the pictures.
-            progress: show a bar.
-            done: how many pictures to leave out.
-        """
+    def _pictures(
+        self, model: FewShotModel, names: Sequence[str], progress: bool
+    ) -> Iterator[list[np.ndarray]]:
+        """What each picture adds to the features of each scale and to the masks."""
         device = next(model.parameters()).device
         bar = tqdm(
-            _ahead(self._read, self.names[done:]),
-            "features",
-            len(self.names),
-            initial=done,
+            total=len(self.names),
+            desc="features",
+            initial=len(self.names) - len(names),
             unit="image",
             disable=not progress,
             leave=False,
         )
-        for i, (pixels, mask) in enumerate(bar):
-            copies = torch.stack([pixels, pixels.flip(-1)][: self._copies])
-            with torch.inference_mode():
-                found = features_at_scales(model.backbone, copies.to(device), self.query_scales)
-            kept = [np.ascontiguousarray(f.cpu().numpy(), self._dtype) for f in found]
-            kept.append(mask[None])
-            if i == 0:
-                size = len(self.names) * sum(a.nbytes for a in kept)
-                bar.set_description(f"features, {size / 1e9:.2f} GB")
-            yield kept
+        described = False
+        with bar:
+            for group in _groups(_ahead(self._read, names), BATCH):
+                pixels = torch.stack([image for image, _ in group])
+                copies = torch.stack([pixels, pixels.flip(-1)][: self._copies], dim=1)
+                with torch.inference_mode():
+                    maps = features_at_scales(
+                        model.backbone, copies.flatten(0, 1).to(device), self.query_scales
+                    )
+                arrays = [
+                    np.ascontiguousarray(
+                        F.unflatten(0, copies.shape[:2]).cpu().numpy(), self._dtype
+                    )
+                    for F in maps
+                ]
+                for i, (_, mask) in enumerate(group):
+                    parts = [a[i] for a in arrays] + [mask[None]]
+                    if not described:
+                        described = True
+                        size = len(self.names) * sum(a.nbytes for a in parts)
+                        bar.set_description(f"features, {size / 1e9:.2f} GB")
+                    bar.update()
+                    yield parts
 
     def _read(self, name: str) -> tuple[Tensor, np.ndarray]:
         image, mask = self.dataset.pair(name)
         return image_tensor(image, self.size), resize_mask(mask, self.size)
+
+
+def _groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group
 
 
 def _ahead(read: Callable[[str], T], names: Sequence[str], count: int = 8) -> Iterator[T]:

@@ -1,7 +1,10 @@
-"""Arrays in .npy files: made picture by picture, and read a few rows at a time.
+"""Arrays in .npy files: written picture by picture, and read a few rows at a time.
 
-A folder has its own name only when all its files are whole; until then it is .NAME.part, and a
-process that was stopped leaves it to the next one, which goes on after the pictures it holds.
+A folder gets its name only when all its files are complete; until then it is .NAME.part. If a
+process is stopped, the next one continues after the pictures that this folder contains.
+
+The files are written with `write` and not through `numpy.lib.format.open_memmap`: on a full disk a
+write raises an error, where a memory map kills the process.
 """
 
 from __future__ import annotations
@@ -21,22 +24,22 @@ import torch
 from torch import Tensor
 
 from ..store.errors import InputError
-from ..store.files import one_at_a_time, write_all, writing
+from ..store.files import locked, write_all, writing
 
 EVERY = 64
-"""Pictures after which what is written is safe from a kill."""
+"""After so many pictures, what is written survives a kill."""
 _DONE = "done.txt"
-_AGAIN = "mend that and start again, it goes on, or name another folder"
+_ADVICE = "solve this and start again: it resumes; or choose another folder"
 _CHUNK = 1 << 26
 
 
 class Kind(NamedTuple):
-    """What a file must hold to be the one that is meant.
+    """The array that a file is expected to contain.
 
     Attributes:
-        file: its name.
-        dtype: of its numbers.
-        shape: rows first, as many for each picture; None where any length will do.
+        file: the file's name.
+        dtype: type of the numbers.
+        shape: rows first, the same number for each picture; None for an axis of any length.
     """
 
     file: str
@@ -46,10 +49,10 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True)
 class FileOfRows:
-    """An array in a .npy file, which stands in for a tensor where rows are picked.
+    """An array in a .npy file, whose rows can be indexed as those of a tensor.
 
-    Each access maps the file anew and copies what is asked for: the rest of it takes no memory,
-    and a pickle holds no more than its path.
+    Each access maps the file and copies the requested rows: the other rows take no memory, and a
+    pickle contains the path instead of the numbers.
     """
 
     path: Path
@@ -59,20 +62,20 @@ class FileOfRows:
 
     @classmethod
     def open(cls, path: Path, kind: Kind) -> FileOfRows:
-        """Read the header of a file that need not be whole.
+        """Read the header of a file, which need not be complete.
 
         Raises:
-            OSError: it is not there, or cannot be read.
-            ValueError: it is not a .npy file, or of another kind.
+            OSError: the file is missing or cannot be read.
+            ValueError: it is not a .npy file, or contains another array.
         """
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
             shape, columns_first, dtype = np.lib.format.read_array_header_1_0(file)
             offset = file.tell()
-        alike = len(shape) == len(kind.shape) and all(
-            asked in (None, n) for n, asked in zip(shape, kind.shape, strict=True)
+        fits = len(shape) == len(kind.shape) and all(
+            expected in (None, n) for n, expected in zip(shape, kind.shape, strict=True)
         )
-        if columns_first or dtype != kind.dtype or not alike:
+        if columns_first or dtype != kind.dtype or not fits:
             raise ValueError(f"{path} holds another array")
         return cls(path, dtype, shape, offset)
 
@@ -80,16 +83,19 @@ class FileOfRows:
         return self.shape[0]
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        """Copies of some rows.
+        """Copy some rows.
+
+        Args:
+            rows: their numbers, an integer tensor.
 
         Raises:
-            InputError: the file is gone, was cut short after it had been opened, or cannot be read.
+            InputError: the file was removed or cut short after `open`, or cannot be read.
         """
         try:
             mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
         except (FileNotFoundError, ValueError):
             raise InputError(
-                f"{self.path} is gone or was cut short: start again, it is made anew"
+                f"{self.path} is gone or was cut short: start again, to compute it again"
             ) from None
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from None
@@ -106,13 +112,13 @@ class FileOfRows:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
     def to(self, device: torch.device) -> Tensor:
-        """All rows on a device, copied there a few at a time."""
+        """All rows as a tensor on a device, copied a few at a time."""
         dtype = torch.from_numpy(np.empty(0, self.dtype)).dtype
-        whole = torch.empty(self.shape, dtype=dtype, device=device)
+        tensor = torch.empty(self.shape, dtype=dtype, device=device)
         step = max(1, _CHUNK // self.row_bytes)
         for i in range(0, len(self), step):
-            whole[i : i + step] = self[torch.arange(i, min(i + step, len(self)))]
-        return whole
+            tensor[i : i + step] = self[torch.arange(i, min(i + step, len(self)))]
+        return tensor
 
 
 def in_files(
@@ -123,57 +129,57 @@ def in_files(
     need_room: Callable[[int, int], None],
     progress: bool,
 ) -> list[FileOfRows]:
-    """The arrays in a folder's files, which are made where they are not there or damaged.
+    """The arrays in a folder's files, which are computed first if they are missing or damaged.
 
-    Of several processes that want the same folder, one makes it and the others wait.
+    Of several processes that need the same folder, one computes it and the others wait.
 
     Args:
-        folder: what the files belong in; nothing else does.
-        kinds: what each file is to hold.
-        pictures: how many make up the rows.
-        make: told how many pictures are there, computes the rows of each further one, a file each.
-        need_room: told all bytes and those still to be written; raises InputError if they are too
-            many.
-        progress: say so where another process is waited for.
+        folder: the folder, which contains nothing but these files.
+        kinds: the array of each file.
+        pictures: how many pictures the rows come from.
+        make: given the number of pictures in the files, computes the rows of each further picture,
+            an array a file.
+        need_room: given the bytes of all rows and of those still to be written, raises InputError
+            if they are too many.
+        progress: say so while this process waits for another.
 
     Raises:
-        InputError: the folder cannot be written to; or as `make` does, and then nothing is kept:
-            it refuses data, which are other ones once they are mended.
+        InputError: the folder cannot be written to, or `make` raises one. Then nothing remains:
+            corrected data belong to another folder.
     """
-    there = _whole(folder, kinds)
-    if there is not None:
-        return there
+    cached = _cached(folder, kinds)
+    if cached is not None:
+        return cached
 
     def waiting() -> None:
         if progress:
             print(f"another process is making {folder}: waiting for it", file=sys.stderr)
 
-    with one_at_a_time(folder.with_name(f".{folder.name}.lock"), waiting):
-        there = _whole(folder, kinds)
-        if there is not None:
-            return there
+    with locked(folder.with_name(f".{folder.name}.lock"), waiting):
+        cached = _cached(folder, kinds)
+        if cached is not None:
+            return cached
         part = folder.with_name(f".{folder.name}.part")
-        with writing(folder, _AGAIN):
+        with writing(folder, _ADVICE):
             if folder.is_dir():
                 shutil.rmtree(folder)
         _complete(part, kinds, pictures, make, need_room)
-        with writing(folder, _AGAIN):
+        with writing(folder, _ADVICE):
             os.replace(part, folder)
             (folder / _DONE).unlink()
             return [FileOfRows.open(folder / kind.file, kind) for kind in kinds]
 
 
-def _whole(folder: Path, kinds: Sequence[Kind]) -> list[FileOfRows] | None:
+def _cached(folder: Path, kinds: Sequence[Kind]) -> list[FileOfRows] | None:
     """The files of a folder; None if one is missing or damaged."""
     try:
-        found = [FileOfRows.open(folder / kind.file, kind) for kind in kinds]
-        sizes = [rows.path.stat().st_size for rows in found]
+        arrays = [FileOfRows.open(folder / kind.file, kind) for kind in kinds]
+        complete = all(a.path.stat().st_size == a.offset + a.nbytes for a in arrays)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror or error}") from None
-    whole = all(n == rows.offset + rows.nbytes for rows, n in zip(found, sizes, strict=True))
-    return found if whole else None
+    return arrays if complete else None
 
 
 def _complete(
@@ -183,28 +189,28 @@ def _complete(
     make: Callable[[int], Iterable[list[np.ndarray]]],
     need_room: Callable[[int, int], None],
 ) -> None:
-    """Append what is missing of an unfinished folder's files."""
+    """Append the missing rows to the files of an incomplete folder."""
     done = _pictures_in(part, kinds, pictures)
-    with writing(part, _AGAIN):
+    with writing(part, _ADVICE):
         if done == 0:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
     try:
-        with ExitStack() as opened:
+        with ExitStack() as stack:
             files: list[BinaryIO] = []
-            for i, arrays in enumerate(_or_forget(make(done), part), done + 1):
-                with writing(part, _AGAIN):
+            for i, arrays in enumerate(_discard_if_refused(make(done), part), done + 1):
+                with writing(part, _ADVICE):
                     if not files:
                         size = sum(a.nbytes for a in arrays)
                         need_room(size * pictures, size * (pictures - done))
                         files = [
-                            opened.enter_context(_to_append(part, kind, a, done))
+                            stack.enter_context(_open_at_end(part / kind.file, kind, a, done))
                             for kind, a in zip(kinds, arrays, strict=True)
                         ]
                     for file, a in zip(files, arrays, strict=True):
                         write_all(file, memoryview(a).cast("B"))
                     if i % EVERY == 0 or i == pictures:
-                        _keep(part, files, i)
+                        _save_count(part, files, i)
     except BaseException:
         if not (part / _DONE).exists():
             shutil.rmtree(part, ignore_errors=True)
@@ -212,30 +218,29 @@ def _complete(
 
 
 def _pictures_in(part: Path, kinds: Sequence[Kind], pictures: int) -> int:
-    """How many pictures an unfinished folder holds in all its files."""
+    """How many pictures are in every file of an incomplete folder; 0 if a file is damaged."""
     try:
         done = int((part / _DONE).read_text(encoding="ascii"))
         for kind in kinds:
-            rows = FileOfRows.open(part / kind.file, kind)
-            if rows.path.stat().st_size < rows.offset + rows.nbytes * done // pictures:
+            array = FileOfRows.open(part / kind.file, kind)
+            if array.path.stat().st_size < array.offset + array.nbytes * done // pictures:
                 return 0
     except (OSError, ValueError):
         return 0
     return done
 
 
-def _or_forget(made: Iterable[list[np.ndarray]], part: Path) -> Iterator[list[np.ndarray]]:
-    """Pass on what is made; where data are refused, no later run can go on with what is there."""
+def _discard_if_refused(rows: Iterable[list[np.ndarray]], part: Path) -> Iterator[list[np.ndarray]]:
+    """Pass on the rows; if the data are refused, no later run can use what is in the folder."""
     try:
-        yield from made
+        yield from rows
     except InputError:
         (part / _DONE).unlink(missing_ok=True)
         raise
 
 
-def _to_append(part: Path, kind: Kind, first: np.ndarray, done: int) -> BinaryIO:
-    """A file that holds the rows of `done` pictures, open at its end."""
-    path = part / kind.file
+def _open_at_end(path: Path, kind: Kind, first: np.ndarray, done: int) -> BinaryIO:
+    """Create a file, or cut it after the rows of `done` pictures; open it at its end."""
     if done == 0:
         file = path.open("wb", buffering=0)
         header = {
@@ -251,10 +256,10 @@ def _to_append(part: Path, kind: Kind, first: np.ndarray, done: int) -> BinaryIO
     return file
 
 
-def _keep(part: Path, files: Sequence[BinaryIO], done: int) -> None:
-    """Say in the folder how many pictures it holds, once they are on the disk."""
+def _save_count(part: Path, files: Sequence[BinaryIO], done: int) -> None:
+    """Record how many pictures the files contain, after the disk has them."""
     for file in files:
         os.fsync(file.fileno())
-    said = part / f"{_DONE}.new"
-    said.write_text(str(done), encoding="ascii")
-    os.replace(said, part / _DONE)
+    new = part / f"{_DONE}.new"
+    new.write_text(str(done), encoding="ascii")
+    os.replace(new, part / _DONE)

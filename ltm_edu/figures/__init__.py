@@ -1,6 +1,7 @@
-"""Every static figure of the course: one function each, arrays or tensors in, a Figure out.
+"""All static figures of the course: each function takes arrays or tensors and returns a Figure.
 
-One module a topic, one look everywhere (`base`). In a notebook, end the cell with `plt.show()`.
+There is one module for each topic, and `base` sets the look of all. In a notebook, end the cell
+with `plt.show()`.
 """
 
 from .base import (
@@ -9,10 +10,13 @@ from .base import (
     OKABE_ITO,
     R_MAP,
     Picture,
+    answer_on,
     as_array,
     as_uint8,
+    attention_pixels,
     bare,
     cell_of_pixel,
+    enlarged,
     faded,
     marked,
     outline,
@@ -24,6 +28,7 @@ from .base import (
 from .diagram import pipeline
 from .episodes import answers, contact_sheet, episode, side_by_side, steps
 from .features import (
+    Depth,
     cosine_maps,
     depth_panels,
     depth_scores,
@@ -46,7 +51,6 @@ from .inverse import (
     answer_of_mask,
     attention_maps,
     explained,
-    iou,
     least_squares,
     painted,
     painted_masks,
@@ -67,6 +71,7 @@ from .scores import (
     best_and_worst,
     episode_ious,
     flattery,
+    iou,
     named_bars,
     per_class_bars,
     seed_dots,
@@ -76,7 +81,6 @@ from .speed import cancellation, crossing, leads, speed_report, standings, two_o
 from .thresholds import cut, raw_and_normalised, threshold_masks
 from .training import (
     Frame,
-    answer_on,
     learning_curves,
     run_curves,
     scored_runs,

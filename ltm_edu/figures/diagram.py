@@ -1,7 +1,7 @@
-"""The map of LTM as one drawing: every symbol where it arises, every equation where it acts.
+"""One drawing of the whole LTM, with the paper's symbols and the numbers of its equations.
 
-Called as `ltm_edu.figures.pipeline()`. Coordinates are tenths of an inch from the lower left
-corner, so that numbers here can be read off the picture.
+The function to call is `ltm_edu.figures.pipeline()`. Coordinates are tenths of an inch from the
+lower left corner of the figure.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from matplotlib.patches import Circle, Ellipse, FancyBboxPatch, Polygon, Rectang
 from .base import A_MAP, OKABE_ITO, R_MAP, style
 
 _WIDTH, _HEIGHT = 132, 66
-_SUPPORT, _QUERY, _FEATURES = 46.0, 32.0, 11.0  # the three lanes, by their y
+_SUPPORT, _QUERY, _FEATURES = 46.0, 32.0, 11.0  # y of the three lanes
 _INK, _FROZEN, _LEARNED, _LOSS = "#222222", "#E4E6EA", "#CFE6F5", "#F9DCC8"
 
 Point = tuple[float, float]
 
 
 def pipeline() -> Figure:
-    """LTM from two pictures and a mask to a mask and three losses."""
+    """Draw LTM: from two pictures and a mask to the answer and the three losses."""
     with style():
         figure = plt.figure(
             figsize=(_WIDTH / 10, _HEIGHT / 10), layout="none", label="the pipeline of LTM"
@@ -94,12 +94,12 @@ def _relation(axes: Axes) -> None:
 
 
 def _decoder(axes: Axes) -> None:
-    at = 87.0
-    _arrow(axes, (57.4, _FEATURES), (at - 2.4, _FEATURES))
+    product_x = 87.0
+    _arrow(axes, (57.4, _FEATURES), (product_x - 2.4, _FEATURES))
     _text(axes, (66, _FEATURES + 2.4), r"$\hat{F}_q$")
-    _line(axes, (107.5, 33), (107.5, 24), (at, 24), (at, _FEATURES + 2.2), arrow=True)
-    _times(axes, (at, _FEATURES), 7, (-2.9, 3.8))
-    _arrow(axes, (at + 2.2, _FEATURES), (94.6, _FEATURES))
+    _line(axes, (107.5, 33), (107.5, 24), (product_x, 24), (product_x, _FEATURES + 2.2), arrow=True)
+    _times(axes, (product_x, _FEATURES), 7, (-2.9, 3.8))
+    _arrow(axes, (product_x + 2.2, _FEATURES), (94.6, _FEATURES))
     _text(axes, (91.8, _FEATURES + 2.4), r"$\hat{F}'_q$")
     _box(axes, (101, _FEATURES), 12, 10, "Upsam", _LEARNED)
     _arrow(axes, (107.4, _FEATURES), (113, _FEATURES))
@@ -139,11 +139,11 @@ def _legend(axes: Axes) -> None:
         _text(axes, (x + 2.8, 4.2), text, size=12, ha="left")
 
 
-# Pieces -------------------------------------------------------------------------------------------
+# Parts --------------------------------------------------------------------------------------------
 
 
 def _scene(axes: Axes, at: Point, support: bool, mask_only: bool = False) -> None:
-    """A small picture of a boat; the query's boat is another one, beside a tree."""
+    """Draw a small picture of a boat, or its mask; the query shows another boat and a tree."""
     x, y = at
     frame = Rectangle((x, y), 12, 10, facecolor="black" if mask_only else "#BFE3F7", linewidth=0)
     axes.add_patch(frame)
@@ -167,9 +167,9 @@ def _scene(axes: Axes, at: Point, support: bool, mask_only: bool = False) -> Non
         "jib": ((-0.7, 0.3), (-0.7, 5.0), (-3.0, 0.3)),
     }
     for name, points in shapes.items():
-        moved = [(cx + scale * px, cy + scale * py) for px, py in points]
+        corners = [(cx + scale * px, cy + scale * py) for px, py in points]
         colour = hull if name == "hull" else sail
-        axes.add_patch(Polygon(moved, facecolor=colour, edgecolor="none"))
+        axes.add_patch(Polygon(corners, facecolor=colour, edgecolor="none"))
     axes.add_patch(Rectangle((x, y), 12, 10, fill=False, edgecolor=_INK, linewidth=1.2))
 
 
@@ -198,6 +198,7 @@ def _times(
     badge: Point = (0, 0),
     matrices: bool = False,
 ) -> None:
+    """Draw the sign of a product: a dot for matrices, a cross for a product pixel by pixel."""
     axes.add_patch(Circle(centre, 1.9, facecolor="white", edgecolor=_INK, linewidth=1.3))
     sign = "." if matrices else "x"
     axes.plot(*centre, marker=sign, color=_INK, markersize=9, markeredgewidth=1.8)
@@ -227,7 +228,7 @@ def _arrow(axes: Axes, start: Point, end: Point) -> None:
 
 
 def _line(axes: Axes, *points: Point, arrow: bool = False, dashed: bool = False) -> None:
-    """Straight pieces through the points, with a head at the last."""
+    """Draw straight lines through the points, with an arrow head at the last one."""
     colour = OKABE_ITO["vermillion"] if dashed else _INK
     x, y = zip(*points, strict=True)
     look = {"color": colour, "linewidth": 1.6, "linestyle": "--" if dashed else "-", "zorder": 1}

@@ -1,4 +1,4 @@
-"""Figures of episodes: pictures and masks in, answers out; contact sheets."""
+"""Figures of episodes: pictures and masks, answers, contact sheets."""
 
 from __future__ import annotations
 
@@ -11,30 +11,44 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..datasets.voc import VocFolder
-from ..scores import IoUCounter
-from .base import A_MAP, OKABE_ITO, Picture, as_array, as_uint8, bare, faded, style, tint, tinted
+from ..store.pictures import VOID
+from .base import (
+    A_MAP,
+    OKABE_ITO,
+    Picture,
+    as_array,
+    as_uint8,
+    attention_bar,
+    bare,
+    draw_contour,
+    faded,
+    show,
+    style,
+    tint,
+    tinted,
+)
+from .scores import iou
 
 
 def side_by_side(
     pictures: Mapping[str, Picture], masks: Mapping[str, Tensor] | None = None
 ) -> Figure:
-    """Pictures in a row, some with an object outlined.
+    """Draw pictures in a row, and outline the object of those that have a mask.
 
     Args:
         pictures: title to (3, H, W) in [0, 1].
         masks: title to (H, W), 1 inside.
     """
+    masks = masks or {}
     with style():
         figure, axes = plt.subplots(
             1, len(pictures), figsize=(3 * len(pictures), 3.3), squeeze=False
         )
         for ax, (title, picture) in zip(axes[0], pictures.items(), strict=True):
-            drawn = np.array(as_array(picture))
-            bare(ax, title).imshow(drawn)
-            if masks and title in masks:
-                on = (as_array(masks[title]) == 1).astype(float)
-                ax.contour(on, levels=[0.5], colors="white", linewidths=6)
-                ax.contour(on, levels=[0.5], colors=OKABE_ITO["orange"], linewidths=3)
+            bare(ax, title).imshow(as_array(picture))
+            if title in masks:
+                draw_contour(ax, masks[title], width=6)
+                draw_contour(ax, masks[title], OKABE_ITO["orange"], width=3)
     return figure
 
 
@@ -46,15 +60,15 @@ def episode(
     prediction: np.ndarray | None = None,
     name: str = "object",
 ) -> Figure:
-    """One episode in a row: support, query, the truth, the prediction; what is None is left out.
+    """Draw one episode in a row: support, query, truth and prediction.
 
     Args:
-        support: a picture of any size, (3, H, W) in [0, 1] or uint8.
+        support: a picture of any size.
         support_mask: its object, (H, W), 1 inside.
         query: a picture of any size.
-        truth: the query's object, (H, W) of 0, 1 and 255; blue.
-        prediction: what the model says, (H, W) bool; orange, titled with its IoU if truth is there.
-        name: what the object is called.
+        truth: the query's object, (H, W) of 0, 1 and 255; blue. Without it, there is no such panel.
+        prediction: the model's answer, (H, W) bool; orange. With a truth, the title says the IoU.
+        name: of the object.
     """
     panels: dict[str, np.ndarray] = {
         f"support: this is the {name}": tinted(support, support_mask),
@@ -63,12 +77,12 @@ def episode(
     if truth is not None:
         panels["truth"] = tinted(query, truth, "blue")
     if prediction is not None:
-        score = "" if truth is None else f", IoU {_iou(prediction, truth):.2f}"
+        score = "" if truth is None else f", IoU {iou(prediction, truth):.2f}"
         panels[f"prediction{score}"] = tinted(query, prediction)
     with style():
         figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 3.1))
         for ax, (title, pixels) in zip(axes, panels.items(), strict=True):
-            bare(ax, title).imshow(pixels, interpolation="antialiased")
+            show(ax, pixels, title)
     return figure
 
 
@@ -78,31 +92,28 @@ def answers(
     predictions: Sequence[np.ndarray],
     truths: Sequence[np.ndarray] | None = None,
 ) -> Figure:
-    """Several questions side by side: supports above, the answer to each below.
+    """Draw several questions side by side: the supports above, the answers below.
 
     Args:
-        queries: one picture that is asked about every time, or a list, one a support.
+        queries: one picture for all supports, or a list with one for each.
         supports: title to (picture, mask); the mask is (H, W), 1 inside.
-        predictions: an answer a support, (H, W) bool at its query's size.
-        truths: with them, each answer is titled with its IoU; (H, W) of 0, 1 and 255.
+        predictions: one answer for each support, (H, W) bool at its query's size.
+        truths: (H, W) of 0, 1 and 255 for each query; with them, the titles say the IoU.
     """
     n = len(supports)
-    asked = list(queries) if isinstance(queries, Sequence) else [queries] * n
+    pictures = list(queries) if isinstance(queries, Sequence) else [queries] * n
     side = 3.2 if n < 4 else 2.5
     with style():
         figure, axes = plt.subplots(2, n, figsize=(side * n, 1.9 * side), squeeze=False)
         for k, (title, (picture, mask)) in enumerate(supports.items()):
-            score = "" if truths is None else f", IoU {_iou(predictions[k], truths[k]):.2f}"
-            for ax, text, pixels in (
-                (axes[0, k], f"support: {title}", tinted(picture, mask)),
-                (axes[1, k], f"answer{score}", tinted(asked[k], predictions[k])),
-            ):
-                bare(ax, text).imshow(pixels, interpolation="antialiased")
+            score = "" if truths is None else f", IoU {iou(predictions[k], truths[k]):.2f}"
+            show(axes[0, k], tinted(picture, mask), f"support: {title}")
+            show(axes[1, k], tinted(pictures[k], predictions[k]), f"answer{score}")
     return figure
 
 
 def steps(query: Picture, A_hat: Tensor, M: Tensor, truth: np.ndarray | None = None) -> Figure:
-    """What the model makes of a query: picture, attention map, probability after the decoder.
+    """Draw a query, its attention map, and the probability after the decoder.
 
     Args:
         query: a picture of any size.
@@ -118,25 +129,22 @@ def steps(query: Picture, A_hat: Tensor, M: Tensor, truth: np.ndarray | None = N
     }
     with style():
         figure, axes = plt.subplots(1, 3, figsize=(11, 3.3))
-        bare(axes[0], "query").imshow(pixels, interpolation="antialiased")
+        show(axes[0], pixels, "query")
         for ax, (title, values) in zip(axes[1:], panels.items(), strict=True):
-            drawn = bare(ax, title).imshow(
-                values, cmap=A_MAP, vmin=0, vmax=1, extent=(0, W, H, 0), aspect="equal"
-            )
+            bare(ax, title).imshow(values, cmap=A_MAP, vmin=0, vmax=1, extent=(0, W, H, 0))
             if truth is not None:
-                on = (np.asarray(truth) == 1).astype(float)
-                ax.contour(on, levels=[0.5], colors="white", linewidths=1.5)
-        figure.colorbar(drawn, ax=axes, ticks=[0, 0.5, 1], fraction=0.025, pad=0.01)
+                draw_contour(ax, truth)
+        attention_bar(figure, axes, fraction=0.025)
     return figure
 
 
 def contact_sheet(dataset: VocFolder, names: Sequence[str], columns: int = 6) -> Figure:
-    """Pictures of a dataset, each object in a colour of its own and named in the title.
+    """Draw pictures of a dataset with every object tinted; the titles list the classes.
 
     Args:
-        dataset: where pictures and masks come from.
-        names: which pictures.
-        columns: pictures in a row.
+        dataset: holds the pictures and the masks.
+        names: of the pictures.
+        columns: pictures side by side.
     """
     colours = [c for c in OKABE_ITO if c != "black"]
     rows = math.ceil(len(names) / columns)
@@ -147,21 +155,15 @@ def contact_sheet(dataset: VocFolder, names: Sequence[str], columns: int = 6) ->
         for ax in axes.flat:
             ax.axis("off")
         for ax, name in zip(axes.flat, names, strict=False):
-            pixels, mask = as_uint8(dataset.image(name)), dataset.mask(name)
-            ids = [int(i) for i in np.unique(mask) if i not in (0, 255)]
-            pixels = faded(pixels, np.isin(mask, ids))
+            mask = dataset.mask(name)
+            ids = [int(i) for i in np.unique(mask) if i not in (0, VOID)]
+            pixels = faded(as_uint8(dataset.image(name)), np.isin(mask, ids))
             for k, i in enumerate(ids):
                 pixels = tint(pixels, mask == i, colours[k % len(colours)])
             ax.imshow(pixels, interpolation="antialiased")
-            ax.set_title(",\n".join(_pairs([dataset.classes[i - 1] for i in ids])), fontsize=9)
+            ax.set_title(_two_a_line([dataset.classes[i - 1] for i in ids]), fontsize=9)
     return figure
 
 
-def _iou(predicted: np.ndarray, truth: np.ndarray) -> float:
-    counter = IoUCounter()
-    counter.add(np.asarray(predicted, bool), np.asarray(truth), 1)
-    return counter.miou()
-
-
-def _pairs(words: Sequence[str]) -> list[str]:
-    return [", ".join(words[i : i + 2]) for i in range(0, len(words), 2)]
+def _two_a_line(words: Sequence[str]) -> str:
+    return ",\n".join(", ".join(words[i : i + 2]) for i in range(0, len(words), 2))

@@ -1,4 +1,4 @@
-"""Figures of the losses: pixel by pixel, two forms of one, and which pulls on what."""
+"""Figures of the losses: their values at each pixel, the two forms of L_a, their gradients."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .base import OKABE_ITO, Picture, as_array, bare, style
+from ..store.pictures import VOID
+from .base import OKABE_ITO, Picture, as_array, bare, draw_contour, style
 
 LOSS_COLOURS = {
     "L_m": OKABE_ITO["blue"],
     "L_a": OKABE_ITO["orange"],
     "L_r": OKABE_ITO["purple"],
 }
-"""One colour a loss, everywhere."""
+"""The colour of each loss in every figure and widget."""
 
 
 def loss_maps(query: Picture, truth: Tensor, losses: Mapping[str, Tensor]) -> Figure:
-    """The query with its object outlined, and each loss pixel by pixel; void is left white.
+    """Draw the query with its object outlined, and the value of each loss at each pixel.
 
     Args:
         query: (3, H, W) in [0, 1].
-        truth: (H, W) of 0, 1 and 255.
+        truth: (H, W) of 0, 1 and 255; void pixels are white on the maps.
         losses: title to (H, W) values, 0 and up.
     """
-    void = as_array(truth) == 255
-    on = (as_array(truth) == 1).astype(float)
+    void = as_array(truth) == VOID
     with style():
         figure, axes = plt.subplots(1, len(losses) + 1, figsize=(2.9 * len(losses) + 3.4, 3.2))
         bare(axes[0], "query, object outlined").imshow(as_array(query))
-        axes[0].contour(on, levels=[0.5], colors=OKABE_ITO["orange"], linewidths=2)
+        draw_contour(axes[0], truth, OKABE_ITO["orange"], width=2)
         for ax, (title, values) in zip(axes[1:], losses.items(), strict=True):
-            seen = np.ma.masked_array(as_array(values.detach()), void)
-            drawn = bare(ax, title).imshow(seen, "magma", vmin=0, vmax=3)
-        figure.colorbar(drawn, ax=axes, ticks=[0, 1, 2, 3], extend="max", fraction=0.03, pad=0.01)
+            counted = np.ma.masked_array(as_array(values), void)
+            image = bare(ax, title).imshow(counted, "magma", vmin=0, vmax=3)
+        figure.colorbar(image, ax=axes, ticks=[0, 1, 2, 3], extend="max", fraction=0.03, pad=0.01)
     return figure
 
 
 def attention_loss_forms(A_hat: Tensor, forms: Mapping[str, Tensor], floor: float) -> Figure:
-    """What a pixel of the object costs, over its A_hat, in each form; and how hard it pulls.
+    """Draw the loss of a pixel on the object as a function of its A_hat, and that loss's slope.
 
     Args:
-        A_hat: values in (0, 1], rising, (n,).
-        forms: name to the loss at each, (n,).
-        floor: the lower bound to mark.
+        A_hat: values in (0, 1] in ascending order, (n,).
+        forms: name of a form to the loss at each value, (n,).
+        floor: a lower bound of the loss, to be marked.
     """
     a = as_array(A_hat)
     colours = [LOSS_COLOURS["L_a"], OKABE_ITO["green"]]
@@ -62,7 +62,7 @@ def attention_loss_forms(A_hat: Tensor, forms: Mapping[str, Tensor], floor: floa
         axes[0].axhline(floor, color="0.5", linestyle=":")
         axes[0].text(0.02, floor - 0.08, f"{floor:.4f}", color="0.3", va="top")
         axes[0].set(ylabel="loss", ylim=(0, 4), title="loss of a pixel on the object")
-        axes[1].set(ylabel="slope, downwards", ylim=(0, 8), title="how hard it pulls")
+        axes[1].set(ylabel="slope times -1", ylim=(0, 8), title="how strongly it pulls")
         for ax in axes:
             ax.set(xlim=(0, 1), xlabel=r"$\hat{A}$ of that pixel")
             ax.legend()
@@ -72,41 +72,40 @@ def attention_loss_forms(A_hat: Tensor, forms: Mapping[str, Tensor], floor: floa
 def shares(
     terms: Mapping[str, float], pulls: Mapping[str, Mapping[str, float]], lambdas: Sequence[float]
 ) -> dict[str, dict[str, float]]:
-    """Each weighted loss's share, of the total and of the pull on each module.
+    """Compute the share of each weighted loss in the total, and in the pull on each module.
 
     Args:
         terms: loss to its value.
         pulls: module to loss to the norm of that loss's gradient there.
-        lambdas: a weight a loss, in the order of `terms`.
+        lambdas: one weight for each loss, in the order of `terms`.
 
     Returns:
-        "value of L" and each module, to loss to share; all 0 where nothing pulls.
+        "value of L" and each module, to (loss to share). All shares are 0 where the sum is 0.
 
     >>> shares({"L_m": 1.0, "L_r": 3.0}, {"T_f": {"L_m": 2.0, "L_r": 0.0}}, [1, 1])["T_f"]
     {'L_m': 1.0, 'L_r': 0.0}
     """
     weights = dict(zip(terms, lambdas, strict=True))
-    rows = {"value of L": terms, **pulls}
-    found = {}
-    for row, values in rows.items():
+    shares_of = {}
+    for name, values in {"value of L": terms, **pulls}.items():
         weighted = {loss: weights[loss] * values[loss] for loss in terms}
         total = sum(weighted.values())
-        found[row] = {k: v / total if total > 0 else 0.0 for k, v in weighted.items()}
-    return found
+        shares_of[name] = {k: v / total if total > 0 else 0.0 for k, v in weighted.items()}
+    return shares_of
 
 
 def loss_shares(settings: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
-    """Bars of `shares`, one panel a setting: who makes up L, and who pulls on which module.
+    """Draw the `shares` of several settings as bars, one panel for each setting.
 
     Args:
-        settings: title to what `shares` returned.
+        settings: title to a result of `shares`.
     """
     with style():
         figure, axes = plt.subplots(
             1, len(settings), figsize=(3.2 * len(settings) + 1, 2.9), sharey=True, squeeze=False
         )
-        for ax, (title, rows) in zip(axes[0], settings.items(), strict=True):
-            for y, parts in enumerate(rows.values()):
+        for ax, (title, shares_of) in zip(axes[0], settings.items(), strict=True):
+            for y, parts in enumerate(shares_of.values()):
                 left = 0.0
                 for loss, share in parts.items():
                     ax.barh(y, share, left=left, height=0.7, color=LOSS_COLOURS[loss])
@@ -117,17 +116,17 @@ def loss_shares(settings: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Fi
                 if left == 0:
                     ax.text(0.02, y, "nothing pulls", va="center", color="0.4", fontsize=9)
             ax.set(xlim=(0, 1), xticks=[0, 0.5, 1], xlabel="share", title=title)
-            ax.set_yticks(range(len(rows)), [_math(row) for row in rows])
+            ax.set_yticks(range(len(shares_of)), [_bar_label(name) for name in shares_of])
         axes[0, 0].invert_yaxis()
     return figure
 
 
 def loss_curves(runs: Mapping[str, Sequence[float]], ylabel: str) -> Figure:
-    """How one loss moved over the updates, a line a run.
+    """Draw one loss over the updates, with a line for each run.
 
     Args:
-        runs: name to its values, the first before any update.
-        ylabel: what the values are.
+        runs: name of a run to its values; the first value is from before any update.
+        ylabel: name of the values.
     """
     with style():
         figure, axes = plt.subplots(figsize=(5.6, 3))
@@ -136,10 +135,12 @@ def loss_curves(runs: Mapping[str, Sequence[float]], ylabel: str) -> Figure:
         ):
             axes.plot(values, "o-", color=colour, label=name)
         top = 1.1 * max(max(values) for values in runs.values())
-        axes.set(ylim=(0, top), xlabel="updates", ylabel=ylabel, title="one loss, several runs")
+        axes.set(ylim=(0, top), xlabel="updates", ylabel=ylabel, title="one loss in several runs")
         axes.legend()
     return figure
 
 
-def _math(name: str) -> str:
-    return f"pull on ${name}$" if name.startswith("T_") else name.replace("Upsam", "pull on Upsam")
+def _bar_label(name: str) -> str:
+    if name.startswith("value"):
+        return name
+    return f"pull on ${name}$" if name.startswith("T_") else f"pull on {name}"

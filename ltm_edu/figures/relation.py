@@ -1,4 +1,4 @@
-"""Figures of the relationship matrix: rows, blocks, best matches, the order of its indices."""
+"""Figures of the relationship matrix R: its rows, blocks, best matches and indices."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -22,31 +21,29 @@ from .base import (
     Picture,
     as_array,
     bare,
-    cell_of_pixel,
+    enlarged,
     marked,
     outline,
+    relation_bar,
     square_grid,
     style,
 )
 
 
 def relation_overlay(picture: Picture, values: Tensor, mask: Tensor | None = None) -> np.ndarray:
-    """A row of R drawn over the grey support picture, as (H, W, 3) uint8.
+    """Draw a row of R in colours over the grey support picture, (H, W, 3) uint8.
 
     Args:
         picture: the support, (3, H, W) in [0, 1].
         values: a row of R as a map, (h, w) in [-1, 1].
-        mask: its object, (H, W), 1 inside; drawn as a black outline.
+        mask: the support's object, (H, W), 1 inside; outlined in black.
     """
     pixels = as_array(picture).astype(np.float32)
-    H, W = pixels.shape[:2]
-    rows, columns = cell_of_pixel(H, values.shape[0]), cell_of_pixel(W, values.shape[1])
     colours = R_MAP((as_array(values) + 1) / 2)[..., :3]
-    grey = pixels.mean(axis=2, keepdims=True)
-    drawn = 0.8 * colours[rows][:, columns] + 0.2 * grey
+    mixed = 0.8 * enlarged(colours, pixels.shape[:2]) + 0.2 * pixels.mean(axis=2, keepdims=True)
     if mask is not None:
-        drawn[outline(mask)] = 0
-    return (255 * drawn).round().astype(np.uint8)
+        mixed[outline(mask)] = 0
+    return (255 * mixed).round().astype(np.uint8)
 
 
 def relation_rows(
@@ -57,37 +54,36 @@ def relation_rows(
     mask: Tensor | None = None,
     names: Sequence[str] = (),
 ) -> Figure:
-    """Query pixels, and for each its row of R over the support.
+    """Draw the query with some pixels framed, and the row of R of each over the support.
 
     Args:
         query: (3, H, W) in [0, 1].
         support: (3, H, W) in [0, 1].
         R: (N_q, N_s) on square grids.
-        pixels: (y, x) of each query pixel on its grid, four at most.
+        pixels: (y, x) of each query pixel on its grid; at most four.
         mask: the support's object, (H, W), 1 inside.
-        names: what to call each pixel.
+        names: one for each pixel; without them, the titles say (y, x).
     """
     grid_q, grid_s = square_grid(R.shape[0]), square_grid(R.shape[1])
     with style():
         figure, axes = plt.subplots(1, len(pixels) + 1, figsize=(3 * len(pixels) + 3.4, 3.1))
-        drawn = as_array(query)
-        for pixel, colour in zip(pixels, MARKS, strict=False):
-            drawn = marked(drawn, pixel, grid_q, colour) / 255
-        bare(axes[0], "query").imshow(drawn)
+        picture = as_array(query)
         for k, ((y, x), colour) in enumerate(zip(pixels, MARKS, strict=False)):
+            picture = marked(picture, (y, x), grid_q, colour) / 255
             row = R[y * grid_q[1] + x].reshape(grid_s)
             name = names[k] if names else f"({y}, {x})"
-            bare(axes[k + 1], f"its row of R: {name}").imshow(relation_overlay(support, row, mask))
-            for spine in axes[k + 1].spines.values():
-                spine.set(visible=True, color=colour, linewidth=4)
-        _relation_bar(figure, axes)
+            bare(axes[k + 1], f"row of R: {name}").imshow(relation_overlay(support, row, mask))
+            axes[k + 1].spines[:].set(visible=True, color=colour, linewidth=4)
+        bare(axes[0], "query").imshow(picture)
+        relation_bar(figure, axes)
     return figure
 
 
 def relation_blocks(matrices: Mapping[str, Tensor], G_q: Tensor, G_s: Tensor) -> Figure:
-    """Matrices of relations with the object's pixels first: blocks, if there are any.
+    """Draw matrices of relations whose first rows and columns are the object's pixels.
 
-    Every pixel of the object is shown and as many others, evenly spread over the picture.
+    Each matrix shows all pixels of the object, and as many others, evenly spread over the picture.
+    Where the relation depends on the object, blocks appear.
 
     Args:
         matrices: title to (N_q, N_s) values in [-1, 1].
@@ -111,16 +107,16 @@ def relation_blocks(matrices: Mapping[str, Tensor], G_q: Tensor, G_s: Tensor) ->
             ax.tick_params(length=0)
             ax.set_xlabel("support pixels")
         axes[0, 0].set_ylabel("query pixels")
-        _relation_bar(figure, axes)
+        relation_bar(figure, axes)
     return figure
 
 
 def best_matches(support: Picture, lengths: Tensor, relations: Mapping[str, Tensor]) -> Figure:
-    """How long each support vector is, and of how many query pixels it is the best match.
+    """Draw the length of each support vector, and how many query pixels it matches best.
 
     Args:
         support: (3, H, W) in [0, 1].
-        lengths: of the support's vectors, (h, w).
+        lengths: norms of the support's vectors, (h, w).
         relations: title to (N_q, N_s); a query pixel's best match is its row's largest entry.
     """
     panels = {"length of each\nsupport vector": lengths.detach()}
@@ -141,7 +137,13 @@ def index_order(
     query_grid: tuple[int, int] = (2, 3),
     support_grid: tuple[int, int] = (2, 2),
 ) -> Figure:
-    """How pixels become rows and columns of R: both grids numbered, one row marked."""
+    """Draw how pixels become rows and columns of R: both grids with numbers, and one row of R.
+
+    Args:
+        pixel: (y, x) of the query pixel whose row is coloured.
+        query_grid: (height, width).
+        support_grid: (height, width).
+    """
     y, x = pixel
     i = y * query_grid[1] + x
     N_q, N_s = math.prod(query_grid), math.prod(support_grid)
@@ -161,28 +163,22 @@ def index_order(
 
 
 def _object_first(G: Tensor) -> tuple[Tensor, int]:
-    """Indices of the object's pixels, then of as many others; and how many each."""
+    """Return the indices of n pixels of the object and of n others, and n."""
     g = G.flatten()
-    on, off = (g > 0.5).nonzero()[:, 0], (g == 0).nonzero()[:, 0]
-    n = min(len(on), len(off))
-    spread = torch.linspace(0, len(off) - 1, n).round().long()
-    return torch.cat([on[:n], off[spread]]), n
+    inside, outside = (g > 0.5).nonzero()[:, 0], (g == 0).nonzero()[:, 0]
+    n = min(len(inside), len(outside))
+    spread = torch.linspace(0, len(outside) - 1, n).round().long()
+    return torch.cat([inside[:n], outside[spread]]), n
 
 
-def _numbered(axes: Axes, entries: np.ndarray, lit: np.ndarray, title: str) -> None:
+def _numbered(axes: Axes, entries: np.ndarray, is_coloured: np.ndarray, title: str) -> None:
+    """Draw a table of entries in which some cells are yellow."""
     bare(axes, title)
     axes.pcolormesh(
-        lit, cmap=ListedColormap(["white", OKABE_ITO["yellow"]]), vmin=0, vmax=1,
+        is_coloured, cmap=ListedColormap(["white", OKABE_ITO["yellow"]]), vmin=0, vmax=1,
         edgecolors="black", linewidth=1,
     )  # fmt: skip
     axes.invert_yaxis()
     axes.set_aspect("equal")
     for (row, column), entry in np.ndenumerate(entries):
         axes.text(column + 0.5, row + 0.5, str(entry), ha="center", va="center")
-
-
-def _relation_bar(figure: Figure, axes: Sequence[Axes]) -> None:
-    """The one colour bar of relations."""
-    values = ScalarMappable(Normalize(-1, 1), R_MAP)
-    bar = figure.colorbar(values, ax=axes, ticks=[-1, 0, 1], fraction=0.025, pad=0.01)
-    bar.ax.set_yticklabels(["-1 opposed", "0", "1 alike"])

@@ -1,4 +1,4 @@
-"""Figures of a results file: IoU class by class with examples, and what the void's border does."""
+"""Figures of a results file: IoU of each class with examples, and the effect of void pixels."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from ..store.pictures import VOID
-from .base import OKABE_ITO, Picture, as_uint8, bare, style
+from .base import OKABE_ITO, Picture, as_uint8, show, style
 from .scores import Answered, answered_panels
 
 RIGHT, MISSED, WRONG = (OKABE_ITO[c] for c in ("green", "sky", "vermillion"))
-"""Colours of an answer's pixels: object found, object missed, claimed wrongly."""
+"""Colours of an answer's pixels: object found, object missed, rest that was called object."""
 
 
 def class_bars(per_class: Mapping[str, float], chosen: str = "", width: int = 340) -> np.ndarray:
-    """IoU of each class as bars with names and numbers, (H, width, 3) uint8.
+    """Draw the IoU of each class as bars with names and numbers, (H, width, 3) uint8.
 
     Args:
         per_class: class name to IoU, 0 to 1.
@@ -30,24 +30,24 @@ def class_bars(per_class: Mapping[str, float], chosen: str = "", width: int = 34
     step, left, right = 30, 104, 46
     board = Image.new("RGB", (width, step * len(per_class) + 4), "white")
     pen, font = ImageDraw.Draw(board), ImageFont.load_default(size=14)
-    room = width - left - right
+    longest = width - left - right
     for k, (name, iou) in enumerate(per_class.items()):
         top, colour = step * k + 2, OKABE_ITO["orange" if name == chosen else "blue"]
-        pen.rectangle((left, top + 4, left + room, top + step - 5), fill="#eeeeee")
-        pen.rectangle((left, top + 4, left + round(iou * room), top + step - 5), fill=colour)
+        pen.rectangle((left, top + 4, left + longest, top + step - 5), fill="#eeeeee")
+        pen.rectangle((left, top + 4, left + round(iou * longest), top + step - 5), fill=colour)
         middle = top + step / 2
         pen.text((left - 8, middle), name, fill="black", font=font, anchor="rm")
-        pen.text((left + room + 8, middle), f"{iou:.2f}", fill="black", font=font, anchor="lm")
+        pen.text((left + longest + 8, middle), f"{iou:.2f}", fill="black", font=font, anchor="lm")
     return np.asarray(board)
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the results browser shows at one setting.
+    """One page of the results browser.
 
     Attributes:
-        per_class: a row's IoU of each class.
-        episode: one of its answers.
+        per_class: one method's IoU of each class.
+        episode: one of the method's answers.
     """
 
     per_class: Mapping[str, float]
@@ -55,7 +55,7 @@ class Page:
 
 
 def results_pages(pages: Mapping[str, Page]) -> Figure:
-    """Pages of the results browser under each other: bars, support, answer.
+    """Draw pages of the results browser below each other: bars, support, answer.
 
     Args:
         pages: title to page.
@@ -67,27 +67,26 @@ def results_pages(pages: Mapping[str, Page]) -> Figure:
         )
         for (left, middle, right), (title, page) in zip(axes, pages.items(), strict=True):
             e = page.episode
-            bars = class_bars(page.per_class, e.name)
             support, answer = answered_panels(e)
-            bare(left, title).imshow(bars, interpolation="antialiased")
-            bare(middle, f"support: {e.name}").imshow(support, interpolation="antialiased")
-            bare(right, f"answer, IoU {e.iou:.2f}").imshow(answer, interpolation="antialiased")
+            show(left, class_bars(page.per_class, e.name), title)
+            show(middle, support, f"support: {e.name}")
+            show(right, answer, f"answer, IoU {e.iou:.2f}")
     return figure
 
 
 def judged(query: Picture, mask: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """An answer's pixels in the colours of right and wrong, (H, W, 3) uint8; void is dark grey.
+    """Draw the query with the answer's right and wrong pixels in colour, (H, W, 3) uint8.
 
     Args:
-        query: of the truth's size.
+        query: a picture of the truth's size.
         mask: the answer, (H, W) bool.
-        truth: (H, W) of 0, 1 and 255.
+        truth: (H, W) of 0, 1 and 255; void pixels are dark grey.
     """
     grey = as_uint8(query).mean(axis=2, keepdims=True)
     pixels = np.repeat(0.4 * grey + 0.6 * 255, 3, axis=2)
     parts = ((mask & (truth == 1), RIGHT), (~mask & (truth == 1), MISSED))
-    for on, colour in (*parts, (mask & (truth == 0), WRONG)):
-        pixels[on] = 0.25 * pixels[on] + 0.75 * 255 * np.array(to_rgb(colour))
+    for part, colour in (*parts, (mask & (truth == 0), WRONG)):
+        pixels[part] = 0.25 * pixels[part] + 0.75 * 255 * np.array(to_rgb(colour))
     pixels[truth == VOID] = 70
     return pixels.round().astype(np.uint8)
 
@@ -95,20 +94,24 @@ def judged(query: Picture, mask: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def border_readings(
     query: Picture, mask: np.ndarray, readings: Mapping[str, tuple[np.ndarray, float]]
 ) -> Figure:
-    """One answer under several readings of the mask's border.
+    """Draw one answer, judged by several readings of the mask's border.
 
     Args:
-        query: of the masks' size.
+        query: a picture of the masks' size.
         mask: the answer, (H, W) bool.
-        readings: title to the truth, (H, W) of 0, 1 and 255, and the answer's IoU by it.
+        readings: title to a truth, (H, W) of 0, 1 and 255, and the answer's IoU with that truth.
     """
     n = len(readings)
     with style():
         figure, axes = plt.subplots(1, n, figsize=(3.4 * n, 4.1), squeeze=False)
         for ax, (title, (truth, iou)) in zip(axes[0], readings.items(), strict=True):
-            pixels = judged(query, mask, truth)
-            bare(ax, f"{title}: IoU {iou:.2f}").imshow(pixels, interpolation="antialiased")
-        names = {"found": RIGHT, "missed": MISSED, "claimed wrongly": WRONG, "void": "#464646"}
-        marks = [plt.Rectangle((0, 0), 1, 1, color=c) for c in names.values()]
-        figure.legend(marks, list(names), loc="outside lower center", ncols=len(names))
+            show(ax, judged(query, mask, truth), f"{title}: IoU {iou:.2f}")
+        colours = {
+            "object, found": RIGHT,
+            "object, missed": MISSED,
+            "rest, called object": WRONG,
+            "not counted": "#464646",
+        }
+        patches = [plt.Rectangle((0, 0), 1, 1, color=c) for c in colours.values()]
+        figure.legend(patches, list(colours), loc="outside lower center", ncols=len(colours))
     return figure

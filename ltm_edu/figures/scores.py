@@ -1,4 +1,4 @@
-"""Figures of scores."""
+"""Figures of scores, and of the answers behind them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,34 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from ..scores import IoUCounter, Results
-from .base import OKABE_ITO, Picture, as_uint8, bare, outline, style, tinted
+from .base import (
+    OKABE_ITO,
+    Picture,
+    answer_on,
+    as_array,
+    grouped_bars,
+    legend_beside,
+    show,
+    style,
+    tinted,
+)
 
 
 @dataclass(frozen=True)
 class Answered:
-    """One episode with its answer.
+    """One episode with a model's answer.
 
     Attributes:
-        name: the class.
+        name: of the class.
         support: a picture of any size.
         support_mask: its object, (H, W), 1 inside.
         query: a picture of any size.
         truth: the query's object, (H, W) of 0, 1 and 255.
         mask: the answer, (H, W) bool.
-        iou: the answer's.
+        iou: of the answer.
     """
 
     name: str
@@ -36,35 +47,47 @@ class Answered:
     iou: float
 
 
+def iou(answer: np.ndarray, truth: np.ndarray | Tensor) -> float:
+    """Compute the IoU of one answer.
+
+    Args:
+        answer: (H, W) bool.
+        truth: (H, W) of 0, 1 and 255; pixels of 255 do not count.
+
+    >>> iou(np.array([[True, True, True]]), np.array([[1, 0, 255]]))
+    0.5
+    """
+    counter = IoUCounter()
+    counter.add(np.asarray(answer, bool), as_array(truth), 1)
+    return counter.miou()
+
+
 def per_class_bars(results: Results) -> Figure:
-    """IoU of each class, a bar a method.
+    """Draw the IoU of each class, with one bar for each method.
 
     Args:
         results: from `evaluate`.
     """
     classes = list(results.scores[0].per_class)
-    width = 0.8 / len(results.scores)
+    heights = {s.method: [s.per_class[c] for c in classes] for s in results.scores}
     with style():
         figure, axes = plt.subplots(figsize=(1.4 * len(classes) + 3.5, 3.6))
-        for k, score in enumerate(results.scores):
-            at = np.arange(len(classes)) + (k - (len(results.scores) - 1) / 2) * width
-            axes.bar(at, [score.per_class[c] for c in classes], width, label=score.method)
-        axes.set_xticks(range(len(classes)), classes)
+        grouped_bars(axes, heights, classes)
         axes.set(ylim=(0, 1), ylabel="IoU", xlabel=f"classes of fold {results.fold}")
         axes.set_title(f"{results.dataset}: IoU of each class")
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        legend_beside(axes)
     return figure
 
 
 def episode_ious(
     ious: Sequence[float], sizes: Sequence[int], scores: Mapping[str, float]
 ) -> Figure:
-    """Each episode's IoU over the size of its object, and what the ways to sum up make of them.
+    """Draw the IoU of each episode over the size of its object, and several summary scores.
 
     Args:
-        ious: one an episode.
-        sizes: pixels of the object in its query.
-        scores: title to score; a line each.
+        ious: one for each episode.
+        sizes: the number of object pixels in each query.
+        scores: title to score; each is a horizontal line.
     """
     colours = (OKABE_ITO["blue"], OKABE_ITO["vermillion"], OKABE_ITO["green"])
     with style():
@@ -75,17 +98,19 @@ def episode_ious(
         ):
             axes.axhline(value, color=colour, linestyle=dashes, linewidth=2, label=title)
         axes.set(ylim=(0, 1), xlabel="pixels of the object", ylabel="IoU")
-        axes.set_title("an episode a dot")
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.set_title("one dot for each episode")
+        legend_beside(axes)
     return figure
 
 
 def seed_dots(scores: Mapping[str, Sequence[float]], ylabel: str = "mIoU") -> Figure:
-    """A dot an episode seed, a column a row of the table; a thin line joins one seed's dots.
+    """Draw the scores of several methods, one dot for each episode seed.
+
+    A thin line connects the dots of one seed, and a black bar marks each method's mean.
 
     Args:
-        scores: title to one score a seed, the seeds in one order.
-        ylabel: what the scores are.
+        scores: method to one score for each seed; all methods list the seeds in the same order.
+        ylabel: the name of the score.
     """
     table = np.array([list(v) for v in scores.values()])
     with style():
@@ -97,12 +122,12 @@ def seed_dots(scores: Mapping[str, Sequence[float]], ylabel: str = "mIoU") -> Fi
             axes.hlines(row.mean(), k - 0.2, k + 0.2, color="black", linewidth=2)
         axes.set_xticks(range(len(scores)), list(scores))
         axes.set(ylim=(0, 0.8), xlim=(-0.5, len(scores) - 0.5), ylabel=ylabel)
-        axes.set_title("a dot a seed; the bar is their mean")
+        axes.set_title("one dot for each seed; the bar is their mean")
     return figure
 
 
 def three_scores(counter: IoUCounter) -> dict[str, float]:
-    """The three scores of a counter, by the names that bars carry."""
+    """Return mIoU, pooled foreground IoU and FB-IoU, under the short names that figures use."""
     return {
         "mIoU": counter.miou(),
         "pooled fg": counter.pooled_foreground_iou(),
@@ -111,11 +136,11 @@ def three_scores(counter: IoUCounter) -> dict[str, float]:
 
 
 def named_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str = "score") -> Figure:
-    """Bars in groups, one panel a group, on one scale.
+    """Draw bars in groups, one panel for each group, all on the same scale.
 
     Args:
         groups: panel title to bar name to value.
-        ylabel: what the values are.
+        ylabel: the name of the values.
     """
     sizes = [len(bars) for bars in groups.values()]
     with style():
@@ -123,10 +148,10 @@ def named_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str = "score")
             1, len(groups), figsize=(1.3 * sum(sizes) + 1.2, 3.4), sharey=True,
             width_ratios=sizes, squeeze=False,
         )  # fmt: skip
-        for ax, (title, bars) in zip(axes[0], groups.items(), strict=True):
-            drawn = ax.bar(range(len(bars)), list(bars.values()), 0.65, color=OKABE_ITO["blue"])
-            ax.bar_label(drawn, fmt="%.2f", fontsize=9)
-            ax.set_xticks(range(len(bars)), list(bars))
+        for ax, (title, values) in zip(axes[0], groups.items(), strict=True):
+            bars = ax.bar(range(len(values)), list(values.values()), 0.65, color=OKABE_ITO["blue"])
+            ax.bar_label(bars, fmt="%.2f", fontsize=9)
+            ax.set_xticks(range(len(values)), list(values))
             ax.set(title=title, ylim=(0, 1))
         axes[0, 0].set_ylabel(ylabel)
     return figure
@@ -138,13 +163,13 @@ def flattery(
     chosen: Mapping[str, float],
     gaps: Sequence[float],
 ) -> Figure:
-    """Curves to choose a threshold by; and by how much choosing on the test episodes flatters.
+    """Draw how a threshold is chosen, and how much the choice on test episodes raises the score.
 
     Args:
         thresholds: the candidates.
-        curves: name to the score at each.
-        chosen: name to the candidate that it would choose.
-        gaps: chosen-by score less honest score, one a repetition.
+        curves: name to the score at each candidate.
+        chosen: name to the candidate with the highest score.
+        gaps: the reported score minus the score on new episodes, one for each repetition.
     """
     colours = (OKABE_ITO["blue"], OKABE_ITO["vermillion"])
     with style():
@@ -153,26 +178,29 @@ def flattery(
             left.plot(thresholds, values, color=colour, linewidth=2, label=name)
             left.axvline(chosen[name], color=colour, linestyle=":")
         left.set(xlabel=r"threshold on $\hat{A}$", ylabel="mIoU", ylim=(0, None))
-        left.set_title("which threshold? dotted: the best of each")
+        left.set_title("score of each threshold (dotted: the best)")
         left.legend()
         right.hist(gaps, bins=24, color=OKABE_ITO["sky"])
         right.locator_params(axis="x", nbins=5)
         right.axvline(0, color="0.3", linewidth=1)
         right.axvline(float(np.mean(gaps)), color=OKABE_ITO["vermillion"], linewidth=2)
-        right.set(xlabel="mIoU as reported, less mIoU on fresh episodes", ylabel="repetitions")
-        right.set_title("chosen on the test: flattered (red: mean)")
+        right.set(xlabel="reported mIoU minus mIoU on new episodes", ylabel="repetitions")
+        right.set_title("threshold chosen on the test episodes (red: mean)")
     return figure
 
 
-def answered_panels(one: Answered) -> tuple[np.ndarray, np.ndarray]:
-    """Support with its object tinted, and query with the answer tinted, the truth in black."""
-    answer = np.array(tinted(one.query, one.mask))
-    answer[outline(one.truth)] = 0
-    return tinted(one.support, one.support_mask), answer
+def answered_panels(episode: Answered) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the support with its object, and the query with the answer and the truth in black.
+
+    Returns:
+        Two pictures, (H, W, 3) uint8 each.
+    """
+    support = tinted(episode.support, episode.support_mask)
+    return support, answer_on(episode.query, episode.mask, episode.truth)
 
 
 def best_and_worst(episodes: Mapping[str, Answered]) -> Figure:
-    """Several answered episodes: the support above, the answer below.
+    """Draw several answered episodes: the support above, the answer below.
 
     Args:
         episodes: title to episode.
@@ -180,12 +208,8 @@ def best_and_worst(episodes: Mapping[str, Answered]) -> Figure:
     n = len(episodes)
     with style():
         figure, axes = plt.subplots(2, n, figsize=(2.5 * n, 5.2), squeeze=False)
-        for k, (title, one) in enumerate(episodes.items()):
-            for ax, text, pixels in zip(
-                axes[:, k],
-                (f"{title}: {one.name}", f"answer, IoU {one.iou:.2f}"),
-                answered_panels(one),
-                strict=True,
-            ):
-                bare(ax, text).imshow(as_uint8(pixels), interpolation="antialiased")
+        for (upper, lower), (title, episode) in zip(axes.T, episodes.items(), strict=True):
+            support, answer = answered_panels(episode)
+            show(upper, support, f"{title}: {episode.name}")
+            show(lower, answer, f"answer, IoU {episode.iou:.2f}")
     return figure

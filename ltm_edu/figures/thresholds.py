@@ -1,4 +1,4 @@
-"""Figures of the normalised attention map: what it forgets, and where to cut it."""
+"""Figures of the normalised attention map: its scale, and the choice of a threshold."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -16,24 +14,22 @@ from .base import (
     OKABE_ITO,
     R_MAP,
     Picture,
+    answer_on,
     as_array,
-    as_uint8,
     bare,
-    faded,
-    outline,
     square_grid,
     style,
-    tint,
+    tinted,
 )
 
 
 def raw_and_normalised(queries: Mapping[str, Picture], A: Tensor, A_hat: Tensor) -> Figure:
-    """Queries above, the raw map of each on one scale, and below what equation 6 makes of it.
+    """Draw queries, below them their raw maps on one scale, and below these the normalised maps.
 
     Args:
         queries: title to (3, H, W) in [0, 1].
         A: raw attention, (B, N) in [-1, 1] on a square grid, in the queries' order.
-        A_hat: the same after equation 6, (B, N) in [0, 1].
+        A_hat: the same maps after equation 6, (B, N) in [0, 1].
     """
     grid, n = square_grid(A.shape[1]), len(queries)
     with style():
@@ -43,36 +39,36 @@ def raw_and_normalised(queries: Mapping[str, Picture], A: Tensor, A_hat: Tensor)
         axes[0, n].axis("off")
         for k, (title, picture) in enumerate(queries.items()):
             bare(axes[0, k], title).imshow(as_array(picture))
-            raw, stretched = (as_array(x[k]).reshape(grid) for x in (A, A_hat))
-            bare(axes[1, k], f"$A$, at most {raw.max():.2f}").imshow(raw, R_MAP, vmin=-1, vmax=1)
-            bare(axes[2, k], rf"$\hat{{A}}$, at most {stretched.max():.2f}").imshow(
-                stretched, A_MAP, vmin=0, vmax=1
-            )
-        for row, (colours, ticks) in enumerate(((R_MAP, [-1, 0, 1]), (A_MAP, [0, 0.5, 1])), 1):
-            values = ScalarMappable(Normalize(ticks[0], ticks[-1]), colours)
-            figure.colorbar(values, cax=axes[row, n], ticks=ticks)
+        for row, name, maps, colours, low in (
+            (axes[1], "$A$", A, R_MAP, -1),
+            (axes[2], r"$\hat{A}$", A_hat, A_MAP, 0),
+        ):
+            for ax, values in zip(row, as_array(maps).reshape(n, *grid), strict=False):
+                title = f"{name}, at most {values.max():.2f}"
+                image = bare(ax, title).imshow(values, colours, vmin=low, vmax=1)
+            figure.colorbar(image, cax=row[n], ticks=[low, (low + 1) / 2, 1])
     return figure
 
 
 def threshold_masks(
     query: Picture,
-    on_image: Tensor,
+    A_hat: Tensor,
     truth: Tensor,
     thresholds: Sequence[float],
     scores: Sequence[float],
     shown: Sequence[float],
     others: Sequence[Sequence[float]] = (),
 ) -> Figure:
-    """The curve of IoU over the threshold, and the masks that some thresholds give.
+    """Draw the IoU as a function of the threshold, and the masks of some thresholds.
 
     Args:
         query: (3, H, W) in [0, 1].
-        on_image: A_hat resized to the query, (H, W).
+        A_hat: attention map at the query's size, (H, W) in [0, 1].
         truth: the object, (H, W), 1 inside; outlined in black.
-        thresholds: where the curve was scored.
-        scores: IoU at each.
-        shown: thresholds whose masks are drawn.
-        others: curves of other episodes, drawn in grey.
+        thresholds: the values of the horizontal axis.
+        scores: IoU at each threshold.
+        shown: the thresholds whose masks are drawn.
+        others: scores of other episodes, drawn in grey.
     """
     with style():
         figure, axes = plt.subplots(
@@ -86,23 +82,18 @@ def threshold_masks(
         axes[0].set_title("this episode" + (", and others in grey" if len(others) else ""))
         for ax, t in zip(axes[1:], shown, strict=True):
             axes[0].axvline(t, color=OKABE_ITO["orange"], linestyle=":")
-            bare(ax, rf"$\hat{{A}} > {t:g}$").imshow(cut(query, on_image, t, truth))
+            bare(ax, rf"$\hat{{A}} > {t:g}$").imshow(cut(query, A_hat, t, truth))
     return figure
 
 
-def cut(
-    query: Picture, on_image: Tensor, threshold: float, truth: Tensor | None = None
-) -> np.ndarray:
-    """The query with everything above a threshold tinted, (H, W, 3) uint8.
+def cut(query: Picture, A_hat: Tensor, threshold: float, truth: Tensor | None = None) -> np.ndarray:
+    """Tint everything above a threshold on the query, (H, W, 3) uint8.
 
     Args:
         query: (3, H, W) in [0, 1].
-        on_image: A_hat resized to the query, (H, W).
-        threshold: what to cut at.
+        A_hat: attention map at the query's size, (H, W) in [0, 1].
+        threshold: pixels with a larger A_hat belong to the object.
         truth: the object, (H, W), 1 inside; outlined in black.
     """
-    on = as_array(on_image) > threshold
-    drawn = np.array(tint(faded(as_uint8(query), on), on, "orange"))
-    if truth is not None:
-        drawn[outline(truth)] = 0
-    return drawn
+    mask = as_array(A_hat) > threshold
+    return tinted(query, mask) if truth is None else answer_on(query, mask, truth)

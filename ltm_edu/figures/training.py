@@ -1,4 +1,4 @@
-"""Figures of a training run: its curves, its answers on the way, and runs held side by side."""
+"""Figures of training: curves of one run, its answers at several steps, several runs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,32 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .base import A_MAP, OKABE_ITO, Picture, as_array, as_uint8, bare, outline, style, tinted
+from .base import (
+    A_MAP,
+    OKABE_ITO,
+    Picture,
+    answer_on,
+    as_array,
+    as_uint8,
+    bare,
+    legend_beside,
+    style,
+)
 from .loss_terms import LOSS_COLOURS
 
 RUN_COLOURS = tuple(OKABE_ITO[c] for c in ("black", "blue", "orange", "purple", "green", "sky"))
-"""Colours of whole runs, in order; the second to fourth fit the loss that a run leaves out."""
+"""Colours of runs, in order; the second to fourth are those of L_m, L_a and L_r."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One novel question, put to a network in training.
+    """The answer of a network in training to one question about a novel class.
 
     Attributes:
-        step: updates so far.
+        step: number of updates before the question.
         A_hat: attention map on the grid, (h, w) in [0, 1].
         mask: the answer, (H, W) bool.
-        iou: the answer's.
+        iou: of the answer.
     """
 
     step: int
@@ -35,7 +45,7 @@ class Frame:
 
 
 def smoothed(values: Sequence[float], width: int = 9) -> np.ndarray:
-    """Each value's mean with its neighbours, fewer of them at the ends.
+    """Replace each value by its mean with its neighbours; at the ends there are fewer of them.
 
     >>> smoothed([0.0, 3.0, 6.0], width=3).tolist()
     [1.5, 3.0, 4.5]
@@ -43,8 +53,8 @@ def smoothed(values: Sequence[float], width: int = 9) -> np.ndarray:
     x = np.asarray(values, dtype=float)
     ones, kernel = np.ones(len(x)), np.ones(width)
     half = width // 2
-    summed = np.convolve(x, kernel)[half : half + len(x)]
-    return summed / np.convolve(ones, kernel)[half : half + len(x)]
+    sums = np.convolve(x, kernel)[half : half + len(x)]
+    return sums / np.convolve(ones, kernel)[half : half + len(x)]
 
 
 def learning_curves(
@@ -52,21 +62,21 @@ def learning_curves(
     best_step: int = 0,
     lambdas: Mapping[str, float] | None = None,
 ) -> Figure:
-    """The three losses over the updates, weighted, and the score on held-out classes.
+    """Draw the three weighted losses over the updates, and the score on held-out classes.
 
     Args:
-        history: a row an update, as `fit` returns and logs them.
-        best_step: the step that was chosen; marked. 0 marks none.
-        lambdas: loss to its weight, 1 where none is given.
+        history: one record for each update, as `fit` returns and logs them.
+        best_step: the step whose weights were chosen; a line marks it. 0 draws no line.
+        lambdas: loss to its weight; 1 for losses that are not in it.
     """
-    weights = lambdas or {}
-    steps = [row["step"] for row in history]
-    checks = [row for row in history if "held_out_miou" in row]
+    lambdas = lambdas or {}
+    steps = [record["step"] for record in history]
+    checks = [record for record in history if "held_out_miou" in record]
     with style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.4))
         for name, colour in LOSS_COLOURS.items():
-            weight = weights.get(name, 1)
-            values = [weight * row[name] for row in history]
+            weight = lambdas.get(name, 1)
+            values = [weight * record[name] for record in history]
             label = f"${name}$" if weight == 1 else f"{weight:g} ${name}$"
             left.plot(steps, values, color=colour, linewidth=0.7, alpha=0.45)
             left.plot(steps, smoothed(values), color=colour, linewidth=2, label=label)
@@ -74,7 +84,7 @@ def learning_curves(
         left.set_title("training episodes, base classes")
         left.legend()
         right.plot(
-            [row["step"] for row in checks], [row["held_out_miou"] for row in checks],
+            [check["step"] for check in checks], [check["held_out_miou"] for check in checks],
             "o-", color=OKABE_ITO["green"], linewidth=2,
         )  # fmt: skip
         if best_step:
@@ -86,19 +96,18 @@ def learning_curves(
 
 
 def training_frames(query: Picture, truth: Tensor, frames: Sequence[Frame]) -> Figure:
-    """What a network answers to one question at several steps: attention above, mask below.
+    """Draw a network's answers to one question at several steps: attention above, mask below.
 
     Args:
         query: (3, H, W) in [0, 1].
         truth: its object, (H, W) of 0, 1 and 255; outlined in black.
-        frames: the steps to show.
+        frames: one for each column.
     """
-    n = len(frames)
+    n, (H, W) = len(frames), as_uint8(query).shape[:2]
     with style():
         figure, axes = plt.subplots(2, n, figsize=(2.7 * n, 5.8), squeeze=False)
         for k, frame in enumerate(frames):
             title = f"after {frame.step} updates" if frame.step else "before training"
-            H, W = as_uint8(query).shape[:2]
             bare(axes[0, k], title).imshow(
                 as_array(frame.A_hat), cmap=A_MAP, vmin=0, vmax=1, extent=(0, W, H, 0)
             )
@@ -108,41 +117,36 @@ def training_frames(query: Picture, truth: Tensor, frames: Sequence[Frame]) -> F
     return figure
 
 
-def answer_on(query: Picture, mask: Tensor | np.ndarray, truth: Tensor | np.ndarray) -> np.ndarray:
-    """The query with an answer tinted and the true object outlined in black, (H, W, 3) uint8."""
-    drawn = np.array(tinted(query, mask))
-    drawn[outline(truth)] = 0
-    return drawn
-
-
 def run_curves(
     runs: Mapping[str, Sequence[Mapping[str, float]]], names: Sequence[str] = ("L_m", "L_a", "L_r")
 ) -> Figure:
-    """Losses of several runs over the updates, smoothed, a panel a loss and a line a run.
+    """Draw the smoothed losses of several runs: one panel for each loss, one line for each run.
 
     Args:
-        runs: title to history; a loss that a run left out of its sum is drawn as far as logged.
-        names: which losses.
+        runs: title to history. A loss that is 0 in the whole history gets no line.
+        names: of the losses.
     """
     with style():
-        figure, axes = plt.subplots(1, len(names), figsize=(3.7 * len(names) + 1.6, 3.2))
-        for ax, name in zip(np.atleast_1d(axes), names, strict=True):
+        figure, axes = plt.subplots(
+            1, len(names), figsize=(3.7 * len(names) + 1.6, 3.2), squeeze=False
+        )
+        for ax, name in zip(axes.flat, names, strict=True):
             for (title, history), colour in zip(runs.items(), RUN_COLOURS, strict=False):
-                values = [row[name] for row in history]
-                if not any(values):  # left out and never computed
+                values = [record[name] for record in history]
+                if not any(values):  # the run did not compute this loss
                     continue
-                steps = [row["step"] for row in history]
+                steps = [record["step"] for record in history]
                 ax.plot(steps, smoothed(values), color=colour, linewidth=2, label=title)
             ax.set(xlabel="updates", title=f"${name}$ in training", ylim=(0, None))
         handles = {}
-        for ax in np.atleast_1d(axes):
+        for ax in axes.flat:
             handles |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
         figure.legend(handles.values(), handles.keys(), loc="outside right center")
     return figure
 
 
 def scored_runs(scores: Mapping[str, float], floors: Mapping[str, float]) -> Figure:
-    """A bar a run and a dashed line a floor.
+    """Draw the score of each run as a bar, and each floor as a dashed line.
 
     Args:
         scores: title to mIoU.
@@ -156,5 +160,5 @@ def scored_runs(scores: Mapping[str, float], floors: Mapping[str, float]) -> Fig
             axes.axhline(value, color="0.3", linestyle=dashes, label=name)
         axes.set_xticks(range(len(scores)), list(scores))
         axes.set(ylabel="mIoU", ylim=(0, 0.8), title="novel classes, the same episodes")
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        legend_beside(axes)
     return figure

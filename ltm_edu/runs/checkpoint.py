@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..store.weights import load_weights
-from ..store.errors import InputError
-from ..model import LTM, LTMConfig
-from ..store.files import written_whole
 from ..episodes import Protocol
+from ..model import LTM, LTMConfig
+from ..store.errors import InputError
+from ..store.files import written_whole
+from ..store.weights import load_weights
+from .identity import RunIdentity
 
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """What a checkpoint has seen, and how it was made.
+    """What a checkpoint was trained on, and how it was made.
 
     Attributes:
         dataset: the dataset's name.
@@ -28,6 +29,10 @@ class TrainedOn:
         protocol: the rules its training pairs were chosen by.
         training: the training configuration, as plain values.
         command: the command that makes it again.
+        split: the list of pictures.
+        pictures: fingerprint of the pictures' content, "" if unknown.
+        backbone: key of the backbone, "" if unknown.
+        best_step: the update whose weights are kept; 0 if unknown.
     """
 
     dataset: str
@@ -36,6 +41,23 @@ class TrainedOn:
     protocol: Protocol = field(default_factory=Protocol)
     training: dict = field(default_factory=dict)
     command: str = ""
+    split: str = ""
+    pictures: str = ""
+    backbone: str = ""
+    best_step: int = 0
+
+    def identity(self, network: LTMConfig) -> RunIdentity:
+        """The identity of the run that made the checkpoint."""
+        return RunIdentity(
+            self.dataset,
+            self.pictures,
+            self.split,
+            self.fold,
+            self.backbone,
+            network.as_dict(),
+            self.training,
+            self.protocol.as_dict(),
+        )
 
 
 def save_checkpoint(path: str | Path, model: LTM, trained_on: TrainedOn) -> None:
@@ -44,7 +66,7 @@ def save_checkpoint(path: str | Path, model: LTM, trained_on: TrainedOn) -> None
     Args:
         path: the file.
         model: its backbone is not written; it comes with its own package.
-        trained_on: what travels with the weights.
+        trained_on: stored beside the weights.
 
     Raises:
         InputError: the file cannot be written.
@@ -56,12 +78,9 @@ def save_checkpoint(path: str | Path, model: LTM, trained_on: TrainedOn) -> None
     content = {
         "format": _FORMAT,
         "model": model.config.as_dict(),
-        "dataset": trained_on.dataset,
-        "fold": trained_on.fold,
+        **asdict(trained_on),
         "base_classes": list(trained_on.base_classes),
         "protocol": trained_on.protocol.as_dict(),
-        "training": trained_on.training,
-        "command": trained_on.command,
         "state": state,
     }
     with written_whole(Path(path)) as part:
@@ -84,8 +103,13 @@ def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
     config, trained_on, stored = _read(Path(path))
     try:
         model = LTM(config)
-    except InputError as error:  # weights that cannot be had
+    except InputError as error:  # the backbone's weights are missing
         raise InputError(f"{path}: {error}") from None
+    if trained_on.backbone not in ("", model.backbone.key):
+        raise InputError(
+            f"{path} was trained on features of {trained_on.backbone}, but the backbone here is "
+            f"{model.backbone.key}: use the same weights, or train it again"
+        )
     for name, tensor in model.trainable_state().items():
         shape = getattr(stored.get(name), "shape", None)
         if shape != tensor.shape:
@@ -118,13 +142,17 @@ def _read(path: Path) -> tuple[LTMConfig, TrainedOn, dict[str, Tensor]]:
             f"{path} has checkpoint format {content.get('format')}, this version reads {_FORMAT}"
         )
     try:
+        training = dict(content["training"])
+        best_step = content.get("best_step", training.pop("best_step", 0))  # old files: inside
         trained_on = TrainedOn(
             content["dataset"],
             content["fold"],
             tuple(content["base_classes"]),
-            Protocol(**content["protocol"]),
-            content["training"],
+            Protocol.from_dict(content["protocol"]),
+            training,
             content["command"],
+            *(content.get(name, "") for name in ("split", "pictures", "backbone")),
+            best_step,
         )
         return LTMConfig.from_dict(content["model"]), trained_on, dict(content["state"])
     except InputError as error:  # its own line says more: a rule, a size

@@ -31,7 +31,8 @@ def processes(device: str | torch.device | None = None) -> Iterator[torch.device
             "cuda" is this process's GPU.
 
     Yields:
-        The device of this process. Without torchrun that is all that happens.
+        The device of this process. Without torchrun, or inside another such block, that is all
+        that happens.
 
     Raises:
         InputError: an unknown device, or one that is not there.
@@ -48,8 +49,8 @@ def processes(device: str | torch.device | None = None) -> Iterator[torch.device
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"--device {device} cannot be used here: {reason}") from None
-    if "WORLD_SIZE" not in os.environ:
+        raise InputError(f"device {device} cannot be used here: {reason}") from None
+    if "WORLD_SIZE" not in os.environ or dist.is_initialized():
         yield chosen
         return
     if chosen.type == "cuda":
@@ -97,22 +98,23 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-@contextmanager
-def first_alone() -> Iterator[None]:
-    """Let process 0 do the block first, the others after it: they find what it has made.
+def share_arrays(arrays: Sequence[Tensor]) -> list[Tensor]:
+    """Put together arrays that each process has filled in a part of, and zeros elsewhere.
 
-    It may take hours, which is longer than GPUs wait for each other: the processes meet on the CPU.
+    That may follow an hour of work, which is longer than GPUs wait for each other: the processes
+    meet on the CPU.
     """
     if world() == 1:
-        yield
-        return
+        return list(arrays)
     group = dist.new_group(backend="gloo", timeout=timedelta(days=7))
-    if rank() > 0:
-        dist.barrier(group)
-    yield
-    if rank() == 0:
-        dist.barrier(group)
+    shapes: list = [None] * world()
+    dist.all_gather_object(shapes, [(tuple(a.shape), a.dtype) for a in arrays], group)
+    known = next(s for s in shapes if s)  # a process without a part has nothing to show
+    whole = list(arrays) or [torch.zeros(shape, dtype=dtype) for shape, dtype in known]
+    for array in whole:
+        dist.all_reduce(array, group=group)
     dist.destroy_process_group(group)
+    return whole
 
 
 def share_batch_statistics(model: nn.Module) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..store.errors import InputError
 from ..losses import LossWeights
 from ..model import PAPER, SMALL, LTMConfig
+from ..store.errors import InputError
 from .settings import TrainingConfig
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 import torch
 
-from ..store.errors import InputError
 from ..losses import LossWeights
+from ..store.errors import InputError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -1,4 +1,4 @@
-"""What is in an archive, read without trusting it."""
+"""The files in an archive, read without trust: nothing is unpacked, and no link is followed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .fetch import byte_bar
 def members(
     path: Path, pattern: str, progress: bool = True
 ) -> Iterator[tuple[re.Match[str], Callable[[], bytes]]]:
-    """The files in a tar whose whole name fits a pattern; nothing is written anywhere.
+    """The files in a tar whose whole name matches a pattern; nothing is written to the disk.
 
-    Every member up to the last one asked for is looked at, and one that would leave the folder it
-    is unpacked in ends the matter: an archive that holds it was made to do harm.
+    An archive with a member that would be unpacked outside of its folder is refused as soon as
+    that member is met, whether it matches or not.
 
     Args:
         path: a tar, compressed or not.
-        pattern: a regular expression; what it takes must be a plain file.
+        pattern: a regular expression; what it matches must be a plain file.
         progress: show a bar with the time left.
 
     Yields:
-        The match and a function that reads the file, to be called before the next one is asked for.
+        The match and a function that reads the file; call it before asking for the next member.
 
     Raises:
         InputError: the archive is damaged, or a member is hostile.
@@ -41,16 +41,19 @@ def members(
     ):
         for member in tar:
             _refuse_escape(path, member)
-            found = re.fullmatch(pattern, str(PurePosixPath(member.name)))
-            if found and not member.isdir():
+            match = re.fullmatch(pattern, str(PurePosixPath(member.name)))
+            if match and not member.isdir():
                 if not member.isfile():
-                    raise InputError(f"{path} holds {member.name} as a link or device: refused")
-                yield found, partial(_read, path, tar, member)
+                    raise InputError(
+                        f"{path} holds {member.name} as a link or device, which is refused: "
+                        "delete the archive, and get it from another server"
+                    )
+                yield match, partial(_read, path, tar, member)
             bar.update(raw.tell() - bar.n)
 
 
 def _refuse_escape(path: Path, member: tarfile.TarInfo) -> None:
-    """Links need no such rule: none is ever made, and a wanted file must not be one."""
+    """Targets of links need no such check, because no link is ever created or read."""
     name = member.name
     if name.startswith(("/", "\\")) or re.match("[A-Za-z]:", name) or _climbs(name):
         raise InputError(
@@ -78,7 +81,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        fault = str(error).split("\n")[0] or type(error).__name__
+        reason = str(error).split("\n")[0] or type(error).__name__
         raise InputError(
-            f"{path} cannot be read as an archive ({fault}): delete it, and get it again"
+            f"{path} cannot be read as an archive ({reason}): delete it, and get it again"
         ) from None

@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """A mistake in what the user gave: names the file or argument and says what to do.
+    """A mistake in the user's input: names the file or the argument and says what to do.
 
     The command line prints it and exits with status 2; in Python it is an ordinary `ValueError`.
     """

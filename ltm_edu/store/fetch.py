@@ -1,6 +1,6 @@
-"""Files from the network: broken off and gone on with, from several servers, and checked.
+"""Downloads that resume after an interruption, try several servers, and check what they receive.
 
-A file has its own name only when it is whole and its checksum is right; until then it is NAME.part.
+A file gets its name only when it is complete and its checksum is right; until then it is NAME.part.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from .errors import InputError
-from .files import lock, write_all, writing, written_whole
+from .files import existing_parent, locked, write_all, writing, written_whole
 
-_AGAIN = "then run the same command again, it goes on"
+_RESUMES = "solve this and fetch again: it resumes"
 TIMEOUT = 30.0
-"""Seconds without a byte after which a server counts as gone."""
+"""Seconds without a byte after which a connection counts as lost."""
 ATTEMPTS = 20
-"""Connections to one server, as long as each brings something."""
+"""The most connections to one server; each must have brought something for the next to follow."""
 _CHUNK = 1 << 18
 
 
@@ -36,10 +36,10 @@ class Archive:
     """A file that can be downloaded.
 
     Attributes:
-        name: what it is called on every server and here.
+        name: its name on every server and in our folder.
         size: its bytes.
         md5: its checksum, in hexadecimal digits.
-        urls: where it is, the first choice first.
+        urls: its addresses, in the order in which they are tried.
     """
 
     name: str
@@ -54,41 +54,44 @@ class Archive:
 def obtain(
     archive: Archive, folder: Path, mirrors: Sequence[str] = (), progress: bool = True
 ) -> Path:
-    """The whole file in a folder, downloaded as far as it is not there yet.
+    """Download what is missing of a file.
 
     Args:
         archive: which file.
-        folder: where it is put; made if need be.
-        mirrors: addresses of folders that also hold it, asked before `archive.urls`.
+        folder: where it is stored; created if necessary.
+        mirrors: addresses of folders that also hold it, tried before `archive.urls`.
         progress: show a bar with the time left.
+
+    Returns:
+        The complete file.
 
     Raises:
         InputError: no server gives the right file (each is named with its fault), the disk is full,
-            or a file of that name is another one.
+            or the folder holds another file of that name.
     """
-    path = folder / archive.name
+    path, part = folder / archive.name, folder / f"{archive.name}.part"
     if path.exists():
         check(path, archive, progress)
         return path
-    part = folder / f"{archive.name}.part"
     faults = []
-    own = [f"{m.rstrip('/')}/{archive.name}" for m in check_mirrors(mirrors)]
-    for url in [*own, *archive.urls]:
-        fault = _from(url, part, archive, progress)
+    urls = [f"{m.rstrip('/')}/{archive.name}" for m in check_mirrors(mirrors)]
+    for url in (*urls, *archive.urls):
+        fault = _download(url, part, archive, progress)
         if fault is None:
-            with writing(path, _AGAIN):
+            with writing(path, _RESUMES):
                 os.replace(part, path)
             return path
         faults.append(f"{url}: {fault}")
-    kept = f"; {readable(_size(part))} are kept, the same command goes on" if _size(part) else ""
+    if size := _size(part):
+        faults.append(f"{readable(size)} are kept, the next attempt resumes after them")
     raise InputError(
-        f"cannot download {archive.name} ({'; '.join(faults)}{kept}): give another server with "
-        f"--mirror, or get {archive} elsewhere and name its folder with --from"
+        f"cannot download {archive.name} ({'; '.join(faults)}): fetch with another mirror, or get "
+        f"{archive} elsewhere and fetch from the folder that holds it"
     )
 
 
 def check(path: Path, archive: Archive, progress: bool = True) -> None:
-    """Refuse a file that is not the archive.
+    """Check that a file is the archive.
 
     Raises:
         InputError: it cannot be read, or has another size or checksum.
@@ -100,47 +103,42 @@ def check(path: Path, archive: Archive, progress: bool = True) -> None:
                 f"{path} has {size:,} bytes where {archive.name} has {archive.size:,}: "
                 "it was cut short or is another file; delete it, and get it again"
             )
-        found = _md5(path, progress)
+        md5 = _md5(path, progress)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
-    if found != archive.md5:
+    if md5 != archive.md5:
         raise InputError(
-            f"{path} has MD5 {found} where {archive.name} has {archive.md5}: "
+            f"{path} has MD5 {md5} where {archive.name} has {archive.md5}: "
             "it is damaged; delete it, and get it again"
         )
 
 
-def check_mirrors(mirrors: Sequence[str]) -> list[str]:
-    """The mirrors, if each is an address that can be asked.
+def check_mirrors(mirrors: Sequence[str]) -> Sequence[str]:
+    """The mirrors, if all are web addresses.
 
     Raises:
         InputError: one is not http:// or https://.
     """
     for mirror in mirrors:
         if urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).netloc:
-            raise InputError(f"--mirror {mirror}: give the http:// or https:// of a folder")
-    return list(mirrors)
+            raise InputError(f"mirror {mirror}: give the http:// or https:// address of a folder")
+    return mirrors
 
 
 def missing_bytes(archive: Archive, folder: Path) -> int:
-    """How much of an archive is not in the folder yet."""
+    """How much of an archive the folder lacks."""
     if (folder / archive.name).exists():
         return 0
     return max(0, archive.size - _size(folder / f"{archive.name}.part"))
 
 
 def need_room(folder: Path, size: int) -> None:
-    """Refuse to start what will not fit on the disk.
-
-    Args:
-        folder: where it is to go; need not be there yet.
-        size: bytes.
+    """Check that so many bytes fit on the disk of a folder, which need not exist yet.
 
     Raises:
         InputError: fewer bytes are free.
     """
-    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(existing_parent(folder)).free
     if free < size:
         raise InputError(
             f"{folder} needs {readable(size)} and its disk has {readable(free)} free: "
@@ -149,7 +147,7 @@ def need_room(folder: Path, size: int) -> None:
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all.
+    """Write a file, completely or not at all.
 
     Raises:
         InputError: it cannot be written.
@@ -158,27 +156,26 @@ def put(path: Path, content: bytes) -> None:
         with written_whole(path) as part:
             part.write_bytes(content)
     except InputError as error:
-        raise InputError(f"{error}; then run the same command again, it goes on") from None
+        raise InputError(f"{error}; {_RESUMES}") from None
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep a second process out of a folder for as long as this one works in it.
+    """Keep other processes from fetching into a folder during the block.
 
     Raises:
-        InputError: another one is at work there, or the folder cannot be written to.
+        InputError: another process is fetching into it, or the folder cannot be written to.
     """
-    with writing(folder, _AGAIN):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("ab")
-    with handle:
-        if not lock(handle):
-            raise InputError(f"another process is fetching into {folder}: wait for it")
+
+    def refuse() -> None:
+        raise InputError(f"another process is fetching into {folder}: wait until it has finished")
+
+    with locked(folder / ".lock", refuse):
         yield
 
 
 def readable(size: float) -> str:
-    """Bytes for people.
+    """A number of bytes, rounded and with its unit.
 
     >>> readable(1999639040), readable(4096)
     ('2.0 GB', '4.1 kB')
@@ -190,12 +187,12 @@ def readable(size: float) -> str:
     return f"{size:.1f} GB"
 
 
-def byte_bar(what: str, size: int, progress: bool, done: int = 0) -> tqdm:
-    """A bar over bytes with speed and time left, wiped out at the end."""
+def byte_bar(label: str, size: int, progress: bool, done: int = 0) -> tqdm:
+    """A bar over bytes with speed and time left, which disappears at the end."""
     return tqdm(
         total=size,
         initial=done,
-        desc=what,
+        desc=label,
         unit="B",
         unit_scale=True,
         disable=not progress,
@@ -203,30 +200,29 @@ def byte_bar(what: str, size: int, progress: bool, done: int = 0) -> tqdm:
     )
 
 
-def _from(url: str, part: Path, archive: Archive, progress: bool) -> str | None:
-    """Complete `part` from one server; what is wrong, or None if it is the archive now."""
-    for again in (False, True):
-        began_with = _size(part)
-        with byte_bar(archive.name, archive.size, progress, began_with) as bar:
-            fault = _append_until_whole(url, part, archive.size, bar)
+def _download(url: str, part: Path, archive: Archive, progress: bool) -> str | None:
+    """Complete `part` from one server; returns its fault, or None if `part` is now the archive."""
+    while True:
+        size_before = _size(part)
+        with byte_bar(archive.name, archive.size, progress, size_before) as bar:
+            fault = _append_until_complete(url, part, archive.size, bar)
         if fault is not None:
             return fault
         if _md5(part, progress) == archive.md5:
             return None
         part.unlink()
-        # Bytes from an earlier run or another server may be at fault: once more, from the start.
-        if again or not began_with:
-            break
-    return "what it sends has another checksum"
+        # Bytes of an earlier run or of another server may be wrong: try again without them.
+        if not size_before:
+            return "what it sends has another checksum"
 
 
-def _append_until_whole(url: str, part: Path, size: int, bar: tqdm) -> str | None:
+def _append_until_complete(url: str, part: Path, size: int, bar: tqdm) -> str | None:
     if _size(part) > size:
         part.unlink()
     fault = None
     for _ in range(ATTEMPTS):
-        before = _size(part)
-        if before == size:
+        size_before = _size(part)
+        if size_before == size:
             return None
         try:
             _append(url, part, size, bar)
@@ -234,46 +230,47 @@ def _append_until_whole(url: str, part: Path, size: int, bar: tqdm) -> str | Non
             fault = f"HTTP {error.code} {error.reason}"
         except urllib.error.URLError as error:
             fault = str(error.reason)
-        except (OSError, http.client.HTTPException, _WrongFile) as error:
+        except (OSError, http.client.HTTPException, _WrongReply) as error:
             fault = str(error) or type(error).__name__
-        if _size(part) <= before:
+        if _size(part) <= size_before:
             break
     if _size(part) == 0:
         part.unlink(missing_ok=True)
     return None if _size(part) == size else fault
 
 
-class _WrongFile(Exception):
-    """A server answers with something else than the rest of the file."""
+class _WrongReply(Exception):
+    """A server sends something other than the missing bytes of the file."""
 
 
 def _append(url: str, part: Path, size: int, bar: tqdm) -> None:
-    have = _size(part)
+    """Ask a server for the missing bytes, and append what arrives."""
+    done = _size(part)
     headers = {"User-Agent": "ltm-edu"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
+    if done:
+        headers["Range"] = f"bytes={done}-"
     request = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
-        if reply.status == 200:  # also the answer of a server that knows no ranges
-            have, total = 0, reply.headers.get("Content-Length", str(size))
+        if reply.status == 200:  # the whole file: also from a server that ignores ranges
+            done, total = 0, reply.headers.get("Content-Length", str(size))
         else:
-            expected = re.escape(f"bytes {have}-") + r"\d+/(\d+)"
-            found = re.fullmatch(expected, reply.headers.get("Content-Range", ""))
-            total = found[1] if found else "unknown"
+            content_range = reply.headers.get("Content-Range", "")
+            match = re.fullmatch(rf"bytes {done}-\d+/(\d+)", content_range)
+            total = match[1] if match else "unknown"
         if total != str(size):
-            raise _WrongFile(f"its file has {total} bytes instead of {size}")
-        with writing(part, _AGAIN):
+            raise _WrongReply(f"its file has {total} bytes instead of {size}")
+        with writing(part, _RESUMES):
             part.parent.mkdir(parents=True, exist_ok=True)
-            file = part.open("ab" if have else "wb", buffering=0)
+            file = part.open("ab" if done else "wb", buffering=0)
         with file:
-            bar.update(have - bar.n)
-            while have < size and (chunk := reply.read1(_CHUNK)):
-                with writing(part, _AGAIN):
-                    written = write_all(file, chunk[: size - have])
-                have += written
+            bar.update(done - bar.n)
+            while done < size and (chunk := reply.read1(_CHUNK)):
+                with writing(part, _RESUMES):
+                    written = write_all(file, chunk[: size - done])
+                done += written
                 bar.update(written)
-    if have < size:
-        raise _WrongFile(f"it broke off after {have} of {size} bytes")
+    if done < size:
+        raise _WrongReply(f"the connection ended after {done} of {size} bytes")
 
 
 def _md5(path: Path, progress: bool) -> str:

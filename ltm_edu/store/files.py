@@ -1,26 +1,29 @@
-"""Where data lands: `LTM_EDU_DATA` if set, else the checkout's data/, else the user's cache."""
+"""Where data is stored, how files appear there whole, and how processes take turns.
+
+The data folder is `LTM_EDU_DATA` if set, else the checkout's data/, else the user's cache.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import platformdirs
+from filelock import FileLock, Timeout
 
 from .errors import InputError
 
 
 def data_dir() -> Path:
-    """The folder for everything that is generated or downloaded; made when first written to."""
-    named = os.environ.get("LTM_EDU_DATA")
-    if named:
-        return Path(named).expanduser()
+    """The folder for everything that is generated or downloaded; the first write creates it."""
+    variable = os.environ.get("LTM_EDU_DATA")
+    if variable:
+        return Path(variable).expanduser()
     checkout = Path(__file__).resolve().parents[2] / "data"
     if (checkout / "README.md").exists() and os.access(checkout, os.W_OK):
         return checkout
@@ -31,7 +34,7 @@ def shipped_checkpoint(name: str) -> Path:
     """A checkpoint that comes with the course, such as `shipped_checkpoint("emoji5i_fold0")`.
 
     Raises:
-        InputError: there is none of that name; lists those there are.
+        InputError: no checkpoint has that name; lists those that exist.
     """
     folders = [Path(__file__).resolve().parents[2] / "data", data_dir()]
     for folder in folders:
@@ -42,71 +45,76 @@ def shipped_checkpoint(name: str) -> Path:
     raise InputError(f"no shipped checkpoint {name!r}: there are {', '.join(known) or 'none'}")
 
 
+def existing_parent(path: Path) -> Path:
+    """The path itself if it exists, else the nearest folder above it that does."""
+    # No folder above it exists either on a drive that is missing.
+    return next((p for p in (path, *path.absolute().parents) if p.exists()), path)
+
+
 def need_place(path: Path) -> None:
-    """Refuse, before hours of work, a file that could not be written after them.
+    """Check, before hours of work, that their result can be written to a file.
 
     Raises:
-        InputError: the folder cannot be made or written to.
+        InputError: the path is a folder, or its folder cannot be created or written to.
     """
-    there = next((p for p in path.absolute().parents if p.exists()), path.absolute())
-    if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"cannot write {path}: {path if path.is_dir() else there} is in the way")
+    parent = existing_parent(path.absolute().parent)
+    if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
+        obstacle = path if path.is_dir() else parent
+        raise InputError(f"cannot write {path}: {obstacle} is in the way")
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Write a file under another name and put it in place only when it is complete.
+    """Write a file under a temporary name, and rename it after the block.
+
+    So the file appears complete or not at all, and a block that fails leaves the old file.
 
     Raises:
         InputError: the folder cannot be written to.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
     os.close(handle)
     part = Path(name)
     try:
-        yield part
-        # mkstemp makes files that only their owner reads; results are for everybody.
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+        with writing(path):
+            yield part
+            # mkstemp creates files that only their owner can read; results are for everybody.
+            os.chmod(part, 0o644)
+            os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
 @contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
-    """Fill a folder under another name and put it in place only when it is complete.
+    """Fill a folder under a temporary name, and rename it after the block.
 
-    Where another process was faster, its folder stays: both were to hold the same.
+    If another process has meanwhile put the same folder in place, that one stays.
 
     Raises:
         InputError: the folder cannot be written to.
     """
-    try:
+    with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror or error}") from None
     try:
         yield part
-        os.chmod(part, 0o755)
-        try:
-            os.replace(part, folder)
-        except OSError as error:
-            if not (folder.is_dir() and any(folder.iterdir())):
-                raise InputError(f"cannot write {folder}: {error.strerror or error}") from None
+        with writing(folder):
+            os.chmod(part, 0o755)
+            try:
+                os.replace(part, folder)
+            except OSError:
+                if not (folder.is_dir() and any(folder.iterdir())):
+                    raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
-def writing(path: Path, advice: str) -> Iterator[None]:
-    """Make a fault of the disk one line that names the path and ends in advice.
+def writing(path: Path, advice: str = "") -> Iterator[None]:
+    """Turn an error of the disk into one line that names the path and ends in advice.
 
     Raises:
         InputError: the block raised an OSError.
@@ -114,79 +122,53 @@ def writing(path: Path, advice: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; {advice}") from None
+        end = f"; {advice}" if advice else ""
+        raise InputError(f"cannot write {path}: {error.strerror or error}{end}") from None
 
 
 def write_all(file: BinaryIO, chunk: bytes | memoryview) -> int:
-    """Write without a buffer, so that a killed run keeps what came; such a write may be short."""
-    rest = memoryview(chunk)
-    while rest:
-        rest = rest[file.write(rest) :]
+    """Write to an unbuffered file until everything is written: one write may take only a part.
+
+    Without a buffer, a killed process leaves all that it has written.
+    """
+    remaining = memoryview(chunk)
+    while remaining:
+        remaining = remaining[file.write(remaining) :]
     return len(chunk)
 
 
-def lock(handle: BinaryIO) -> bool:
-    """Take an open file until it is closed or the process ends; False where another one has it."""
-    try:
-        try:
-            import fcntl
-        except ImportError:
-            import msvcrt
-
-            handle.seek(0)
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
-
-
 @contextmanager
-def one_at_a_time(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Let one process after the other into the block.
+def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Let one process at a time into the block.
+
+    The operating system releases the lock when the process ends, also when it is killed.
 
     Args:
-        path: a file that is there for as long as one is in it; its folder is made if need be.
-        waiting: called once if another process is in the block.
+        path: the lock file; its folder is created, and the file is removed after the block.
+        waiting: called once if another process holds the lock. This function waits afterwards,
+            unless `waiting` raises an error.
 
     Raises:
-        InputError: the file cannot be made or locked.
+        InputError: the file cannot be created, or its file system has no locks.
     """
-    told = False
-    while True:
+    lock = FileLock(path, fallback_to_soft=False)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = path.open("ab")
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror or error}") from None
-        with handle:
-            while not _locked(handle, path):
-                if not told:
-                    waiting()
-                told = True
-                time.sleep(0.1)
-            if _is_at(handle, path):
-                try:
-                    yield
-                finally:
-                    with suppress(OSError):  # Windows keeps a file that is open
-                        path.unlink()
-                return
-            # Whoever was in the block has taken the file away: another one may be at its place.
-
-
-def _locked(handle: BinaryIO, path: Path) -> bool:
-    try:
-        return lock(handle)
-    except OSError as error:
+            lock.acquire(blocking=False)
+        except Timeout:
+            waiting()
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"cannot lock {path}: {error.strerror or error}; name a folder on another disk"
+            f"cannot lock {path}: {reason}; choose a folder where files can be written and locked"
         ) from None
-
-
-def _is_at(handle: BinaryIO, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+        yield
+    finally:
+        # Removed while it is still locked: a process that waits notices, and creates a new one.
+        with suppress(OSError):  # Windows cannot remove an open file
+            path.unlink()
+        lock.release()

@@ -10,12 +10,21 @@ from torch import Tensor
 from .errors import InputError
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read a file of tensors without running anything in it (`weights_only=True`)."""
+def load_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read a file of tensors, of torch or of safetensors. No code of the file is run.
+
+    Raises:
+        InputError: the file is missing, or damaged, or holds something else.
+    """
+    path = Path(path)
     try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path} is not there") from None
+        raise InputError(f"{path} is missing") from None
     except Exception as error:  # a damaged file fails in as many ways as it can be damaged
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} cannot be read as a file of weights ({first})") from None

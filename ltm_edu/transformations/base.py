@@ -1,111 +1,111 @@
-"""The swappable part: from two embeddings and a mask to an attention map over the query.
-
-`LocalTransformation` is the paper's module. `GlobalTransformation` is what it is held against:
-one averaged prototype and a cosine. Both have one interface, `(E_q, E_s, G_s) -> A_hat`, and no
-parameters, so either fits the same network.
-"""
+"""What every transformation has in common: its contract, and how K shots are joined."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..equations import attention_from_embeddings, normalize_attention
+from ..equations import normalize_attention
+from ..store.errors import InputError
+
+if TYPE_CHECKING:
+    from ..model import LTMConfig
 
 Rows = Literal["fg", "fg_bg"]
 Shots = Literal["mean", "stack"]
 
 
-class LocalTransformation(nn.Module):
-    """Equations 2 to 6: relate every query pixel to every support pixel, invert the mask.
+class Transformation(nn.Module):
+    """From two embeddings and a mask to an attention map over the query: base class.
+
+    A subclass writes `relate`, the map of one support, before it is normalised. Everything else
+    has a default. Parameters of a transformation train with T_f and Upsam, and are saved in
+    checkpoints. Every embedding comes from one T_e, which is linear at every pixel: the model may
+    therefore embed first and mask afterwards, T_e(G F) = G T_e(F) without its bias.
 
     Args:
-        rows: "fg" is the paper's G_s, one row. "fg_bg" adds the background 1 - G_s as a second
-            row, and A is the foreground's column minus the background's. The generalized inverse
-            un-mixes each column where a soft mask shares a pixel between the rows; from their
-            difference it cancels, up to a positive factor: what is left is the difference of the
-            two weighted means.
         shots: "mean" takes the mean of the normalised maps of the K supports (the released
-            code's way); "stack" puts all supports' pixels into one G_s and solves once.
+            code's way); "stack" puts the pixels of all supports into one support.
+
+    Attributes:
+        masks_support: whether the support is masked (equation 1) before it is embedded. False
+            where `relate` needs features of the background.
 
     Shape:
         E_q (B, D, h, w), E_s (B, K, D, h, w), G_s (B, K, 1, h, w) in [0, 1]
         -> A_hat (B, 1, h, w) in [0, 1].
     """
 
-    def __init__(self, rows: Rows = "fg", shots: Shots = "mean") -> None:
+    masks_support: bool = True
+
+    def __init__(self, shots: Shots = "mean") -> None:
         super().__init__()
-        if rows not in ("fg", "fg_bg"):
-            raise ValueError(f'rows is {rows!r}, expected "fg" or "fg_bg"')
         if shots not in ("mean", "stack"):
             raise ValueError(f'shots is {shots!r}, expected "mean" or "stack"')
-        self.rows: Rows = rows
         self.shots: Shots = shots
 
-    @property
-    def masks_support(self) -> bool:
-        """Whether the support is masked (equation 1) before it is embedded.
+    def relate(self, E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
+        """The attention over the query's pixels, for one support.
 
-        A background row needs the background's features.
+        Args:
+            E_q: query embedding, (B, D, h, w).
+            E_s: support embedding, (B, D, h, w), or (B, D, N_s) where supports are stacked.
+            G_s: support mask, (B, 1, h, w) or (B, 1, N_s), values in [0, 1]; it may be empty.
+
+        Returns:
+            A, (B, N_q): larger where the query shows the object; constant for an empty mask.
         """
-        return self.rows == "fg"
+        raise NotImplementedError
 
     def mask_rows(self, G: Tensor) -> Tensor:
-        """The rows that this module gives a mask, (B, 1, h, w) -> (B, m, h, w)."""
-        return G if self.rows == "fg" else torch.cat([G, 1 - G], dim=1)
-
-    def forward(self, E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
-        """Return the normalised attention map; see the class for shapes."""
-        K = _check_shots(E_q, E_s, G_s)
-        if self.shots == "stack":
-            E_s, G_s = (x.transpose(1, 2).flatten(2) for x in (E_s, G_s))
-            A_hat = normalize_attention(self._attention(E_q, E_s, G_s))
-        else:
-            E_each = E_q.repeat_interleave(K, dim=0)
-            A = self._attention(E_each, E_s.flatten(0, 1), G_s.flatten(0, 1))
-            A_hat = normalize_attention(A).unflatten(0, (-1, K)).mean(dim=1)
-        return A_hat.unflatten(1, (1, *E_q.shape[-2:]))
-
-    def _attention(self, E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
-        if self.rows == "fg":
-            return attention_from_embeddings(E_q, E_s, G_s)
-        filled = G_s.flatten(1).amax(dim=1)[:, None] > 0
-        both = attention_from_embeddings(E_q, E_s, self.mask_rows(G_s))
-        # Without an object there is nothing to set against the background: a map of zeros.
-        return torch.where(filled, both[..., 0] - both[..., 1], 0)
-
-    def extra_repr(self) -> str:
-        """Show the options in the module's printout."""
-        return f"rows={self.rows!r}, shots={self.shots!r}"
-
-
-class GlobalTransformation(nn.Module):
-    """The global baseline: masked average pooling, then a cosine at every query pixel.
-
-    The object becomes ONE vector, the mask-weighted mean of its embedding, as in SG-One and the
-    methods after it; the map is normalised as in equation 6, K shots by the mean of their maps.
-
-    Shape:
-        E_q (B, D, h, w), E_s (B, K, D, h, w), G_s (B, K, 1, h, w) in [0, 1]
-        -> A_hat (B, 1, h, w) in [0, 1].
-    """
-
-    masks_support = True
-
-    def mask_rows(self, G: Tensor) -> Tensor:
-        """One row, the mask itself: (B, 1, h, w) -> (B, 1, h, w)."""
+        """The mask rows of G_s in R_truth: (B, 1, h, w) -> (B, m, h, w); one row by default."""
         return G
 
     def forward(self, E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
-        """Return the normalised attention map; see the class for shapes."""
-        _check_shots(E_q, E_s, G_s)
-        weight = G_s / G_s.sum(dim=(-2, -1), keepdim=True).clamp_min(1e-5)
-        prototype = (E_s * weight).sum(dim=(-2, -1))
-        cosine = F.cosine_similarity(E_q[:, None], prototype[..., None, None], dim=2)
-        return normalize_attention(cosine.flatten(0, 1)).view_as(cosine).mean(dim=1, keepdim=True)
+        """Return the normalised attention map, K shots joined; see the class for shapes."""
+        K = _check_shots(E_q, E_s, G_s)
+        if self.shots == "stack":
+            E_s, G_s = (x.transpose(1, 2).flatten(2) for x in (E_s, G_s))
+            A_hat = normalize_attention(self.relate(E_q, E_s, G_s))
+        else:
+            E_each = E_q.repeat_interleave(K, dim=0)
+            A = self.relate(E_each, E_s.flatten(0, 1), G_s.flatten(0, 1))
+            A_hat = normalize_attention(A).unflatten(0, (-1, K)).mean(dim=1)
+        return A_hat.unflatten(1, (1, *E_q.shape[-2:]))
+
+    def extra_repr(self) -> str:
+        """Show the options in the module's printout."""
+        return f"shots={self.shots!r}"
+
+
+TRANSFORMATIONS: dict[str, Callable[[LTMConfig], Transformation]] = {}
+"""Name to a function of the network's configuration that builds the transformation."""
+
+
+def register_transformation(name: str, build: Callable[[LTMConfig], Transformation]) -> None:
+    """Make a transformation known by name, for `LTMConfig.transformation` and checkpoints.
+
+    Args:
+        name: what it is called.
+        build: a function of the configuration that returns the module.
+    """
+    TRANSFORMATIONS[name] = build
+
+
+def build_transformation(config: LTMConfig) -> Transformation:
+    """The transformation that a configuration names.
+
+    Raises:
+        InputError: none of this name is registered; the message lists the known ones.
+    """
+    if config.transformation not in TRANSFORMATIONS:
+        raise InputError(
+            f"transformation {config.transformation!r} is unknown: "
+            f"choose {' or '.join(TRANSFORMATIONS)}"
+        )
+    return TRANSFORMATIONS[config.transformation](config)
 
 
 def _check_shots(E_q: Tensor, E_s: Tensor, G_s: Tensor) -> int:

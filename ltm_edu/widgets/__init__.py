@@ -1,6 +1,7 @@
-"""Every interactive figure of the course; ipywidgets is imported only when one is called.
+"""All interactive figures of the course.
 
-GitHub and HTML show no widget: in the notebooks a static figure follows each.
+A call imports ipywidgets; the package does not. GitHub and HTML pages show no widget, so a static
+figure follows each widget in the notebooks.
 """
 
 from .base import to_png

@@ -1,42 +1,91 @@
-"""What the widgets share."""
+"""What all widgets share: pictures with names, their places, and when they are drawn."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+
+from .. import figures
 
 if TYPE_CHECKING:
     import ipywidgets
 
 
 def to_png(pixels: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 as PNG: a few milliseconds, where a Figure takes a hundred."""
+    """Encode (H, W, 3) uint8 as PNG.
+
+    This takes a few milliseconds, where a matplotlib Figure takes a hundred.
+    """
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
     return stream.getvalue()
 
 
-def side_by_side(
-    captions: Sequence[str], panels: Sequence[ipywidgets.Widget], first_width: int | None = None
-) -> ipywidgets.HBox:
-    """Panels under their captions; where the window is too narrow they wrap, and never squeeze.
+def empty_pictures(*names: str, **options: Any) -> dict[str, ipywidgets.Image]:
+    """Create pictures without content yet.
 
     Args:
-        captions: one a panel.
-        panels: with sizes of their own.
-        first_width: of the first panel's place in CSS pixels, if its pictures are not all of one
-            width: the others then stay where they are.
+        names: one for each picture. A name is the tooltip, which screen readers say, and the
+            caption in `side_by_side`.
+        options: of `ipywidgets.Image`, for all pictures: `width` or `height` in CSS pixels, or
+            `layout`.
+
+    Returns:
+        Name to picture, in order.
+    """
+    import ipywidgets as ipw
+
+    if "height" in options:  # a picture without content has its height too
+        options["layout"] = {"height": f"{options['height']}px"}
+    return {name: ipw.Image(format="png", tooltip=name, **options) for name in names}
+
+
+def show(pictures: Mapping[str, ipywidgets.Image], contents: Iterable[np.ndarray | None]) -> None:
+    """Put pixels, (H, W, 3) uint8, into pictures; None removes the content of a picture."""
+    for picture, pixels in zip(pictures.values(), contents, strict=True):
+        picture.value = b"" if pixels is None else to_png(pixels)
+
+
+def draw_on_change(draw: Callable[[], None], *controls: ipywidgets.Widget) -> None:
+    """Call `draw` now, and whenever the value of a control changes."""
+    for control in controls:
+        control.observe(lambda _: draw(), "value")
+    draw()
+
+
+def in_rows(*parts: ipywidgets.Widget) -> ipywidgets.HBox:
+    """Place parts beside each other; in a narrow window they continue on the next row."""
+    import ipywidgets as ipw
+
+    return ipw.HBox(parts, layout=ipw.Layout(flex_flow="row wrap"))
+
+
+def side_by_side(
+    panels: Mapping[str, ipywidgets.Widget], widths: Mapping[str, int] | None = None
+) -> ipywidgets.HBox:
+    """Place panels beside each other, each below its caption; they never shrink.
+
+    Args:
+        panels: caption to panel.
+        widths: caption to the width of the panel's place in CSS pixels, for a panel whose pictures
+            differ in width: the panels to the right of it do not move.
     """
     import ipywidgets as ipw
 
     boxes = []
-    for caption, panel in zip(captions, panels, strict=True):
+    for caption, panel in panels.items():
         layout = ipw.Layout(flex="none", align_items="flex-start")  # "stretch" would widen pictures
+        if widths and caption in widths:
+            layout.width = f"{widths[caption] + 4}px"
         boxes.append(ipw.VBox([ipw.Label(caption), panel], layout=layout))
-    if first_width:
-        boxes[0].layout.width = f"{first_width + 4}px"
-    return ipw.HBox(boxes, layout=ipw.Layout(flex_flow="row wrap"))
+    return in_rows(*boxes)
+
+
+def largest_width(pictures: Iterable[figures.Picture], height: int) -> int:
+    """Compute the width of the widest picture, in CSS pixels, when all have the same height."""
+    shapes = (figures.as_uint8(p).shape for p in pictures)
+    return max(height * w // h for h, w, _ in shapes)

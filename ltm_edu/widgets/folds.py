@@ -1,4 +1,4 @@
-"""Widgets of folds: which classes are novel, and what they look like."""
+"""A widget of folds: which classes are novel, and their pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .. import figures
 from ..datasets.voc import VocFolder
 from ..episodes import FOLDS, find_pairs, images_by_class, novel_classes
-from .base import to_png
+from .base import draw_on_change, empty_pictures, show
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -16,44 +16,41 @@ if TYPE_CHECKING:
 
 
 def fold_browser(dataset: VocFolder, index: MaskIndex, pictures: int = 4) -> ipywidgets.VBox:
-    """Choose a fold and a class; see what the fold keeps from training, and the class's pictures.
+    """Choose a fold and a class; see the fold's novel classes, and pictures of the class.
 
     Args:
-        dataset: where pictures and masks come from.
-        index: `dataset.index(split)` of the list to show.
-        pictures: of the chosen class, at most.
+        dataset: holds the pictures and the masks.
+        index: `dataset.index(split)` of the split to show.
+        pictures: the largest number of pictures of the class.
     """
     import ipywidgets as ipw
 
     n = len(dataset.classes)
     crops = figures.class_crops(dataset, index)
-    shown = images_by_class(find_pairs(index, range(1, n + 1)))
+    names = images_by_class(find_pairs(index, range(1, n + 1)))
     fold = ipw.ToggleButtons(
         options=range(FOLDS), description="fold", style={"button_width": "3em"}
     )
-    names = [(f"{c} {name}", c) for c, name in enumerate(dataset.classes, start=1)]
-    chosen = ipw.Dropdown(options=names, description="class")
-    board, strip = (ipw.Image(format="png") for _ in range(2))
-    said = ipw.Label()
+    options = [(f"{c} {name}", c) for c, name in enumerate(dataset.classes, start=1)]
+    menu = ipw.Dropdown(options=options, description="class")
+    board = empty_pictures("all classes, a frame around the novel ones")
+    strip = empty_pictures("pictures of the class")
+    summary = ipw.Label()
 
-    def draw_board(_: object = None) -> None:
+    def draw_board() -> None:
         novel = novel_classes(fold.value, n)
-        board.value = to_png(figures.fold_board(crops, dataset.classes, novel))
-        say()
+        show(board, [figures.fold_board(crops, dataset.classes, novel)])
 
-    def draw_strip(_: object = None) -> None:
-        few = shown.get(chosen.value, [])[:pictures]
-        strip.value = to_png(figures.class_strip(dataset, few, chosen.value)) if few else b""
-        say()
+    def draw_strip() -> None:
+        few = names.get(menu.value, [])[:pictures]
+        show(strip, [figures.class_strip(dataset, few, menu.value) if few else None])
 
-    def say() -> None:
-        name = dataset.classes[chosen.value - 1]
-        is_novel = chosen.value in novel_classes(fold.value, n)
-        role = "novel: asked about, never trained on" if is_novel else "base: trained on"
-        said.value = f"fold {fold.value}: {name} is {role}"
+    def summarise() -> None:
+        is_novel = menu.value in novel_classes(fold.value, n)
+        role = "novel: only in test questions" if is_novel else "base: for training"
+        summary.value = f"fold {fold.value}: {dataset.classes[menu.value - 1]} is {role}"
 
-    fold.observe(draw_board, "value")
-    chosen.observe(draw_strip, "value")
-    draw_board()
-    draw_strip()
-    return ipw.VBox([fold, board, chosen, said, strip])
+    draw_on_change(draw_board, fold)
+    draw_on_change(draw_strip, menu)
+    draw_on_change(summarise, fold, menu)
+    return ipw.VBox([fold, *board.values(), menu, summary, *strip.values()])

@@ -1,16 +1,14 @@
-"""A widget of a training run: one novel question, asked again and again on the way."""
+"""A widget of training: the answers to one question about a novel class at several steps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import matplotlib
-import numpy as np
 from torch import Tensor
 
 from .. import figures
-from .base import side_by_side, to_png
+from .base import draw_on_change, empty_pictures, show, side_by_side
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -19,34 +17,27 @@ if TYPE_CHECKING:
 def training_frames(
     query: Tensor, truth: Tensor, frames: Sequence[figures.Frame]
 ) -> ipywidgets.VBox:
-    """Move through the updates; see the attention map and the answer change.
+    """Choose the number of updates; see the attention map and the answer.
 
     Args:
         query: (3, H, W) in [0, 1].
         truth: its object, (H, W) of 0, 1 and 255; outlined in black.
-        frames: in order of their steps.
+        frames: in the order of their steps.
     """
     import ipywidgets as ipw
 
-    H, W = query.shape[-2:]
     options = [(str(f.step), k) for k, f in enumerate(frames)]
     slider = ipw.SelectionSlider(options=options, index=0, description="updates")
     captions = ("attention Â over the query", "answer; black: the truth")
-    panels = [ipw.Image(format="png", height=300, layout={"height": "300px"}) for _ in captions]
-    said = ipw.Label()
+    pictures = empty_pictures(*captions, height=300)
+    summary = ipw.Label()
+    best = max(f.iou for f in frames)
 
-    def draw(_: object = None) -> None:
+    def draw() -> None:
         frame = frames[slider.value]
-        on_grid = frame.A_hat.detach().numpy()
-        rows, columns = (
-            figures.cell_of_pixel(n, m) for n, m in zip((H, W), on_grid.shape, strict=True)
-        )
-        colours = matplotlib.colormaps[figures.A_MAP](on_grid, bytes=True)
-        panels[0].value = to_png(np.ascontiguousarray(colours[rows][:, columns, :3]))
-        panels[1].value = to_png(figures.answer_on(query, frame.mask, truth))
-        best = max(f.iou for f in frames)
-        said.value = f"after {frame.step} updates: IoU {frame.iou:.2f}; the best is {best:.2f}"
+        attention = figures.attention_pixels(frame.A_hat, query.shape[-2:])
+        show(pictures, (attention, figures.answer_on(query, frame.mask, truth)))
+        summary.value = f"after {frame.step} updates: IoU {frame.iou:.2f}; the best is {best:.2f}"
 
-    slider.observe(draw, "value")
-    draw()
-    return ipw.VBox([slider, side_by_side(captions, panels), said])
+    draw_on_change(draw, slider)
+    return ipw.VBox([slider, side_by_side(pictures), summary])

@@ -1,4 +1,4 @@
-"""A widget of equation 11: what the lambdas do."""
+"""A widget of equation 11: the effect of the lambdas."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .. import figures
+from .base import draw_on_change, in_rows
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -16,39 +17,37 @@ def lambda_sliders(
     pulls: Mapping[str, Mapping[str, float]],
     entries: int,
 ) -> ipywidgets.VBox:
-    """Set the lambdas; see each weighted loss's share of L, and of the pull on each module.
+    """Set the lambdas; see the share of each weighted loss in L, and in the pull on each module.
 
-    Nothing is computed but shares: values and gradients come in ready.
+    The widget computes only shares: the caller has computed the values and the gradients.
 
     Args:
-        terms: "L_m", "L_a" and "L_r" (its mean) to their values.
+        terms: "L_m", "L_a" and "L_r" (as a mean) to their values.
         pulls: module to loss to the norm of that loss's gradient there.
-        entries: how many entries of R the mean of L_r runs over: the factor of its sum.
+        entries: number of entries of R. The sum form of L_r is its mean times this number.
     """
     import ipywidgets as ipw
 
-    sliders = [
-        ipw.FloatSlider(value=1, max=10, step=0.1, description=f"λ of {loss}") for loss in terms
-    ]
+    sliders = {
+        loss: ipw.FloatSlider(value=1, max=10, step=0.1, description=f"λ of {loss}")
+        for loss in terms
+    }
     reduction = ipw.ToggleButtons(options=["mean", "sum"], description="L_r as a")
     bars = ipw.HTML()
 
-    def draw(_: object = None) -> None:
-        factor = {"L_r": entries if reduction.value == "sum" else 1}
-        lambdas = [s.value * factor.get(loss, 1) for s, loss in zip(sliders, terms, strict=True)]
-        bars.value = "".join(
-            _row(row, parts) for row, parts in figures.shares(terms, pulls, lambdas).items()
-        )
+    def draw() -> None:
+        lambdas = {loss: slider.value for loss, slider in sliders.items()}
+        if reduction.value == "sum":
+            lambdas["L_r"] *= entries
+        shares = figures.shares(terms, pulls, list(lambdas.values()))
+        bars.value = "".join(_bar(name, parts) for name, parts in shares.items())
 
-    for control in (*sliders, reduction):
-        control.observe(draw, "value")
-    draw()
-    wrap = ipw.Layout(flex_flow="row wrap")
-    return ipw.VBox([ipw.HBox(sliders, layout=wrap), reduction, bars])
+    draw_on_change(draw, *sliders.values(), reduction)
+    return ipw.VBox([in_rows(*sliders.values()), reduction, bars])
 
 
-def _row(name: str, parts: Mapping[str, float]) -> str:
-    """One stacked bar; a share too narrow for its label goes without."""
+def _bar(name: str, parts: Mapping[str, float]) -> str:
+    """Write one stacked bar as HTML; a narrow share has no label."""
     pieces = "".join(
         f'<div style="width:{100 * share:.2f}%;background:{figures.LOSS_COLOURS[loss]};color:black;'
         'overflow:hidden;white-space:nowrap;text-align:center">'

@@ -1,4 +1,4 @@
-"""Widgets of the backbone's stages."""
+"""A widget of the backbone's stages: the features of each depth."""
 
 from __future__ import annotations
 
@@ -8,42 +8,35 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from .. import figures
-from ..figures import Picture
-from ..figures.features import Depth
-from .base import side_by_side, to_png
+from .base import draw_on_change, empty_pictures, show, side_by_side
 
 if TYPE_CHECKING:
     import ipywidgets
 
 
 def stage_slider(
-    query: Picture, depths: Mapping[str, Depth], mask: Tensor | None = None
+    query: figures.Picture, depths: Mapping[str, figures.Depth], mask: Tensor | None = None
 ) -> ipywidgets.VBox:
-    """Go through a backbone's depths; see both pictures' features and where the object is found.
+    """Choose a depth of a backbone; see the features of both pictures and their cosines.
 
     Args:
         query: (3, H, W) in [0, 1].
-        depths: what the label calls it to the support's colours and the query's, (h, w, 3) in
-            [0, 1], and the cosine of each query cell with the support's object, (h, w).
+        depths: title to depth, from the first to the last.
         mask: the query's object, (H, W), 1 inside.
     """
     import ipywidgets as ipw
 
     titles = list(depths)
-    depth = ipw.IntSlider(value=len(titles) - 1, max=len(titles) - 1, description="depth")
-    said = ipw.Label()
+    slider = ipw.IntSlider(value=len(titles) - 1, max=len(titles) - 1, description="depth")
+    summary = ipw.Label()
     captions = ("support, as colours", "query, as colours", "cosine with the support's object")
-    panels = [ipw.Image(format="png", width=260) for _ in captions]
+    pictures = empty_pictures(*captions, width=260)
 
-    def draw(_: object = None) -> None:
-        title = titles[depth.value]
-        for panel, pixels in zip(
-            panels, figures.depth_panels(query, depths[title], mask), strict=True
-        ):
-            panel.value = to_png(pixels)
+    def draw() -> None:
+        title = titles[slider.value]
+        show(pictures, figures.depth_panels(query, depths[title], mask))
         h, w = depths[title][2].shape
-        said.value = f"{title}: a grid of {h} x {w}"
+        summary.value = f"{title}: a grid of {h} x {w}"
 
-    depth.observe(draw, "value")
-    draw()
-    return ipw.VBox([ipw.HBox([depth, said]), side_by_side(captions, panels)])
+    draw_on_change(draw, slider)
+    return ipw.VBox([ipw.HBox([slider, summary]), side_by_side(pictures)])

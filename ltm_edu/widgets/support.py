@@ -1,75 +1,74 @@
-"""Widgets of whole episodes, from the support to the answer."""
+"""A widget of whole episodes: another support, another answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
 import torch
 from PIL import Image
 
 from .. import figures
-from ..figures import Picture
 from ..geometry import image_tensor, mask_to_grid, resize_logits, resize_mask
-from .base import side_by_side, to_png
+from .base import draw_on_change, empty_pictures, largest_width, show, side_by_side
 
 if TYPE_CHECKING:
     import ipywidgets
 
     from ..model import LTM, TrainingFreeMap
 
+HEIGHT = 240
+"""Height of the pictures, in CSS pixels."""
+
 
 def support_picker(
     model: LTM | TrainingFreeMap,
-    query: Picture,
-    supports: Mapping[str, tuple[Picture, np.ndarray]],
+    query: figures.Picture,
+    supports: Mapping[str, tuple[figures.Picture, np.ndarray]],
 ) -> ipywidgets.VBox:
-    """Choose which support goes with a query; see the attention map and the answer change.
+    """Choose the support of a query; see the attention map and the answer.
 
-    Features are computed once, here; a choice costs what comes after the backbone.
+    The backbone runs once, when the widget is created; a choice needs only the layers after it.
 
     Args:
-        model: put in eval mode.
-        query: a picture of any size, (3, H, W) in [0, 1] or uint8.
-        supports: what the menu calls it, to (picture, mask); the mask is (H, W), 1 inside.
+        model: is put in eval mode.
+        query: a picture of any size.
+        supports: title in the menu to (picture, mask); the mask is (H, W), 1 inside.
     """
     import ipywidgets as ipw
 
-    size, names = model.config.image_size, list(supports)
-    asked, *shown = (
-        Image.fromarray(figures.as_uint8(p)) for p in (query, *(s[0] for s in supports.values()))
+    side, titles = model.config.image_size, list(supports)
+    pictures, masks = zip(*supports.values(), strict=True)
+    query_image, *support_images = (
+        Image.fromarray(figures.as_uint8(p)) for p in (query, *pictures)
     )
-    masks = np.stack([resize_mask((m == 1).astype(np.uint8), size) for _, m in supports.values()])
+    size = (query_image.height, query_image.width)
+    square_masks = [resize_mask((m == 1).astype(np.uint8), side) for m in masks]
     model.eval()
     with torch.inference_mode():
-        F_q = model.query_features(image_tensor(asked, size)[None])
-        F_s = torch.cat([model.backbone(image_tensor(s, size)[None]) for s in shown])
-        on_image = torch.from_numpy(masks).float()[:, None]
-        G_s = mask_to_grid(on_image, F_s.shape[-2:], model.backbone.stride)
+        F_q = model.query_features(image_tensor(query_image, side)[None])
+        F_s = torch.cat([model.backbone(image_tensor(s, side)[None]) for s in support_images])
+        Y_s = torch.from_numpy(np.stack(square_masks)).float()[:, None]
+        G_s = mask_to_grid(Y_s, F_s.shape[-2:], model.backbone.stride)
 
-    menu = ipw.Dropdown(options=names, description="support")
+    menu = ipw.Dropdown(options=titles, description="support")
     captions = ("support and its mask", "attention Â over the query", "answer")
-    panels = [ipw.Image(format="png", height=240, layout={"height": "240px"}) for _ in captions]
+    panels = empty_pictures(*captions, height=HEIGHT)
 
-    def draw(_: object = None) -> None:
+    def draw() -> None:
         k = menu.index
         with torch.inference_mode():
-            output = model.forward_features(
-                F_q, F_s[None, k : k + 1], G_s[None, k : k + 1], [size] * 2
-            )
-            on_query = resize_logits(output.M, (asked.height, asked.width))[0]
-        rows, columns = (
-            figures.cell_of_pixel(n, m)
-            for n, m in zip((asked.height, asked.width), output.A_hat.shape[2:], strict=True)
+            chosen = F_s[None, k : k + 1], G_s[None, k : k + 1]
+            output = model.forward_features(F_q, *chosen, (side, side))
+            M = resize_logits(output.M, size)[0]
+        contents = (
+            figures.tinted(support_images[k], masks[k]),
+            figures.attention_pixels(output.A_hat[0, 0], size),
+            figures.tinted(query_image, M[1] > M[0]),
         )
-        colours = matplotlib.colormaps[figures.A_MAP](output.A_hat[0, 0].numpy(), bytes=True)
-        panels[0].value = to_png(figures.tinted(shown[k], supports[names[k]][1]))
-        panels[1].value = to_png(colours[rows][:, columns, :3])
-        panels[2].value = to_png(figures.tinted(asked, on_query[1] > on_query[0]))
+        show(panels, contents)
 
-    menu.observe(draw, "index")
-    draw()
-    widest = max(240 * s.width // s.height for s in shown)
-    return ipw.VBox([menu, side_by_side(captions, panels, widest)])
+    draw_on_change(draw, menu)
+    widths = {captions[0]: largest_width(support_images, HEIGHT)}
+    return ipw.VBox([menu, side_by_side(panels, widths)])

@@ -1,4 +1,4 @@
-"""A widget of the normalised attention map: where to cut it."""
+"""A widget of the normalised attention map: the choice of a threshold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from .. import figures
-from .base import to_png
+from .base import draw_on_change, empty_pictures, show, side_by_side
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -18,54 +18,55 @@ if TYPE_CHECKING:
 
 def threshold_slider(
     query: Tensor,
-    on_image: Tensor,
+    A_hat: Tensor,
     truth: Tensor,
     thresholds: Sequence[float],
     scores: Sequence[float],
     start: float = 0.6,
 ) -> ipywidgets.VBox:
-    """Move the threshold; see the mask that it gives, and where it stands on the IoU curve.
+    """Choose a threshold; see the mask above it, and its IoU among those of the other thresholds.
 
     Args:
         query: (3, H, W) in [0, 1].
-        on_image: A_hat resized to the query, (H, W).
+        A_hat: attention map at the query's size, (H, W) in [0, 1].
         truth: the object, (H, W), 1 inside.
-        thresholds: evenly spaced, where the curve was scored.
-        scores: IoU at each.
-        start: threshold to begin with.
+        thresholds: evenly spaced.
+        scores: IoU at each threshold.
+        start: the threshold to begin with.
     """
     import ipywidgets as ipw
 
-    at = np.asarray(thresholds, dtype=float)
-    iou = np.asarray(scores, dtype=float)
-    first = int(np.abs(at - start).argmin())
+    cuts = np.asarray(thresholds, dtype=float)
+    ious = np.asarray(scores, dtype=float)
     slider = ipw.SelectionSlider(
-        options=[(f"{t:.2f}", k) for k, t in enumerate(at)], index=first, description="threshold"
+        options=[(f"{t:.2f}", k) for k, t in enumerate(cuts)],
+        index=int(np.abs(cuts - start).argmin()),
+        description="threshold",
     )
-    picture, curve = (ipw.Image(format="png", height=300, width=w) for w in (300, 400))
-    said = ipw.Label()
+    picture = empty_pictures("mask; black: the truth", width=300)
+    curve = empty_pictures("IoU at each threshold", width=400)
+    summary = ipw.Label()
 
-    def draw(_: object = None) -> None:
+    def draw() -> None:
         k = slider.value
-        picture.value = to_png(figures.cut(query, on_image, at[k], truth))
-        curve.value = to_png(_curve(at, iou, k))
-        said.value = f"above {at[k]:.2f}: IoU {iou[k]:.2f}; the best is {iou.max():.2f}"
+        show(picture, [figures.cut(query, A_hat, cuts[k], truth)])
+        show(curve, [_curve(ious, k)])
+        summary.value = f"above {cuts[k]:.2f}: IoU {ious[k]:.2f}; the best is {ious.max():.2f}"
 
-    slider.observe(draw, "value")
-    draw()
-    wrap = ipw.Layout(flex_flow="row wrap")
-    return ipw.VBox([slider, ipw.HBox([picture, curve], layout=wrap), said])
+    draw_on_change(draw, slider)
+    return ipw.VBox([slider, side_by_side({**picture, **curve}), summary])
 
 
-def _curve(at: np.ndarray, iou: np.ndarray, k: int) -> np.ndarray:
-    """A bar a threshold, as high as its IoU; the chosen one in orange, (300, 400, 3) uint8."""
+def _curve(ious: np.ndarray, chosen: int) -> np.ndarray:
+    """Draw one bar for each threshold, the chosen one in orange, (300, 400, 3) uint8."""
     height, width, edge = 300, 400, 12
     pixels = np.full((height, width, 3), 255, np.uint8)
     for share in (0.25, 0.5, 0.75, 1):
         pixels[height - edge - round(share * (height - 2 * edge)), edge:-edge] = 220
-    borders = np.linspace(edge, width - edge, len(at) + 1).round().astype(int)
-    for i, (left, right) in enumerate(pairwise(borders)):
-        top = height - edge - round(float(iou[i]) * (height - 2 * edge))
-        pixels[top : height - edge, left : right - 1] = (230, 159, 0) if i == k else (0, 114, 178)
+    borders = np.linspace(edge, width - edge, len(ious) + 1).round().astype(int)
+    for k, (left, right) in enumerate(pairwise(borders)):
+        top = height - edge - round(float(ious[k]) * (height - 2 * edge))
+        colour = (230, 159, 0) if k == chosen else (0, 114, 178)
+        pixels[top : height - edge, left : right - 1] = colour
     pixels[height - edge, edge:-edge] = 0
     return pixels

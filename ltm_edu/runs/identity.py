@@ -1,0 +1,98 @@
+"""Which run this is: one identity for the checkpoint, the saved state and `--resume`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..datasets.voc import VocFolder
+    from ..episodes import Protocol
+    from ..model import LTM
+    from .settings import TrainingConfig
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Everything that the result of a training depends on.
+
+    Two runs with equal identities give the same weights, up to rounding. An empty text stands for
+    what an old checkpoint does not say.
+
+    Attributes:
+        dataset: name of the data set's folder.
+        pictures: fingerprint of the content of its pictures and masks.
+        split: the list that is trained on.
+        fold: 0 to 3, or None for all classes.
+        backbone: key of the backbone.
+        network: the network's configuration, as plain values.
+        training: the training's configuration, as plain values.
+        protocol: the rules, as plain values.
+    """
+
+    dataset: str
+    pictures: str
+    split: str
+    fold: int | None
+    backbone: str
+    network: dict
+    training: dict
+    protocol: dict
+
+    def differences(self, other: RunIdentity) -> list[str]:
+        """What differs between this run and another one, a phrase each.
+
+        >>> one = RunIdentity("voc", "", "train", 0, "", {}, {"steps": 10}, {})
+        >>> one.differences(RunIdentity("voc", "", "train", 0, "", {}, {"steps": 20}, {}))
+        ['training.steps was 10, is 20']
+        """
+        return list(differences(asdict(self), asdict(other)))
+
+
+def run_identity(
+    model: LTM,
+    dataset: VocFolder,
+    split: str,
+    fold: int | None,
+    training: TrainingConfig,
+    protocol: Protocol,
+    pictures: str | None = None,
+) -> RunIdentity:
+    """The identity of a training that is about to start.
+
+    Args:
+        model: its configuration and backbone count, not its weights.
+        dataset, split, fold, training, protocol: as in `fit`.
+        pictures: the fingerprint of the list's pictures, if it is known already.
+    """
+    if pictures is None:
+        pictures = dataset.fingerprint(dataset.names(split))
+    return RunIdentity(
+        dataset.root.name,
+        pictures,
+        split,
+        fold,
+        model.backbone.key,
+        model.config.as_dict(),
+        training.as_dict(),
+        protocol.as_dict(),
+    )
+
+
+def differences(before: object, now: object, name: str = "") -> Iterator[str]:
+    """What differs in nested plain values, a phrase each; lists and tuples are alike."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*before, *now]):
+            yield from differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+    elif "" not in (before, now) and _plain(before) != _plain(now):
+        yield f"{name} was {_short(before)}, is {_short(now)}"
+
+
+def _plain(value: object) -> object:
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:12]}..."
