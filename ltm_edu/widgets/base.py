@@ -38,10 +38,16 @@ def empty_pictures(*names: str, **options: Any) -> dict[str, ipywidgets.Image]:
         Name to picture, in order.
     """
     import ipywidgets as ipw
+    from traitlets import Unicode
 
     if "height" in options:  # a picture without content has its height too
         options["layout"] = {"height": f"{options['height']}px"}
-    return {name: ipw.Image(format="png", tooltip=name, **options) for name in names}
+
+    class NamedImage(ipw.Image):
+        # The front end reads the description of everything that has a tooltip.
+        description = Unicode("").tag(sync=True)
+
+    return {name: NamedImage(format="png", tooltip=name, **options) for name in names}
 
 
 def show(pictures: Mapping[str, ipywidgets.Image], contents: Iterable[np.ndarray | None]) -> None:
