@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .store.errors import InputError
 
-_BENCH_PARTS = ("attention", "loss", "evaluation", "training", "data", "gpu")
+_BENCH_PARTS = ("attention", "loss", "features", "evaluation", "training", "data", "gpu")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write to")
     segment.set_defaults(command="predict")
 
-    speed = tasks.add_parser("bench", help="measure what the short cuts are worth here")
+    speed = tasks.add_parser("bench", help="measure how much faster the fast paths are here")
     speed.add_argument("--quick", action="store_true", help="small sizes, a minute or two")
     speed.add_argument("--only", action="append", choices=_BENCH_PARTS, help="repeat for more")
     speed.add_argument("--data", default="emoji5i", help="emoji5i, or a folder in VOC's layout")

@@ -15,7 +15,7 @@ from ltm_edu.evaluation import score_model
 from ltm_edu.features.cache import FeatureCache
 from ltm_edu.scores import IoUCounter
 
-TINY = Sizes((9, 16), (4, 40), 1, 6, 2, 4, 0)
+TINY = Sizes((9, 16), (4, 40), 1, 2, 6, 2, 4, 0)
 
 
 @pytest.fixture
@@ -160,6 +160,12 @@ def test_masks_are_found_in_a_folder_of_their_own(tmp_path, tiny):
     assert len(bench.open_masks(tiny.root).names("all")) == len(tiny.names("all"))
 
 
+def test_frozen_features_in_batches_are_those_of_single_pictures():
+    row = bench.features_row(3, 97, 1)
+    assert row.difference < 1e-4
+    assert row.sizes == {"images": 3, "size": 97}
+
+
 # The command
 
 
@@ -171,7 +177,7 @@ def test_the_command_prints_a_table_and_writes_both_files(few, tmp_path, capsys)
     assert {p.name for p in out.iterdir()} == {"bench.json", "bench.png"}
     saved = json.loads((out / "bench.json").read_text())
     assert saved["sizes"]["N"] == [9, 16]
-    assert len(saved["rows"]) == 4 + 8 + 1 + 1 + 3
+    assert len(saved["rows"]) == 4 + 8 + 1 + 1 + 1 + 3
     for row in saved["rows"]:
         assert row["ratio"] == row["plain_seconds"] / row["our_seconds"]
         (line,) = (x for x in printed if x.startswith(row["case"].ljust(44)))

@@ -47,8 +47,8 @@ def test_the_slips_of_the_example_are_named(tmp_path):
     )
     lines = done.stdout.splitlines()
     assert lines[0] == "11.1 ok: cut at the mean"
-    assert [line.split(": ")[1] for line in lines[1:4]] == [
-        "this cuts at 0.5",
-        "this keeps what is BELOW the mean",
-        "this cuts at the median",
+    assert lines[1:4] == [
+        "11.1 wrong: The threshold is 0.5. Compare with the mean of A.",
+        "11.1 wrong: The sign is wrong: keep what is over the mean.",
+        "11.1 wrong: This is the median. The mean is A.mean().",
     ]

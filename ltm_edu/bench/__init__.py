@@ -1,4 +1,4 @@
-"""What the course's short cuts are worth on this machine: `ltm-edu bench`.
+"""What the fast paths are worth on this machine: `ltm-edu bench`.
 
 Each row sets a plain way against ours on the same work, compares the two results, and is the RATIO
 of the medians of their times, the two taking turns in one run: whatever else the machine does meets
@@ -12,7 +12,7 @@ from .files import data_rows, open_masks
 from .gpu import gpu_rows
 from .measuring import compare, peak_bytes
 from .rows import How, Row
-from .scoring import evaluation_row, one_by_one
+from .scoring import evaluation_row, features_row, one_by_one
 from .steps import epoch_row, paper_model, training_row
 from .suite import FULL, PARTS, QUICK, Sizes, head, machine, measure, run
 from .tensors import attention_row, loss_row
@@ -29,6 +29,7 @@ __all__ = [
     "data_rows",
     "epoch_row",
     "evaluation_row",
+    "features_row",
     "gpu_rows",
     "head",
     "loss_row",

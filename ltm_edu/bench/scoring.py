@@ -1,4 +1,4 @@
-"""Row 3: an evaluation as public code does it, and ours."""
+"""Frozen features, and an evaluation as public code does it, against ours."""
 
 from __future__ import annotations
 
@@ -8,17 +8,58 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ..backbones import EfficientNetLite0, join_maps
 from ..datasets.voc import VocFolder
 from ..episodes import Episode, Protocol, draw_episodes, find_pairs, novel_classes
 from ..evaluation import evaluate
+from ..features.cache import BATCH
 from ..geometry import image_tensor, resize_logits, resize_mask
 from ..model import LTM
 from ..scores import IoUCounter
 from ..store.pictures import VOID
-from .measuring import seconds_of
+from .measuring import compare, relative_difference, seconds_of
 from .rows import Row
+
+
+def features_row(count: int, size: int, repeats: int = 3) -> Row:
+    """Features of pictures one by one with BatchNorm in place, against folded ones in batches.
+
+    The plain way keeps the memory layout of images; ours is what `FeatureCache` does.
+    """
+    plain, ours = EfficientNetLite0(folded=False), EfficientNetLite0()
+    plain.net.to(memory_format=torch.contiguous_format)
+    images = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+    @torch.inference_mode()
+    def one_picture(image: Tensor) -> Tensor:
+        maps = plain.net.forward_intermediates(
+            plain.normalise(image), indices=plain.indices, intermediates_only=True
+        )
+        grid = maps[0].shape[-2:]
+        return join_maps(
+            [F.interpolate(m, grid, mode="bilinear", align_corners=True) for m in maps]
+        )
+
+    @torch.inference_mode()
+    def in_batches() -> Tensor:
+        return torch.cat([ours(part) for part in images.split(BATCH)])
+
+    def one_by_one() -> Tensor:
+        return torch.cat([one_picture(image) for image in images.split(1)])
+
+    difference = relative_difference(one_by_one(), in_batches())
+    seconds = compare(one_by_one, in_batches, repeats)
+    return Row(
+        "features",
+        f"features of {count} images, {size} px",
+        *seconds,
+        difference,
+        sizes={"images": count, "size": size},
+        note=f"{count / seconds[1]:.1f} images a second",
+    )
 
 
 def evaluation_row(

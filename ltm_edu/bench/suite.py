@@ -22,11 +22,11 @@ from ..store.files import written_whole
 from .files import data_rows, open_masks
 from .gpu import gpu_rows
 from .rows import TITLES, How, Row
-from .scoring import evaluation_row
+from .scoring import evaluation_row, features_row
 from .steps import epoch_row, paper_model, training_row
 from .tensors import attention_row, loss_row
 
-PARTS = ("attention", "loss", "evaluation", "training", "data", "gpu")
+PARTS = ("attention", "loss", "features", "evaluation", "training", "data", "gpu")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Sizes:
     N: tuple[int, ...] = (100, 225, 400, 900, 1681, 3600)  # pixels of a grid
     D: tuple[int, ...] = (256, 1000)  # channels of an embedding
     repeats: int = 7  # measured calls of each way
+    images: int = 64  # of the frozen features
     episodes: int = 1000  # of the evaluation
     measured: int = 100  # of them, timed the public way
     files: int = 20_000  # read for the data rows, at most
@@ -44,7 +45,7 @@ class Sizes:
 
 FULL = Sizes()
 
-QUICK = Sizes((225, 1681), (256, 1000), 3, 40, 8, 200, 0)
+QUICK = Sizes((225, 1681), (256, 1000), 3, 16, 40, 8, 200, 0)
 
 
 def measure(
@@ -63,7 +64,11 @@ def measure(
     """
     wanted, grid = set(only or PARTS), list(itertools.product(sizes.N, sizes.D))
     folder = dataset = None
-    if wanted - {"attention", "loss"}:  # what the user got wrong shows before an hour of measuring
+    if wanted - {
+        "attention",
+        "loss",
+        "features",
+    }:  # what the user got wrong shows before an hour of measuring
         dataset = open_dataset(data, progress=False)
         folder = dataset if masks is None else open_masks(masks)
     if "attention" in wanted:
@@ -71,6 +76,8 @@ def measure(
     if "loss" in wanted:
         for (N, D), backward in itertools.product(grid, (False, True)):
             yield loss_row(N, D, backward, sizes.repeats)
+    if "features" in wanted:
+        yield features_row(sizes.images, 321, min(3, sizes.repeats))
     if dataset is None or folder is None:
         return
     recipe, few = recipe_for(data), min(3, sizes.repeats)
