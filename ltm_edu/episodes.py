@@ -134,12 +134,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class EpisodeList:
-    """Episodes drawn once, so that workers, batch size and hardware cannot change them.
-
-    Attributes:
-        episodes: the questions, in order.
-        seed: what they were drawn with.
-    """
+    """Episodes in order, and the seed that drew them, before anything runs."""
 
     episodes: tuple[Episode, ...]
     seed: int
@@ -176,15 +171,9 @@ class EpisodeList:
 
 
 def find_pairs(index: MaskIndex, classes: Iterable[int], rule: ListRule = "grid") -> list[Pair]:
-    """The (image, class) pairs that count under a rule; see `Protocol.list_rule`.
+    """The (image name, class id) pairs of some classes that count under a `Protocol.list_rule`.
 
-    Args:
-        index: counts of the masks.
-        classes: class ids that may be asked about.
-        rule: "grid", "area" or "any".
-
-    Returns:
-        (image name, class id), in the index's order.
+    They come in the index's order, the classes of an image in ascending order.
     """
     keep = {"grid": index.grid > 2, "area": index.pixels >= 2048, "any": index.pixels > 0}[rule]
     wanted = sorted(classes)
@@ -201,11 +190,7 @@ def drop_images(index: MaskIndex, classes: Iterable[int]) -> set[str]:
 def draw_episodes(pairs: Sequence[Pair], shots: int, count: int, seed: int) -> EpisodeList:
     """Draw test episodes: every pair is a query once before any is twice, supports at random.
 
-    Args:
-        pairs: from `find_pairs`.
-        shots: K.
-        count: how many episodes.
-        seed: the same seed and pairs give the same list, anywhere.
+    The same pairs, shots and seed give the same list, anywhere; a shorter list is its start.
 
     Raises:
         InputError: the seed is negative, or no class has the K + 1 images that an episode needs.
@@ -213,7 +198,7 @@ def draw_episodes(pairs: Sequence[Pair], shots: int, count: int, seed: int) -> E
     if seed < 0:
         raise InputError(f"seed {seed}: a seed is 0 or more")
     by_class = images_by_class(pairs)
-    queries = [(n, c) for n, c in pairs if len(by_class[c]) > shots]
+    queries = [(name, c) for name, c in pairs if len(by_class[c]) > shots]
     if not queries:
         most = max((len(v) for v in by_class.values()), default=0)
         raise InputError(
@@ -233,7 +218,7 @@ def draw_episodes(pairs: Sequence[Pair], shots: int, count: int, seed: int) -> E
 
 def images_by_class(pairs: Iterable[Pair]) -> dict[int, list[str]]:
     """Image names of each class, in the pairs' order."""
-    found: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for name, c in pairs:
-        found.setdefault(c, []).append(name)
-    return found
+        names.setdefault(c, []).append(name)
+    return names

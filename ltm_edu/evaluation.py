@@ -19,6 +19,7 @@ from .geometry import resize_logits
 from .model import LTM, Embedded, FewShotModel
 from .refine import crf as refinement
 from .runs.processes import own_part, rank, share_arrays
+from .runs.threads import in_parallel
 from .scores import Counts, IoUCounter, Results, counts_of, score_of
 from .store.errors import InputError
 from .store.pictures import VOID
@@ -209,27 +210,35 @@ class _Scorer:
         was_training = self.model.training
         fast = self.model.for_inference()
         embedder = _Embedder(fast, self.cache)
+        parts = [episodes[i : i + self.batch] for i in range(0, len(episodes), self.batch)]
+
+        def answer(inputs: tuple) -> list[Counts]:
+            part, query, support, G_s = inputs
+            size = (self.cache.size, self.cache.size)
+            with torch.inference_mode():
+                M = fast.forward_embedded(query, support, G_s, size).M.float().cpu()
+                return [self._count(e, M[i : i + 1]) for i, e in enumerate(part)]
+
         counts = []
-        with torch.inference_mode():
-            for start in range(0, len(episodes), self.batch):
-                part = episodes[start : start + self.batch]
-                M = self._decode(fast, embedder, part).float().cpu()
-                counts += [self._count(e, M[i : i + 1]) for i, e in enumerate(part)]
-                bar.update(len(part))
+        inputs = (self._inputs(embedder, part) for part in parts)
+        for counted in in_parallel(answer, inputs):
+            counts += counted
+            bar.update(len(counted))
         self.model.train(was_training)
         return counts
 
-    def _decode(
-        self, model: FewShotModel, embedder: _Embedder, episodes: Sequence[Episode]
-    ) -> Tensor:
+    @torch.inference_mode()
+    def _inputs(self, embedder: _Embedder, episodes: Sequence[Episode]) -> tuple:
+        """What the network needs to answer some episodes: embeddings and support masks."""
+        for e in episodes:
+            self.truths(e.query)  # read here: the threads that count share the masks
         cache = self.cache
         supports = [n for e in episodes for n in e.supports]
         K = len(episodes[0].supports)
         ids = [e.class_id for e in episodes for _ in range(K)]
         G_s = cache.grid_masks(cache.masks(supports, ids)).unflatten(0, (-1, K))
         query, support = embedder([e.query for e in episodes]), embedder(supports)
-        size = (cache.size, cache.size)
-        return model.forward_embedded(query, support, G_s.to(embedder.device), size).M
+        return episodes, query, support, G_s.to(embedder.device)
 
     def _count(self, e: Episode, M: Tensor) -> Counts:
         mask = self.truths(e.query)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -89,7 +91,7 @@ class IoUCounter:
 
     def miou(self) -> float:
         """Mean of the classes' IoU: the headline. NaN without an episode."""
-        return float(np.mean(list(self.per_class().values()))) if self.counts else float("nan")
+        return fmean(self.per_class().values()) if self.counts else float("nan")
 
     def pooled_foreground_iou(self) -> float:
         """Foreground IoU over all episodes together: what LTM's released code calls mIoU."""
@@ -152,35 +154,23 @@ class Results:
         """The scores as text, protocol first."""
         name = "mean of the four folds" if self.fold == "mean" else f"fold {self.fold}"
         width = max(len(s.method) for s in self.scores)
-        further = list(self.scores[0].metrics)
-        lines = [
-            f"{self.dataset} ({self.split}), {name}; {self.protocol}",
-            f"{'method':{width}}  {'mIoU':>6}  {'+-':>5}  {'FB-IoU':>6}  {'pooled fg':>9}"
-            + "".join(f"  {m:>6}" for m in further),
-        ]
-        lines += [
-            f"{s.method:{width}}  {s.miou:6.3f}  {s.miou_spread:5.3f}  {s.fb_iou:6.3f}  "
-            f"{s.pooled_foreground_iou:9.3f}"
-            + "".join(f"  {s.metrics[m]:{max(6, len(m))}.3f}" for m in further)
-            for s in self.scores
-        ]
-        classes = list(self.scores[0].per_class)
-        lines += ["", "IoU of each class:"]
-        lines += [
-            f"{s.method:{width}}  " + ", ".join(f"{c} {s.per_class[c]:.3f}" for c in classes)
-            for s in self.scores
-        ]
-        return "\n".join(lines)
+        head = f"{'method':{width}}  {'mIoU':>6}  {'+-':>5}  {'FB-IoU':>6}  {'pooled fg':>9}"
+        head += "".join(f"  {m:>6}" for m in self.scores[0].metrics)
+        lines = [f"{self.dataset} ({self.split}), {name}; {self.protocol}", head]
+        classes = ["", "IoU of each class:"]
+        for s in self.scores:
+            cells = f"{s.miou:6.3f}  {s.miou_spread:5.3f}  {s.fb_iou:6.3f}"
+            cells += f"  {s.pooled_foreground_iou:9.3f}"
+            cells += "".join(f"  {v:{max(6, len(m))}.3f}" for m, v in s.metrics.items())
+            lines.append(f"{s.method:{width}}  {cells}")
+            of_classes = ", ".join(f"{c} {v:.3f}" for c, v in s.per_class.items())
+            classes.append(f"{s.method:{width}}  {of_classes}")
+        return "\n".join(lines + classes)
 
     def as_dict(self) -> dict:
         """Plain values, for JSON."""
-        return {
-            "dataset": self.dataset,
-            "split": self.split,
-            "fold": self.fold,
-            "protocol": self.protocol.as_dict(),
-            "scores": [vars(s) for s in self.scores],
-        }
+        scores = [vars(s) for s in self.scores]
+        return {**vars(self), "protocol": self.protocol.as_dict(), "scores": scores}
 
 
 def save_results(path: str | Path, results: Sequence[Results]) -> None:
@@ -196,19 +186,12 @@ def load_results(path: str | Path) -> list[Results]:
         InputError: the file is missing or holds no results.
     """
     try:
-        return [
-            Results(
-                values["dataset"],
-                values["split"],
-                values["fold"],
-                Protocol.from_dict(values["protocol"]),
-                tuple(
-                    Score(**{**s, "miou_of_seeds": tuple(s["miou_of_seeds"])})
-                    for s in values["scores"]
-                ),
-            )
-            for values in json.loads(Path(path).read_text(encoding="utf-8"))
-        ]
+        every = json.loads(Path(path).read_text(encoding="utf-8"))
+        for values in every:
+            values["protocol"] = Protocol.from_dict(values["protocol"])
+            scores = [{**s, "miou_of_seeds": tuple(s["miou_of_seeds"])} for s in values["scores"]]
+            values["scores"] = tuple(Score(**s) for s in scores)
+        return [Results(**values) for values in every]
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -226,17 +209,19 @@ def score_of(method: str, counters: Sequence[IoUCounter], classes: Sequence[str]
         classes: names of all classes; class id 1 is the first.
     """
     mious = [c.miou() for c in counters]
-    each = [c.per_class() for c in counters]
-    ids = sorted({c for per_class in each for c in per_class})
+    of_classes: dict[int, list[float]] = {}
+    for counter in counters:
+        for c, value in counter.per_class().items():
+            of_classes.setdefault(c, []).append(value)
     return Score(
         method,
         float(np.mean(mious)),
         float(np.std(mious)),
-        float(np.mean([c.fb_iou() for c in counters])),
-        float(np.mean([c.pooled_foreground_iou() for c in counters])),
-        {classes[i - 1]: float(np.mean([p[i] for p in each if i in p])) for i in ids},
+        fmean(c.fb_iou() for c in counters),
+        fmean(c.pooled_foreground_iou() for c in counters),
+        {classes[c - 1]: fmean(of_classes[c]) for c in sorted(of_classes)},
         tuple(mious),
-        {m: float(np.mean([metric(c) for c in counters])) for m, metric in METRICS.items()},
+        {m: fmean(map(metric, counters)) for m, metric in METRICS.items()},
     )
 
 
@@ -257,42 +242,25 @@ def mean_over_folds(results: Sequence[Results]) -> Results:
                 score.method,
                 float(np.mean(of_seeds)),
                 float(np.std(of_seeds)),
-                float(np.mean([s.fb_iou for s in same])),
-                float(np.mean([s.pooled_foreground_iou for s in same])),
+                fmean(s.fb_iou for s in same),
+                fmean(s.pooled_foreground_iou for s in same),
                 {c: v for s in same for c, v in s.per_class.items()},
                 tuple(of_seeds.tolist()),
-                {m: float(np.mean([s.metrics[m] for s in same])) for m in score.metrics},
+                {m: fmean(s.metrics[m] for s in same) for m in score.metrics},
             )
         )
-    return Results(first.dataset, first.split, "mean", first.protocol, tuple(means))
+    return replace(first, fold="mean", scores=tuple(means))
 
 
 # --- beside the paper -----------------------------------------------------------------------------
 
-# method: (folds 0 to 3, mean), 1-shot and 5-shot. LogReg's 5-shot folds do not give its mean; with
-# 35.9 for 25.9 they would.
+_PUBLISHED = json.loads((files(__package__) / "published.json").read_text(encoding="utf-8"))
 PAPER_MIOU: dict[str, dict[int, tuple[float, ...]]] = {
-    "1-NN": {1: (25.3, 44.9, 41.7, 18.4, 32.6), 5: (34.5, 53.0, 46.9, 25.6, 40.0)},
-    "LogReg": {1: (26.9, 42.9, 37.1, 18.4, 31.4), 5: (25.9, 51.6, 44.5, 25.6, 39.3)},
-    "Siamese": {1: (28.1, 39.9, 31.8, 25.8, 31.4)},
-    "OSVOS": {1: (24.9, 38.8, 36.5, 30.1, 32.6)},
-    "Co-segmentation": {5: (25.1, 28.9, 27.7, 26.3, 27.1)},
-    "OSLSM": {1: (33.6, 55.3, 40.9, 33.5, 40.8), 5: (35.9, 58.1, 42.7, 39.1, 43.9)},
-    "co-FCN": {1: (36.7, 50.6, 44.9, 32.4, 41.1), 5: (37.5, 50.0, 44.1, 33.9, 41.4)},
-    "SG-One": {1: (40.2, 58.4, 48.4, 38.4, 46.3), 5: (41.9, 58.6, 48.6, 39.4, 47.1)},
-    "CANet": {1: (52.5, 65.9, 51.3, 51.9, 55.4), 5: (55.5, 67.8, 51.9, 53.2, 57.1)},
-    "LTM": {1: (52.8, 69.6, 53.2, 52.3, 57.0), 5: (57.9, 69.9, 56.9, 57.5, 60.6)},
+    method: {int(shots): tuple(values) for shots, values in of_shots.items()}
+    for method, of_shots in _PUBLISHED["miou"].items()
 }
-# method: FB-IoU, 1-shot and 5-shot
-PAPER_FB_IOU = {
-    "OSLSM": (61.3, 61.5),
-    "co-FCN": (60.1, 60.2),
-    "PL": (61.2, 62.3),
-    "SG-One": (63.1, 65.9),
-    "A-MCG": (61.2, 62.2),
-    "CANet": (66.2, 69.6),
-    "LTM": (71.8, 74.6),
-}
+"""Method to shots to the mIoU that the paper prints for folds 0 to 3 and their mean, in percent."""
+
 COLUMNS = (0, 1, 2, 3, "mean")
 
 
@@ -332,40 +300,33 @@ def beside_the_paper(results: Sequence[Results]) -> str:
     Raises:
         InputError: as `by_fold`.
     """
-    table = by_fold(results)
-    first = results[0]
+    table, first, shots = by_fold(results), results[0], results[0].protocol.shots
     methods = list(dict.fromkeys(s.method for r in results for s in r.scores))
-    width = max(map(len, (*methods, *PAPER_MIOU, "FB-IoU, as printed")))
-    head = f"{'mIoU':{width}}" + "".join(f"{c:>8}" for c in COLUMNS)
-    lines = [f"{first.dataset} ({first.split}); {first.protocol}", "", f"{head}   FB-IoU"]
+    printed = "printed in the paper"
+    width = max(map(len, (*methods, *PAPER_MIOU, printed)))
+    columns = "".join(f"{c:>8}" for c in COLUMNS)
+
+    def line(label: str, values: Sequence[float | None]) -> str:
+        cells = (f"{'-':>8}" if v is None else f"{v:8.1f}" for v in values)
+        return f"{label:{width}}" + "".join(cells)
+
+    lines = [f"{first.dataset} ({first.split}); {first.protocol}", ""]
+    lines.append(f"{'mIoU':{width}}{columns}   FB-IoU")
     for method in methods:
-        scores = {
-            c: next((s for s in table[c].scores if s.method == method), None)
-            if c in table
-            else None
-            for c in COLUMNS
-        }
-        cells = [_percent(s and s.miou) for s in scores.values()]
-        cells.append(_percent(scores["mean"] and scores["mean"].fb_iou))
-        spread = scores["mean"].miou_spread if scores["mean"] else 0
-        after = f"  +- {100 * spread:.1f} over the seeds" if spread else ""
-        lines.append(f"{method:{width}}" + "".join(cells) + after)
-    shots = first.protocol.shots
-    lines += ["", f"{'printed in the paper':{width}}" + "".join(f"{c:>8}" for c in COLUMNS)]
-    for method, printed in PAPER_MIOU.items():
-        if shots in printed:
-            both = dict(zip((1, 5), PAPER_FB_IOU.get(method, ()), strict=False))
-            cells = [*printed[shots], both.get(shots)]
-            lines.append(f"{method:{width}}" + "".join(_percent(v and v / 100) for v in cells))
-    if not any(shots in printed for printed in PAPER_MIOU.values()):
+        scores = {c: s for c, r in table.items() for s in r.scores if s.method == method}
+        mean = scores.get("mean")
+        values = [100 * scores[c].miou if c in scores else None for c in COLUMNS]
+        lines.append(line(method, [*values, mean and 100 * mean.fb_iou]))
+        if mean and mean.miou_spread:
+            lines[-1] += f"  +- {100 * mean.miou_spread:.1f} over the seeds"
+    lines += ["", f"{printed:{width}}{columns}"]
+    for method, of_shots in PAPER_MIOU.items():
+        if shots in of_shots:
+            fb_iou = _PUBLISHED["fb_iou"].get(method, {}).get(str(shots))
+            lines.append(line(method, [*of_shots[shots], fb_iou]))
+    if not any(shots in of_shots for of_shots in PAPER_MIOU.values()):
         lines.append(f"(the paper prints no {shots}-shot row)")
     if first.dataset != "pascal5i":
-        lines += [
-            "",
-            f"The paper's rows are of PASCAL-5i, ours of {first.dataset}: not comparable.",
-        ]
+        note = f"The paper's rows are of PASCAL-5i, ours of {first.dataset}: not comparable."
+        lines += ["", note]
     return "\n".join(lines)
-
-
-def _percent(value: float | None) -> str:
-    return f"{'-':>8}" if value is None else f"{100 * value:8.1f}"

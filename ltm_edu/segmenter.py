@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from .geometry import image_tensor, mask_to_grid, resize_logits, resize_mask
 from .model import FewShotModel
@@ -50,14 +49,12 @@ class Prediction:
         Returns:
             The two paths.
         """
-        mask = Image.fromarray(self.mask.astype(np.uint8) * 255)
-        paths = []
-        for kind, picture in (("mask", mask), ("overlay", self.overlay())):
-            path = Path(folder) / f"{stem}_{kind}.png"
+        paths = Path(folder) / f"{stem}_mask.png", Path(folder) / f"{stem}_overlay.png"
+        pictures = Image.fromarray(self.mask.astype(np.uint8) * 255), self.overlay()
+        for path, picture in zip(paths, pictures, strict=True):
             with written_whole(path) as part:
                 picture.save(part, format="PNG")
-            paths.append(path)
-        return paths[0], paths[1]
+        return paths
 
 
 def predict(
@@ -84,7 +81,7 @@ def predict(
     """
     # One (picture, mask) may come without a list around it.
     single = isinstance(supports, tuple) and not all(isinstance(s, tuple) for s in supports)
-    pairs = [supports] if single else list(supports)
+    pairs = [supports] if single else supports
     if not pairs:
         raise InputError("no support: give at least one picture with its mask")
     size = model.config.image_size
@@ -111,12 +108,10 @@ def predict(
             G_s[None].to(device),
             (size, size),
         )
-        logits: Tensor = resize_logits(output.M.float().cpu(), (image.height, image.width))[0]
+        logits = resize_logits(output.M.float().cpu(), (image.height, image.width))[0]
     model.train(was_training)
-    probability = logits.softmax(dim=0)[1].numpy()
-    return Prediction(
-        image, (logits[1] > logits[0]).numpy(), probability, output.A_hat[0, 0].cpu().numpy()
-    )
+    mask, probability = (logits[1] > logits[0]).numpy(), logits.softmax(dim=0)[1].numpy()
+    return Prediction(image, mask, probability, output.A_hat[0, 0].cpu().numpy())
 
 
 def draw_overlay(
@@ -131,14 +126,18 @@ def draw_overlay(
     """
     pixels = np.array(image.convert("RGB"), dtype=np.float32)
     on = np.asarray(mask, dtype=bool)
-    inner = on.copy()
-    width = max(1, round(min(on.shape) / 150))
-    for _ in range(width):
-        grown = np.pad(inner, 1, constant_values=True)
-        inner &= grown[:-2, 1:-1] & grown[2:, 1:-1] & grown[1:-1, :-2] & grown[1:-1, 2:]
     pixels[on] = 0.5 * pixels[on] + 0.5 * np.array(colour, np.float32)
-    pixels[on & ~inner] = colour
+    pixels[inner_border(on, max(1, round(min(on.shape) / 150)))] = colour
     return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def inner_border(mask: np.ndarray, width: int) -> np.ndarray:
+    """The pixels of a mask, (H, W) bool, within `width` steps of its edge; the frame is no edge."""
+    inner = mask
+    for _ in range(width):
+        wide = np.pad(inner, 1, constant_values=True)
+        inner = inner & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    return mask & ~inner
 
 
 def _picture(given: Picture) -> Image.Image:
@@ -165,15 +164,14 @@ def _object(given: Picture, class_id: int | None, i: int) -> np.ndarray:
             raise InputError(f"mask {i + 1} has shape {values.shape}: expected (H, W)")
     if class_id is not None:
         return (values == class_id).astype(np.uint8)
-    present = np.unique(values)
-    if set(present.tolist()) <= {0, VOID}:
-        return (values != 0).astype(np.uint8)
-    if len(set(present.tolist()) - {0, VOID}) > 1 and values.dtype == np.uint8:
-        ids = ", ".join(str(v) for v in present if v not in (0, VOID))
+    ids = [v for v in np.unique(values).tolist() if v not in (0, VOID)]
+    if len(ids) > 1 and values.dtype == np.uint8:
         raise InputError(
-            f"{_name(given, i, 'mask')} shows classes {ids}: say which one (--class-id)"
+            f"{_name(given, i, 'mask')} shows classes {', '.join(map(str, ids))}: "
+            "choose one with class_id"
         )
-    return ((values > 0) & (values != VOID)).astype(np.uint8)
+    is_object = (values > 0) & (values != VOID) if ids else values != 0
+    return is_object.astype(np.uint8)
 
 
 def _name(given: Picture, i: int, kind: str) -> str:

@@ -41,6 +41,7 @@ from .runs.processes import rank, share_batch_statistics, summed, world
 from .runs.settings import DTYPES, Machine, TrainingConfig
 from .runs.state import RunState, load_run, save_run
 from .store.errors import InputError
+from .store.files import writing
 from .store.pictures import VOID
 
 _SAVE_SECONDS = 300
@@ -65,11 +66,7 @@ class Fitted:
     identity: RunIdentity
 
     def trained_on(self, command: str = "") -> TrainedOn:
-        """What a checkpoint of the model stores beside its weights.
-
-        Args:
-            command: the command that makes it again.
-        """
+        """What a checkpoint stores beside the weights, the command that makes it included."""
         run = self.identity
         return TrainedOn(
             run.dataset,
@@ -115,9 +112,6 @@ def fit(
         on_step: called with the step and its record, for live figures.
         machine: speed and memory; `Machine()` by default.
 
-    Returns:
-        History and the step chosen on held-out training classes.
-
     Raises:
         InputError: no class has the pictures that an episode needs, an unreadable file, a batch
             that the processes cannot share, or a state of another run.
@@ -129,15 +123,8 @@ def fit(
         raise InputError(f"batch {config.batch} cannot be shared by {world()} processes alike")
     task = _training_task(dataset, fold, config, protocol, split, cache_folder)
     progress = progress and rank() == 0
-    cache = FeatureCache(
-        model,
-        dataset,
-        task.names,
-        flips=config.flips,
-        folder=cache_folder,
-        progress=progress,
-        half=config.precision != "float32",
-    )
+    half = config.precision != "float32"
+    cache = FeatureCache(model, dataset, task.names, config.flips, cache_folder, progress, half)
     device = next(model.parameters()).device
     if machine.features_on_device:
         cache.to(device)
@@ -149,71 +136,53 @@ def fit(
     run = RunState(run_identity(model, dataset, split, fold, config, protocol, cache.fingerprint))
     if machine.state is not None and load_run(machine.state, run):
         update.load_state_dict(run.update)
-    drawn = draw_batches(
-        task.pools,
-        protocol.shots,
-        config.batch,
-        config.balance,
-        config.flips,
-        np.random.default_rng(config.seed),
-    )
+    rng, shots = np.random.default_rng(config.seed), protocol.shots
+    drawn = draw_batches(task.pools, shots, config.batch, config.balance, config.flips, rng)
     pinned = device.type == "cuda" and not machine.features_on_device
     batches = load_batches(cache, drawn, config.steps, run.step, machine.workers, pinned)
-    due = _due(machine.save_every)
     check_at = {round(config.steps * (i + 1) / config.checks) for i in range(config.checks)}
     model.train()
+    saved = time.monotonic()
     started = time.perf_counter() - (run.history[-1]["seconds"] if run.history else 0)
     with _open_log(log if rank() == 0 else None, run.history) as stream:
+        steps = range(run.step + 1, config.steps + 1)
         bar = tqdm(
-            range(run.step + 1, config.steps + 1),
-            "training",
-            config.steps,
-            initial=run.step,
-            unit="step",
-            disable=not progress,
+            steps, "training", config.steps, initial=run.step, unit="step", disable=not progress
         )
         for step in bar:
             record = {"step": step, **update(next(batches))}
             record["seconds"] = round(time.perf_counter() - started, 3)
             bar.set_postfix_str(f"L {record['L']:.3f}", refresh=False)
             if task.checks is not None and step in check_at:
-                state = trained_state(model)
-                record["held_out_miou"] = _check(model, state, cache, task.checks)
-                if record["held_out_miou"] > run.best_score:
-                    run.best_score, run.best_step, run.best = record["held_out_miou"], step, state
+                record["held_out_miou"] = score = score_model(model, cache, task.checks).miou()
+                if score > run.best_score:
+                    run.best_score, run.best_step, run.best = score, step, trained_state(model)
             run.history.append(record)
             stream.write(json.dumps(record) + "\n")
             stream.flush()
-            if machine.state is not None and rank() == 0 and (due(step) or step == config.steps):
+            due = step == config.steps or _due(step, machine.save_every, saved)
+            if machine.state is not None and rank() == 0 and due:
                 run.step, run.update = step, update.state_dict()
                 save_run(machine.state, run)
+                saved = time.monotonic()
             if on_step is not None:
                 on_step(step, record)
     if run.best is not None:
         model.load_state_dict(run.best, strict=False)
     model.eval()
-    held_out, base = (
-        tuple(dataset.classes[c - 1] for c in ids) for ids in (task.held_out, task.base)
-    )
-    return Fitted(run.history, run.best_step or config.steps, held_out, base, run.identity)
+    held_out, base = ([dataset.classes[c - 1] for c in ids] for ids in (task.held_out, task.base))
+    best_step = run.best_step or config.steps
+    return Fitted(run.history, best_step, tuple(held_out), tuple(base), run.identity)
 
 
 class _Task(NamedTuple):
-    """What a run trains on and is checked with.
+    """What a run trains on and is checked with."""
 
-    Attributes:
-        base: ids of the base classes.
-        pools: id of a class that is trained on to the names of its pictures.
-        held_out: ids of the base classes that are only checked with.
-        checks: the episodes of the check.
-        names: all pictures of the list.
-    """
-
-    base: tuple[int, ...]
-    pools: dict[int, list[str]]
-    held_out: tuple[int, ...]
+    base: tuple[int, ...]  # ids of the base classes
+    pools: dict[int, list[str]]  # id of a class that is trained on to the names of its pictures
+    held_out: tuple[int, ...]  # ids of the base classes that are only checked with
     checks: EpisodeList | None
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # every picture of the list, so that the folds share one cache
 
 
 def _training_task(
@@ -224,14 +193,13 @@ def _training_task(
     split: str,
     cache_folder: Path | None,
 ) -> _Task:
-    n_classes = len(dataset.classes)
+    n_classes, shots = len(dataset.classes), protocol.shots
     base = tuple(range(1, n_classes + 1)) if fold is None else base_classes(fold, n_classes)
     index = cached_index(dataset, split, cache_folder)
     pairs = find_pairs(index, base, protocol.list_rule)
     if protocol.novel_images == "drop" and fold is not None:
         dropped = drop_images(index, novel_classes(fold, n_classes))
         pairs = [p for p in pairs if p[0] not in dropped]
-    shots = protocol.shots
     pools = {c: v for c, v in images_by_class(pairs).items() if len(v) > shots}
     held_out = _held_out_classes(pools, config.held_out)
     train_pools = {c: v for c, v in pools.items() if c not in held_out}
@@ -244,7 +212,6 @@ def _training_task(
     if held_out:
         held_pairs = [(n, c) for c in held_out for n in pools[c]]
         checks = draw_episodes(held_pairs, shots, config.check_episodes, config.seed)
-    # Every picture of the list, not only this fold's, so that the folds share one cache.
     return _Task(base, train_pools, held_out, checks, index.names)
 
 
@@ -255,42 +222,20 @@ def _held_out_classes(pools: dict[int, list[str]], count: int) -> tuple[int, ...
     return tuple(classes[round((i + 0.5) * len(classes) / count) - 1] for i in range(count))
 
 
-def _due(updates: int | None) -> Callable[[int], bool]:
-    """Whether to save after a step: at a number of updates, or when five minutes have passed."""
-    last = time.monotonic()
-
-    def due(step: int) -> bool:
-        nonlocal last
-        if updates is not None:
-            return step % updates == 0
-        if time.monotonic() - last < _SAVE_SECONDS:
-            return False
-        last = time.monotonic()
-        return True
-
-    return due
-
-
-def _check(model: LTM, state: dict[str, Tensor], cache: FeatureCache, checks: Sequence) -> float:
-    """Score a state on the held-out classes' episodes; the model is left as it was."""
-    now = trained_state(model)
-    model.load_state_dict(state, strict=False)
-    score = score_model(model, cache, checks).miou()
-    model.load_state_dict(now, strict=False)
-    return score
+def _due(step: int, every: int | None, saved: float) -> bool:
+    """Whether to save after a step: at a number of updates, or five minutes after the last time."""
+    return time.monotonic() - saved >= _SAVE_SECONDS if every is None else step % every == 0
 
 
 def _open_log(log: Path | None, history: Sequence[dict]) -> TextIO:
     """The log, with the records so far; a text in memory if there is no log."""
     if log is None:
         return StringIO()
-    records = "".join(json.dumps(record) + "\n" for record in history)
-    try:
+    with writing(log):
         log.parent.mkdir(parents=True, exist_ok=True)
+        records = "".join(json.dumps(record) + "\n" for record in history)
         log.write_text(records, encoding="utf-8")
         return open(log, "a", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {log}: {error.strerror or error}") from None
 
 
 # --- one update -----------------------------------------------------------------------------------
@@ -350,6 +295,8 @@ class Update:
             self.loss.compile()
         self.optimizer, self.schedule = _optimizer(model, config, n_pairs)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
+        parts = {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
+        self._parts = parts
 
     def __call__(self, batch: BatchTensors) -> dict[str, float]:
         """Update once; the loss and its terms before the update.
@@ -390,19 +337,14 @@ class Update:
 
     def state_dict(self) -> dict:
         """All that the next update depends on."""
-        return {
-            "weights": trained_state(self.model),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "scaler": self.scaler.state_dict(),
-        }
+        parts = {name: part.state_dict() for name, part in self._parts.items()}
+        return {"weights": trained_state(self.model), **parts}
 
     def load_state_dict(self, state: dict) -> None:
         """Continue from a state that `state_dict` returned."""
         self.model.load_state_dict(state["weights"], strict=False)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.scaler.load_state_dict(state["scaler"])
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
 
 
 def _not_finite(what: str, batch: BatchTensors) -> FloatingPointError:
@@ -415,10 +357,9 @@ def _not_finite(what: str, batch: BatchTensors) -> FloatingPointError:
 def _optimizer(
     model: LTM, config: TrainingConfig, n_pairs: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    embedding = list(model.T_e.parameters())
-    others = [
-        p for p in model.parameters() if p.requires_grad and all(p is not e for e in embedding)
-    ]
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    embedding = [p for name, p in trained.items() if name.startswith("T_e.")]
+    others = [p for name, p in trained.items() if not name.startswith("T_e.")]
     groups = [
         {"params": embedding, "lr": config.embedding_rate},
         {"params": others, "lr": config.learning_rate},

@@ -15,7 +15,7 @@ from ltm_edu.evaluation import score_model
 from ltm_edu.features.cache import FeatureCache
 from ltm_edu.scores import IoUCounter
 
-TINY = Sizes((9, 16), (4, 40), 1, 2, 6, 2, 4, 0)
+TINY = Sizes((9, 16), (4, 40), 1, 2, 6, 2, 4, 0, 3, 6)
 
 
 @pytest.fixture
@@ -104,6 +104,23 @@ def test_an_evaluation_row_scores_the_same_both_ways(tiny):
     assert row.sizes == {"episodes": 8, "pictures": 8, "measured": 3}
 
 
+def test_a_seeds_row_scores_each_list_the_same_both_ways(tiny, monkeypatch):
+    caches = []
+
+    class Counted(FeatureCache):
+        def __init__(self, *given, **options):
+            caches.append(self)
+            super().__init__(*given, **options)
+
+    monkeypatch.setattr("ltm_edu.bench.scoring.FeatureCache", Counted)
+    monkeypatch.setattr("ltm_edu.evaluation.FeatureCache", Counted)
+    row = bench.seeds_row(tiny_model(), tiny, episodes=9, pictures=5)
+    assert len(caches) == 1 + 5 + 1  # the warm-up, one for each list, and one for all lists
+    assert row.difference < 1e-3
+    assert row.sizes["pictures"] <= 5
+    assert row.sizes["seeds"] == 5
+
+
 def test_a_training_row_has_the_same_loss_both_ways_and_moves_no_weight(tiny):
     model = tiny_model()
     before = {k: v.clone() for k, v in model.named_parameters()}
@@ -177,7 +194,7 @@ def test_the_command_prints_a_table_and_writes_both_files(few, tmp_path, capsys)
     assert {p.name for p in out.iterdir()} == {"bench.json", "bench.png"}
     saved = json.loads((out / "bench.json").read_text())
     assert saved["sizes"]["N"] == [9, 16]
-    assert len(saved["rows"]) == 4 + 8 + 1 + 1 + 1 + 3
+    assert len(saved["rows"]) == 4 + 8 + 1 + 2 + 1 + 3
     for row in saved["rows"]:
         assert row["ratio"] == row["plain_seconds"] / row["our_seconds"]
         (line,) = (x for x in printed if x.startswith(row["case"].ljust(44)))

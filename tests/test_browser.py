@@ -463,7 +463,7 @@ def test_a_student_reads_what_is_wrong_and_then_that_the_answer_is_right(driver,
         assert 'hint(\\"0.1\\") helps' in json.dumps(stub["outputs"])
         see("0.1 not attempted", "exercise_stub")
         wrong = printed('check("0.1"', FORGETS_VOID)
-        assert wrong.startswith("0.1 wrong: 255 counted as background")
+        assert wrong.startswith("0.1 wrong: 255 is counted as background.")
         assert wrong.count("\n") == 1  # one line, no traceback
         see("0.1 wrong", "exercise_wrong")
         assert printed('check("0.1"', RIGHT) == "0.1 ok: IoU that skips the void\n"

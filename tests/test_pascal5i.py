@@ -420,7 +420,7 @@ def spoil(root: Path, fault: str) -> tuple[str, ...]:
         Image.new("RGB", (30, 20)).save(path)
         return (
             f"{mask.parent}: has another size than its picture: {mask.name}",
-            "1 missing or broken",
+            "1 missing or damaged",
         )
     elif how == "in UTF-16":
         path.write_bytes(path.read_text().encode("utf-16"))
@@ -442,7 +442,7 @@ def spoil(root: Path, fault: str) -> tuple[str, ...]:
         if what == "list"
         else "cannot be read as a picture",
     }[how]
-    return f"{path.parent}: {message}: {path.name}", "1 missing or broken"
+    return f"{path.parent}: {message}: {path.name}", "1 missing or damaged"
 
 
 @pytest.mark.parametrize("fault", SPOILT)
@@ -451,7 +451,7 @@ def test_verify_names_what_is_damaged_and_fetch_repairs_that_alone(
 ):
     root = fetch(tars, progress=False)
     assert main(["verify"]) == 0
-    assert "is there and can be read" in capsys.readouterr().out
+    assert "exists and can be read" in capsys.readouterr().out
     line, count = spoil(root, fault)
     assert main(["verify", "pascal5i"]) == 2
     out, err = capsys.readouterr()
@@ -489,7 +489,7 @@ def test_verify_reads_any_folder_in_vocs_layout(voc, capsys):
     out, err = capsys.readouterr()
     assert f"JPEGImages: is missing: {name}.jpg" in out
     assert f"SegmentationClass: cannot be read as a picture: {name}.png" in out
-    assert "2 missing or broken" in err
+    assert "2 missing or damaged" in err
 
 
 # Mistakes: one line, status 2, no change on the disk
@@ -661,7 +661,7 @@ def test_after_a_disk_is_full_while_unpacking_the_next_run_resumes(tars, monkeyp
 
 
 def test_without_scipy_nothing_is_downloaded(web, refused, monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
     refused("fetch", "pascal5i", says=("pip install", "ltm-edu[pascal]"))
     assert web.requests == []
 

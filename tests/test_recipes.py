@@ -18,7 +18,7 @@ def test_a_dataset_has_its_recipe_and_a_name_goes_before_it():
 
 def test_the_papers_recipe_is_the_released_one():
     recipe = RECIPES["paper"]
-    model, training = recipe.model(), recipe.training()
+    model, training = recipe.model_config, recipe.training()
     assert (model.backbone, model.image_size, model.query_scales) == (
         "resnet50",
         320,

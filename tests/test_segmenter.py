@@ -140,7 +140,7 @@ def test_class_id_takes_one_object_of_several(model, files):
         ours = predict(model, files["query"], (files["a"], several), class_id)
         theirs = predict(model, files["query"], (files["a"], alone))
         assert np.array_equal(ours.probability, theirs.probability)
-    refused(lambda: predict(model, files["query"], (files["a"], several)), "3, 5", "--class-id")
+    refused(lambda: predict(model, files["query"], (files["a"], several)), "3, 5", "class_id")
 
 
 def test_every_support_counts_and_their_order_does_not(model, files):

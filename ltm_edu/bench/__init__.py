@@ -9,36 +9,8 @@ library holds inside one operation, are not in it. On a GPU it is the allocator'
 """
 
 from .files import data_rows, open_masks
-from .gpu import gpu_rows
-from .measuring import compare, peak_bytes
-from .rows import How, Row
-from .scoring import evaluation_row, features_row, one_by_one
+from .measuring import How, Row, compare, peak_bytes
+from .scoring import evaluation_row, features_row, one_by_one, seeds_row
 from .steps import epoch_row, paper_model, training_row
-from .suite import FULL, PARTS, QUICK, Sizes, head, machine, measure, run
+from .suite import FULL, PARTS, QUICK, Sizes, gpu_rows, head, machine, measure, run
 from .tensors import attention_row, loss_row
-
-__all__ = [
-    "FULL",
-    "PARTS",
-    "QUICK",
-    "How",
-    "Row",
-    "Sizes",
-    "attention_row",
-    "compare",
-    "data_rows",
-    "epoch_row",
-    "evaluation_row",
-    "features_row",
-    "gpu_rows",
-    "head",
-    "loss_row",
-    "machine",
-    "measure",
-    "one_by_one",
-    "open_masks",
-    "paper_model",
-    "peak_bytes",
-    "run",
-    "training_row",
-]

@@ -1,4 +1,4 @@
-"""Seconds, bytes, operations and the difference of two results."""
+"""A row of the suite, and how its seconds, bytes, operations and differences are measured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import statistics
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,16 +16,101 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 Way = Callable[[], Any]
+TITLES = f"{'case':44} {'times':>7} {'plain':>9} {'ours':>9} {'plain MB':>9} {'ours MB':>9}  differ"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes:
+        part: one of `suite.PARTS`.
+        case: what was measured, and at which size.
+        plain_seconds, our_seconds: medians.
+        plain_bytes, our_bytes: peak memory, or None where it was not counted.
+        difference: of the two results, relative to the largest value.
+        sizes: the numbers behind `case`.
+        note: how it was measured, or what else was.
+    """
+
+    part: str
+    case: str
+    plain_seconds: float
+    our_seconds: float
+    difference: float
+    plain_bytes: int | None = None
+    our_bytes: int | None = None
+    sizes: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is."""
+        return self.plain_seconds / self.our_seconds
+
+    def __str__(self) -> str:
+        cells = [f"{self.case:44}", f"{self.ratio:7.2f}"]
+        cells += [f"{duration(s):>9}" for s in (self.plain_seconds, self.our_seconds)]
+        peaks = (self.plain_bytes, self.our_bytes)
+        cells += [f"{'' if b is None else f'{b / 1e6:.2f}':>9}" for b in peaks]
+        return " ".join([*cells, f"{self.difference:7.0e}", self.note]).rstrip()
+
+
+@dataclass(frozen=True)
+class How:
+    """Where and in what arithmetic something runs.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        dtype: of embeddings; bfloat16 turns autocast on for a training step.
+        compiled: through torch.compile.
+        batch: episodes at once.
+    """
+
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    compiled: bool = False
+    batch: int = 1
+
+    def __str__(self) -> str:
+        words = {
+            str(self.dtype).removeprefix("torch."): self.dtype != torch.float32,
+            "compiled": self.compiled,
+            f"batch {self.batch}": self.batch > 1,
+        }
+        return "".join(f", {word}" for word, said in words.items() if said)
+
+
+HERE = How()
+
+
+def duration(seconds: float) -> str:
+    """Seconds in three digits, with their unit."""
+    if seconds < 1:
+        return f"{1e3 * seconds:.2f} ms" if seconds < 0.1 else f"{1e3 * seconds:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 100 else f"{seconds:.0f} s"
 
 
 def compare(plain: Way, ours: Way, repeats: int = 5, device: str = "cpu") -> tuple[float, float]:
-    """Median seconds of two functions that take turns, after one call of each to warm up.
-
-    `repeats` calls of each are measured; on a GPU its own clock is read, by events.
-    """
+    """Median seconds of two functions that take turns, after one call of each to warm up."""
     times = [(seconds_of(plain, device), seconds_of(ours, device)) for _ in range(repeats + 1)]
     first, second = zip(*times[1:], strict=True)
     return statistics.median(first), statistics.median(second)
+
+
+def seconds_of(way: Way, device: str = "cpu") -> float:
+    """Seconds of one call; on a GPU its own clock is read, by events."""
+    if device != "cuda":
+        started = time.perf_counter()
+        way()
+        return time.perf_counter() - started
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    way()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1e3
 
 
 def peak_bytes(way: Way, device: str = "cpu") -> int:
@@ -73,21 +159,6 @@ class _LiveResults(TorchDispatchMode):
     def _forget(self, key: int, size: int) -> None:
         self._known.discard(key)
         self._now -= size
-
-
-def seconds_of(way: Way, device: str = "cpu") -> float:
-    """Seconds of one call."""
-    if device == "cuda":
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        torch.cuda.synchronize()
-        start.record()
-        way()
-        end.record()
-        torch.cuda.synchronize()
-        return start.elapsed_time(end) / 1e3
-    started = time.perf_counter()
-    way()
-    return time.perf_counter() - started
 
 
 def relative_difference(plain: Tensor, ours: Tensor) -> float:

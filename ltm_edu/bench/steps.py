@@ -1,4 +1,4 @@
-"""Row 4: a training step with nothing kept, and ours; what it means for an epoch at paper size."""
+"""A training step with nothing kept, and ours; what it means for an epoch at paper size."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from ..model import LTM
 from ..runs.recipes import RELEASED
 from ..runs.settings import TrainingConfig
 from ..training import Update
-from .measuring import compare, operations, relative_difference
-from .rows import HERE, How, Row, duration
+from .measuring import HERE, How, Row, compare, duration, operations, relative_difference
 from .scoring import read_episode
 
 
@@ -40,18 +39,18 @@ def training_row(
     """
     pairs = find_pairs(dataset.index(split), range(1, len(dataset.classes) + 1))
     episodes = draw_episodes(pairs, 1, how.batch, 0)
-    model = model.to(how.device).train()
-    queries, ids = [e.query for e in episodes], [e.class_id for e in episodes]
-    supports = [list(e.supports) for e in episodes]
+    queries, supports = [e.query for e in episodes], [list(e.supports) for e in episodes]
     still = [False] * how.batch
-    batch = Batch(ids, queries, supports, still, [[False] for _ in still])
+    ids, of_supports = [e.class_id for e in episodes], [[False] for _ in still]
+    batch = Batch(ids, queries, supports, still, of_supports)
+    model = model.to(how.device).train()
     half = how.dtype != torch.float32
     cache = FeatureCache(model, dataset, episodes.names(), progress=False, half=half)
     cache.to(torch.device(how.device))
 
     def update(dtype: torch.dtype, compiled: bool = False) -> Update:
-        precision = str(dtype).removeprefix("torch.")
         rates = {"learning_rate": 0.0, "embedding_rate": 0.0, "weight_decay": 0.0}
+        precision = str(dtype).removeprefix("torch.")
         config = TrainingConfig(batch=how.batch, precision=precision, **rates)
         return Update(model, config, len(pairs), compiled)
 
@@ -97,9 +96,7 @@ def training_row(
 
 
 PAIRS = 6273  # of fold 0 in the released code's list: an epoch
-
 EPOCH_SECONDS = 6.0  # of it that the project wants on one large GPU
-
 H100_TFLOPS = 989  # bfloat16 without sparsity, from its data sheet
 
 

@@ -6,8 +6,8 @@ import itertools
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from ..datasets import open_dataset
+from ..datasets.voc import VocFolder
 from ..model import LTM
 from ..runs.recipes import recipe_for
 from ..store.errors import InputError
-from ..store.files import written_whole
+from ..store.files import need_place, written_whole
 from .files import data_rows, open_masks
-from .gpu import gpu_rows
-from .rows import TITLES, How, Row
-from .scoring import evaluation_row, features_row
+from .measuring import TITLES, How, Row, seconds_of
+from .scoring import evaluation_row, features_row, seeds_row
 from .steps import epoch_row, paper_model, training_row
 from .tensors import attention_row, loss_row
 
@@ -41,11 +41,12 @@ class Sizes:
     measured: int = 100  # of them, timed the public way
     files: int = 20_000  # read for the data rows, at most
     paper_batch: int = 2  # episodes of the paper-size step; 0 leaves it out
+    seed_episodes: int = 1000  # of each of five seeds
+    seed_pictures: int = 100  # that these episodes are drawn from, at most
 
 
 FULL = Sizes()
-
-QUICK = Sizes((225, 1681), (256, 1000), 3, 16, 40, 8, 200, 0)
+QUICK = Sizes((225, 1681), (256, 1000), 3, 16, 40, 8, 200, 0, 40, 20)
 
 
 def measure(
@@ -63,12 +64,8 @@ def measure(
         masks: a folder of mask PNGs for the index; the data's own by default.
     """
     wanted, grid = set(only or PARTS), list(itertools.product(sizes.N, sizes.D))
-    folder = dataset = None
-    if wanted - {
-        "attention",
-        "loss",
-        "features",
-    }:  # what the user got wrong shows before an hour of measuring
+    reads = not wanted <= {"attention", "loss", "features"}
+    if reads:  # a mistake of the user's shows before an hour of measuring
         dataset = open_dataset(data, progress=False)
         folder = dataset if masks is None else open_masks(masks)
     if "attention" in wanted:
@@ -76,19 +73,21 @@ def measure(
     if "loss" in wanted:
         for (N, D), backward in itertools.product(grid, (False, True)):
             yield loss_row(N, D, backward, sizes.repeats)
+    few = min(3, sizes.repeats)
     if "features" in wanted:
-        yield features_row(sizes.images, 321, min(3, sizes.repeats))
-    if dataset is None or folder is None:
+        yield features_row(sizes.images, 321, few)
+    if not reads:
         return
-    recipe, few = recipe_for(data), min(3, sizes.repeats)
+    recipe = recipe_for(data)
     torch.manual_seed(0)
-    model = LTM(recipe.model())
+    model = LTM(recipe.model_config)
     if "evaluation" in wanted:
         split = "val" if len(dataset.splits.get("val", ())) >= 200 else "all"
-        yield evaluation_row(model, dataset, sizes.episodes, sizes.measured, split=split)
+        yield evaluation_row(model, dataset, sizes.episodes, sizes.measured, split)
+        yield seeds_row(model, dataset, sizes.seed_episodes, sizes.seed_pictures, split)
     if "training" in wanted:
-        batch = recipe.training().batch
-        yield training_row(model, dataset, "small", sizes.repeats, How(batch=batch))
+        how = How(batch=recipe.training_config.batch)
+        yield training_row(model, dataset, "small", sizes.repeats, how)
         if sizes.paper_batch:
             how = How(batch=sizes.paper_batch)
             yield epoch_row(training_row(paper_model(), dataset, "paper", few, how))
@@ -97,6 +96,37 @@ def measure(
     if "gpu" in wanted and torch.cuda.is_available():
         how = How("cuda", batch=24)
         yield from gpu_rows([(400, 1000), (1681, 1000), (3600, 256)], dataset, how, sizes.repeats)
+
+
+def gpu_rows(
+    sizes: Sequence[tuple[int, int]],
+    dataset: VocFolder,
+    how: How,
+    repeats: int = 7,
+    model: Callable[[], LTM] = paper_model,
+    compiled: Sequence[bool] = (False, True),
+    side: int = 8192,
+) -> Iterator[Row]:
+    """Attention, L_r and a training step on a GPU, in float32 and bfloat16, plain and compiled.
+
+    A step is ours against the plain one in float32, on the same card in the same run. Beside it
+    stands its share of what a product of two square matrices, `side` x `side`,
+    reaches on the same card in the same arithmetic.
+    """
+    for dtype, through_compile in itertools.product((torch.float32, torch.bfloat16), compiled):
+        now = replace(how, dtype=dtype, compiled=through_compile)
+        for N, D in sizes:
+            yield replace(attention_row(N, D, repeats, now), part="gpu")
+            for backward in (False, True):
+                yield replace(loss_row(N, D, backward, repeats, now), part="gpu")
+        row = epoch_row(training_row(model(), dataset, "paper", repeats, now))
+        a = torch.randn(side, side, device=how.device, dtype=dtype)
+        times = [seconds_of(lambda a=a: a @ a, how.device) for _ in range(6)]
+        rate = row.sizes["operations_a_second"]
+        share = rate * float(np.median(times[1:])) / (2 * side**3)
+        more = f"{rate / 1e12:.3g} TFLOP/s, {share:.0%} of a {side:,} matmul's"
+        known = {**row.sizes, "share_of_matmul": share}
+        yield replace(row, part="gpu", sizes=known, note=f"{row.note}; {more}")
 
 
 def machine() -> dict[str, Any]:
@@ -145,24 +175,17 @@ def run(
     masks: Path | None = None,
 ) -> list[Row]:
     """Measure (see `measure`), print each row as it comes, write bench.json."""
+    need_place(folder / "bench.json")
     about, rows = machine(), []
     for row in measure(sizes, only, data, masks):
         if not rows:
-            _make(folder)  # one that cannot be written shows now, not after the last row
             print(head(about, sizes), "", TITLES, sep="\n")
         rows.append(row)
         print(row, flush=True)
     if not rows:
-        raise InputError("nothing to measure: --only gpu needs a GPU that torch can use")
-    kept = [{**asdict(row), "ratio": row.ratio} for row in rows]
-    found = {"machine": about, "sizes": asdict(sizes), "rows": kept}
+        raise InputError("nothing to measure: the part gpu needs a GPU that torch can use")
+    records = [{**asdict(row), "ratio": row.ratio} for row in rows]
+    report = {"machine": about, "sizes": asdict(sizes), "rows": records}
     with written_whole(folder / "bench.json") as part:
-        part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return rows
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror or error}") from None

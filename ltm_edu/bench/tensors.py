@@ -1,15 +1,14 @@
-"""Rows 1 and 2: attention and the relationship loss, with R and without."""
+"""Attention and the relationship loss, with R and without."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from .. import equations
-from .measuring import compare, peak_bytes, relative_difference
-from .rows import HERE, How, Row
+from .measuring import HERE, How, Row, Way, compare, peak_bytes, relative_difference
 
 
 def attention_row(N: int, D: int, repeats: int = 5, how: How = HERE) -> Row:
@@ -25,7 +24,7 @@ def attention_row(N: int, D: int, repeats: int = 5, how: How = HERE) -> Row:
     def without_R() -> Tensor:
         return equations.attention_from_embeddings(E_q, E_s, G_s)
 
-    return _tensor_row("attention", "attention", (by_R, without_R), N, D, repeats, how)
+    return _row("attention", "attention", (by_R, without_R), N, D, repeats, how)
 
 
 def loss_row(N: int, D: int, backward: bool = False, repeats: int = 5, how: How = HERE) -> Row:
@@ -34,7 +33,6 @@ def loss_row(N: int, D: int, backward: bool = False, repeats: int = 5, how: How 
     `backward` adds the gradients of both embeddings.
     """
     E_q, E_s, G_s, G_q = _embeddings(N, D, how)
-    inputs = [E.requires_grad_() for E in (E_q, E_s)] if backward else []
 
     def by_R() -> Tensor:
         R, R_truth = equations.relationship_matrix(E_q, E_s), equations.relationship_truth(G_q, G_s)
@@ -43,14 +41,15 @@ def loss_row(N: int, D: int, backward: bool = False, repeats: int = 5, how: How 
     def without_R() -> Tensor:
         return equations.relationship_loss_from_embeddings(E_q, E_s, G_q, G_s)
 
+    inputs = [E.requires_grad_() for E in (E_q, E_s)] if backward else []
     what = "L_r forward + backward" if backward else "L_r forward"
-    return _tensor_row("loss", what, (by_R, without_R), N, D, repeats, how, inputs)
+    return _row("loss", what, (by_R, without_R), N, D, repeats, how, inputs)
 
 
-def _tensor_row(
+def _row(
     part: str,
     what: str,
-    ways: Sequence[Callable[[], Tensor]],
+    ways: Sequence[Way],
     N: int,
     D: int,
     repeats: int,
@@ -70,13 +69,14 @@ def _tensor_row(
     return Row(part, f"{what}, N {N:,}, D {D:,}{how}", *seconds, apart, *memory, sizes)
 
 
-def _gradients_of(loss: Callable[[], Tensor], inputs: Sequence[Tensor]) -> Callable[[], Tensor]:
+def _gradients_of(loss: Way, inputs: Sequence[Tensor]) -> Way:
     return lambda: torch.cat([g.flatten() for g in torch.autograd.grad(loss(), inputs)])
 
 
 def _embeddings(N: int, D: int, how: How) -> list[Tensor]:
     """E_q, E_s (B, D, N), G_s, G_q (B, 1, N)."""
     g = torch.Generator().manual_seed(0)
-    drawn = [*torch.randn(2, how.batch, D, N, generator=g)]
-    drawn += [*torch.rand(2, how.batch, 1, N, generator=g)]
-    return [x.to(how.device, how.dtype) for x in drawn]
+    E, G = (
+        draw(2, how.batch, c, N, generator=g) for draw, c in ((torch.randn, D), (torch.rand, 1))
+    )
+    return [x.to(how.device, how.dtype) for x in (*E, *G)]

@@ -1,4 +1,4 @@
-"""What each command of `ltm-edu` does with its options, one module a command."""
+"""What each command of `ltm-edu` does with its options, one module for each command."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from ..episodes import FOLDS
 from ..store.errors import InputError
 
 
-def chosen_folds(given: str) -> list[int]:
+def chosen_folds(text: str) -> list[int]:
     """The folds that --fold names.
 
     Raises:
         InputError: it is neither a fold nor "all".
     """
-    if given == "all":
-        return list(range(FOLDS))
-    if given not in map(str, range(FOLDS)):
-        raise InputError(f"--fold {given}: there are folds 0, 1, 2 and 3, or all")
-    return [int(given)]
+    folds = {str(fold): [fold] for fold in range(FOLDS)} | {"all": list(range(FOLDS))}
+    if text not in folds:
+        raise InputError(f"--fold {text}: there are folds 0, 1, 2 and 3, or all")
+    return folds[text]

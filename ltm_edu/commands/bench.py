@@ -1,4 +1,4 @@
-"""`ltm-edu bench`: measure what the fast paths are worth."""
+"""`ltm-edu bench`: measure how much faster the fast paths are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ltm-edu evaluate`: score checkpoints and floors on the same episodes."""
+"""`ltm-edu evaluate`: score checkpoints and baselines on the same episodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..datasets import open_dataset
 from ..datasets.voc import VocFolder
 from ..episodes import EpisodeList, Protocol, novel_classes
 from ..model import FewShotModel, TrainingFreeMap
-from ..runs.checkpoint import TrainedOn, load_checkpoint
+from ..runs.checkpoint import load_checkpoint
 from ..runs.processes import processes, rank
 from ..runs.recipes import recipe_for
 from ..scores import Results, mean_over_folds, save_results
@@ -23,12 +23,12 @@ from . import chosen_folds
 
 
 def run(options: argparse.Namespace) -> None:
-    """Score checkpoints and floors on the same episodes; print the tables, maybe save them."""
+    """Score checkpoints and baselines; print the tables, and save them on request."""
     folds = chosen_folds(options.fold)
     seeds = tuple(options.seed) if options.seed else (0, 1, 2, 3, 4)
     dataset = open_dataset(options.data)
     if (options.query_scales or options.crf) and not options.checkpoint:
-        raise InputError("--query-scales and --crf are about checkpoints: name one")
+        raise InputError("--query-scales and --crf need checkpoints: name one")
     if options.json:
         need_place(options.json)
     results: list[Results] = []
@@ -67,10 +67,10 @@ def _episode_lists(
     pattern = options.episode_lists
     if pattern is None:
         return None
-    several = (("{fold}", options.fold == "all"), ("{seed}", len(protocol.seeds) > 1))
-    if lacking := [part for part, needed in several if needed and part not in pattern]:
+    several = {"{fold}": options.fold == "all", "{seed}": len(protocol.seeds) > 1}
+    if lacking := [part for part in several if several[part] and part not in pattern]:
         raise InputError(
-            f"--episode-lists needs {' and '.join(lacking)} in its name: several files"
+            f"--episode-lists needs {' and '.join(lacking)} in its name, one file for each"
         )
     lists = []
     for seed in protocol.seeds:
@@ -87,14 +87,24 @@ def _methods(
 ) -> tuple[dict[str, FewShotModel], Literal["keep", "drop"]]:
     """The models of a fold's table by name, and what their training did with novel images."""
     models: dict[str, FewShotModel] = {}
-    rules = set()
-    backbone = None
-    other_scales = _scales(options.query_scales) if options.query_scales else None
+    rules, backbone = set(), None
+    try:
+        texts = options.query_scales.split(",") if options.query_scales else []
+        other_scales = tuple(map(float, texts))
+    except ValueError:
+        text = options.query_scales
+        raise InputError(f"--query-scales {text}: give numbers, as in 0.7,1,1.3") from None
+    novel = [dataset.classes[c - 1] for c in novel_classes(fold, len(dataset.classes))]
     for pattern in options.checkpoint:
         path = Path(pattern.replace("{fold}", str(fold)))
         model, trained_on = load_checkpoint(path)
+        if leaked := [name for name in novel if name in trained_on.base_classes]:
+            names = ", ".join(leaked[:3]) + (" and more" if leaked[3:] else "")
+            raise InputError(
+                f"{path} was trained on {names}, which fold {fold} tests: its score would not be "
+                "few-shot (leakage); use that fold's checkpoint"
+            )
         backbone = backbone or model.backbone
-        _refuse_leakage(path, trained_on, dataset, fold)
         c = model.config
         kind = f"local, {c.rows}" if c.transformation == "local" else c.transformation
         # One name for all folds, whether {fold} or the name of each fold's file was given.
@@ -110,25 +120,8 @@ def _methods(
     if len(rules) > 1:
         raise InputError("these checkpoints differ in --novel-images: score them one by one")
     recipe = recipe_for(options.data)
-    config = next((m.config for m in models.values()), recipe.model())
+    config = next((m.config for m in models.values()), recipe.model_config)
     for rows in ("fg", "fg_bg"):
         model = TrainingFreeMap(replace(config, rows=rows, shots="mean"), backbone)
         models[f"training-free map ({rows})"], backbone = model, model.backbone
     return models, rules.pop() if rules else recipe.novel_images
-
-
-def _scales(given: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in given.split(","))
-    except ValueError:
-        raise InputError(f"--query-scales {given}: give numbers, as in 0.7,1,1.3") from None
-
-
-def _refuse_leakage(path: Path, trained_on: TrainedOn, dataset: VocFolder, fold: int) -> None:
-    names = [dataset.classes[c - 1] for c in novel_classes(fold, len(dataset.classes))]
-    leaked = [n for n in names if n in trained_on.base_classes]
-    if leaked:
-        raise InputError(
-            f"{path} was trained on {', '.join(leaked[:3])}{' and more' if leaked[3:] else ''}, "
-            f"which fold {fold} tests: a score would be leakage; use that fold's checkpoint"
-        )

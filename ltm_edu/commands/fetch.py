@@ -11,8 +11,8 @@ from ..store.errors import InputError
 def run(options: argparse.Namespace) -> None:
     """Put a dataset into the data folder."""
     if options.dataset != "pascal5i":
-        raise InputError(f"fetch {options.dataset}: it knows pascal5i (emoji5i is drawn, not got)")
+        raise InputError(f"fetch {options.dataset}: fetch gets only pascal5i (emoji5i is drawn)")
     root = pascal5i.fetch(options.source, options.mirror)
     print(f"{root}: complete; use it with --data pascal5i")
     for path in pascal5i.kept_archives():
-        print(f"{path}: no longer needed; delete it if you like")
+        print(f"{path}: no longer needed; you can delete it")

@@ -14,10 +14,10 @@ def run(options: argparse.Namespace) -> None:
     model, _ = load_checkpoint(options.checkpoint)
     stems = [q.stem for q in options.query]
     if len(set(stems)) < len(stems):
-        raise InputError("two queries have one name: their results would overwrite each other")
+        raise InputError("two queries have the same name: their results would overwrite each other")
     supports = [tuple(pair) for pair in options.support]
     # Every query is read before anything is written.
-    made = [segmenter.predict(model, q, supports, options.class_id) for q in options.query]
-    for stem, found in zip(stems, made, strict=True):
-        for path in found.save(options.out, stem):
+    results = [segmenter.predict(model, q, supports, options.class_id) for q in options.query]
+    for stem, result in zip(stems, results, strict=True):
+        for path in result.save(options.out, stem):
             print(path)

@@ -13,13 +13,13 @@ from ..datasets import open_dataset
 from ..episodes import Protocol
 from ..model import LTM
 from ..runs.checkpoint import read_checkpoint, save_checkpoint
-from ..runs.identity import RunIdentity, run_identity
+from ..runs.identity import run_identity
 from ..runs.processes import processes, rank
 from ..runs.recipes import Recipe, recipe_for, recipe_name
-from ..runs.settings import Machine, TrainingConfig
+from ..runs.settings import Machine
 from ..store.errors import InputError
 from ..store.files import data_dir
-from ..training import Fitted, fit
+from ..training import fit
 from . import chosen_folds
 
 
@@ -43,11 +43,18 @@ def run(options: argparse.Namespace) -> None:
             backbone = model.backbone
             if options.resume and path.is_file():
                 identity = run_identity(model, dataset, options.split, fold, training, protocol)
-                _refuse_another_run(path, identity)
+                network, trained_on, _ = read_checkpoint(path)
+                if differences := trained_on.identity(network).differences(identity):
+                    raise InputError(
+                        f"{path} exists and is of another training ({'; '.join(differences)}): "
+                        "move it away, or name another --checkpoint"
+                    )
                 if rank() == 0:
                     print(f"{path} is trained already: delete it to train it anew")
                 continue
-            machine = _machine(options, path)
+            state = path.with_suffix(".state") if options.resume else None
+            rest = options.workers, options.compile, state, options.save_every
+            machine = Machine(options.features == "device", *rest)
             with _curves(options.tensorboard, path.stem) as on_step:
                 fitted = fit(
                     model,
@@ -63,47 +70,21 @@ def run(options: argparse.Namespace) -> None:
                 )
             if rank() == 0:
                 save_checkpoint(path, model, fitted.trained_on(options.command_line))
-                if machine.state is not None:
-                    machine.state.unlink(missing_ok=True)
-                recipe_used = options.recipe or recipe_name(options.data)
-                print(f"{path}: {_summary(fitted, training, fold)}, recipe {recipe_used}")
-
-
-def _summary(fitted: Fitted, training: TrainingConfig, fold: int | None) -> str:
-    what = "all classes" if fold is None else f"fold {fold}"
-    chosen = f" chosen on {', '.join(fitted.held_out)}" if fitted.held_out else ""
-    return f"{what}, step {fitted.best_step} of {training.steps}{chosen}"
-
-
-def _refuse_another_run(path: Path, identity: RunIdentity) -> None:
-    network, trained_on = read_checkpoint(path)
-    if differences := trained_on.identity(network).differences(identity):
-        raise InputError(
-            f"{path} exists and is of another training ({'; '.join(differences)}): move it away, "
-            "or name another --checkpoint"
-        )
+                if state is not None:
+                    state.unlink(missing_ok=True)
+                classes = "all classes" if fold is None else f"fold {fold}"
+                chosen = f" chosen on {', '.join(fitted.held_out)}" if fitted.held_out else ""
+                print(
+                    f"{path}: {classes}, step {fitted.best_step} of {training.steps}{chosen}, "
+                    f"recipe {options.recipe or recipe_name(options.data)}"
+                )
 
 
 def _chosen_recipe(options: argparse.Namespace) -> Recipe:
-    recipe = recipe_for(options.data, options.recipe)
-    short = {
-        "transformation": options.transformation,
-        "rows": options.rows,
-        "image_size": options.size,
-        "steps": options.steps,
-        "seed": options.seed,
-    }
-    return recipe.changed([*(f"{k}={v}" for k, v in short.items() if v is not None), *options.set])
-
-
-def _machine(options: argparse.Namespace, checkpoint: Path) -> Machine:
-    return Machine(
-        options.features == "device",
-        options.workers,
-        options.compile,
-        checkpoint.with_suffix(".state") if options.resume else None,
-        options.save_every,
-    )
+    fields = {name: getattr(options, name) for name in ("transformation", "rows", "steps", "seed")}
+    fields["image_size"] = options.size
+    settings = [f"{name}={value}" for name, value in fields.items() if value is not None]
+    return recipe_for(options.data, options.recipe).changed([*settings, *options.set])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..store.errors import InputError
-from ..store.fetch import put
+from ..store.fetch import Archive, need_room, put
 from ..store.files import existing_parent, written_whole
 from ..store.pictures import palette_png, read_mask
 from .inspection import inspect
@@ -21,31 +21,43 @@ NAME = r"\d{4}_\d{6}"
 _LAYOUT = f"{PICTURES}/, {AUGMENTED}/ and {LISTS}/val.txt"
 
 
-def find_devkit(source: Path) -> Path | None:
-    """The VOC2012 folder that holds SegmentationClassAug: `source` itself, or inside it."""
-    return next((p for p in _places(source) if (p / AUGMENTED).is_dir()), None)
+def read_source(
+    source: str | Path | None, archives: Sequence[Archive]
+) -> tuple[Path | None, dict[Archive, Path | None]]:
+    """What a folder offers for PASCAL-5i.
 
+    Args:
+        source: a VOC2012 folder, one above it, or a folder with archives; None offers nothing.
+        archives: those of the release.
 
-def refuse_source(source: Path, archives: Sequence[str]) -> None:
-    """Say what is expected in a folder that holds neither the archives nor a whole VOCdevkit.
+    Returns:
+        The VOC2012 folder with SegmentationClassAug, and the file of each archive; None for what
+        the source lacks.
 
     Raises:
-        InputError: always.
+        InputError: the folder has neither; says what is expected and what it has.
     """
+    if source is None:
+        return None, dict.fromkeys(archives)
+    source = Path(source).expanduser()
+    paths = {a: source / a.name if (source / a.name).is_file() else None for a in archives}
+    devkit = _folder_with(AUGMENTED, source)
+    if devkit or any(paths.values()):
+        return devkit, paths
     if not source.is_dir():
         raise InputError(f"{source} is not a folder: name the one that holds the files")
-    place = next((p for p in _places(source) if (p / PICTURES).is_dir()), None)
-    problem = str(source) if place is None else f"{place} has no {AUGMENTED}/"
+    place = _folder_with(PICTURES, source)
+    problem = f"{place} has no {AUGMENTED}/" if place else str(source)
     above = source.resolve().parent
-    advice = f"; {above} has it: name that folder" if find_devkit(above) == above else ""
+    advice = f"; {above} has it: name that folder" if (above / AUGMENTED).is_dir() else ""
     raise InputError(
-        f"{problem}: expected {' and '.join(archives)}, or VOCdevkit/VOC2012/ with {_LAYOUT}; "
-        f"found {first_names(place or source)}{advice}"
+        f"{problem}: expected {' and '.join(a.name for a in archives)}, or VOCdevkit/VOC2012/ with "
+        f"{_LAYOUT}; found {first_names(place or source)}{advice}"
     )
 
 
 def check_devkit(
-    devkit: Path, counts: Mapping[str, int], progress: bool = True
+    devkit: Path, target: Path, counts: Mapping[str, int], progress: bool = True
 ) -> dict[str, tuple[str, ...]]:
     """Read every file that will be copied from a VOCdevkit, before anything is written.
 
@@ -53,7 +65,8 @@ def check_devkit(
     does not name.
 
     Args:
-        devkit: from `find_devkit`.
+        devkit: from `read_source`.
+        target: the folder to which `copy_devkit` will copy.
         counts: how many names each list must have.
         progress: show a bar with the time left.
 
@@ -61,7 +74,8 @@ def check_devkit(
         Names of "train" and "val".
 
     Raises:
-        InputError: a folder, list, picture or mask is missing or damaged, or a count differs.
+        InputError: a folder, list, picture or mask is missing or damaged, a count differs, or
+            the disk of `target` is too small.
     """
     for part in (PICTURES, LISTS):
         if not (devkit / part).is_dir():
@@ -77,13 +91,25 @@ def check_devkit(
     else:
         origins["train"] = devkit / AUGMENTED
         names["train"] = tuple(sorted(set(stems(devkit / AUGMENTED)) - set(names["val"])))
-    _refuse_faults(devkit, names, origins, progress)
+    every = sorted({*names["train"], *names["val"]})
+    faults = inspect([pair_in(devkit, n, AUGMENTED) for n in every], len(VOC_CLASSES), progress)
+    if faults:
+        path, what = faults[0]
+        origin = origins["val" if path.stem in names["val"] else "train"]
+        reason = f"{origin / path.stem}.png exists" if origin.is_dir() else f"{origin} names it"
+        raise InputError(
+            f"{path} {what}, but {reason}{and_more(faults)}: complete {devkit}, or fetch the "
+            "archives instead"
+        )
     for split, count in counts.items():
         if len(names[split]) != count:
             raise InputError(
                 f"{origins[split]} gives {len(names[split]):,} {split} pictures where "
                 f"PASCAL-5i has {count:,}: complete it, or fetch the archives instead"
             )
+    same_disk = existing_parent(target).stat().st_dev == devkit.stat().st_dev  # links need no room
+    pictures = 0 if same_disk else bytes_in(devkit / PICTURES)
+    need_room(target, pictures + bytes_in(devkit / AUGMENTED))
     return names
 
 
@@ -99,15 +125,13 @@ def copy_devkit(devkit: Path, target: Path, names: Mapping[str, Sequence[str]]) 
         picture, mask = pair_in(devkit, name, AUGMENTED)
         new_picture, new_mask = pair_in(target, name)
         if not new_picture.exists():
-            _link_or_copy(picture, new_picture)
+            try:
+                os.link(picture, new_picture)
+            except OSError:
+                with written_whole(new_picture) as part:
+                    shutil.copyfile(picture, part)
         if not new_mask.exists():
             put(new_mask, palette_png(read_mask(mask)))
-
-
-def bytes_to_copy(devkit: Path, target: Path) -> int:
-    """How much room `copy_devkit` takes: pictures need none on the same disk."""
-    same_disk = existing_parent(target).stat().st_dev == devkit.stat().st_dev
-    return bytes_in(devkit / AUGMENTED) + (0 if same_disk else bytes_in(devkit / PICTURES))
 
 
 def bytes_in(folder: Path) -> int:
@@ -116,10 +140,8 @@ def bytes_in(folder: Path) -> int:
 
 
 def stems(folder: Path) -> list[str]:
-    """Names of the pictures or masks in a folder; empty if it does not exist."""
-    if not folder.is_dir():
-        return []
-    return sorted(p.stem for p in folder.iterdir() if re.fullmatch(NAME, p.stem))
+    """Names of the masks in a folder; empty if it does not exist."""
+    return [p.stem for p in folder.glob("*.png") if re.fullmatch(NAME, p.stem)]
 
 
 def pair_in(folder: Path, name: str, masks: str = MASKS) -> tuple[Path, Path]:
@@ -136,31 +158,7 @@ def and_more(things: Sequence[object]) -> str:
     return f" (and {len(things) - 1} more)" if len(things) > 1 else ""
 
 
-def _places(source: Path) -> tuple[Path, ...]:
-    return source, source / "VOC2012", source / "VOCdevkit/VOC2012"
-
-
-def _refuse_faults(
-    devkit: Path, names: Mapping[str, Sequence[str]], origins: Mapping[str, Path], progress: bool
-) -> None:
-    every = sorted({*names["train"], *names["val"]})
-    faults = inspect([pair_in(devkit, n, AUGMENTED) for n in every], len(VOC_CLASSES), progress)
-    if faults:
-        path, what = faults[0]
-        origin = origins["val" if path.stem in names["val"] else "train"]
-        reason = f"{origin} names it"
-        if origin == devkit / AUGMENTED:
-            reason = f"{origin / path.stem}.png exists"
-        raise InputError(
-            f"{path} {what}, but {reason}{and_more(faults)}: complete {devkit}, or fetch the "
-            "archives instead"
-        )
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.link(source, target)
-    except OSError:
-        with written_whole(target) as part:
-            shutil.copyfile(source, part)
+def _folder_with(part: str, source: Path) -> Path | None:
+    """The VOC2012 folder that has such a folder: `source` itself, or inside it."""
+    places = (source, source / "VOC2012", source / "VOCdevkit/VOC2012")
+    return next((p for p in places if (p / part).is_dir()), None)

@@ -15,7 +15,7 @@ import json
 import math
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -28,9 +28,8 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from ..store.errors import InputError
-from ..store.files import made_whole
-from ..store.pictures import VOID, palette_png
-from .voc import LISTS, MASKS, PICTURES, VOC_CLASSES
+from ..store.pictures import VOID
+from .voc import VOC_CLASSES, write_voc_folder
 
 VERSION = 2
 """Increases when the same seed gives other pictures: `generate` then refuses an old folder."""
@@ -702,20 +701,33 @@ def generate(
     difficulty = _difficulty(difficulty)
     if seed < 0 or train < 1 or val < 1:
         raise InputError(f"seed {seed}, train {train}, val {val}: seed >= 0 and both lists >= 1")
-    settings = {
-        "name": "emoji5i",
-        "version": VERSION,
-        "seed": seed,
-        "train": train,
-        "val": val,
-        "difficulty": asdict(difficulty),
-    }
+    counts = {"train": train, "val": val}
+    settings = {"name": "emoji5i", "version": VERSION, "seed": seed, **counts}
+    settings["difficulty"] = asdict(difficulty)
     if _is_complete(root, json.loads(json.dumps(settings))):
         return root
-    with made_whole(root) as part:
-        _fill(part, settings, difficulty, progress)
-        if root.is_dir() and not any(root.iterdir()):
-            root.rmdir()  # Windows moves a folder onto no other, not even an empty one
+    if root.is_dir():
+        root.rmdir()  # it is empty; Windows moves a folder onto no other
+    settings["classes"] = list(CLASSES)
+    settings["licence"], settings["attribution"] = "CC BY-SA 4.0", ATTRIBUTION
+    record = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    texts = {"LICENSE.txt": _LICENCE, "dataset.json": record}
+    _warm_up(difficulty)
+    with (
+        ThreadPoolExecutor(_workers()) as pool,
+        tqdm(total=train + val, desc="emoji5i", unit="image", disable=not progress) as bar,
+    ):
+
+        def scenes(split: int, name: str) -> Iterator[tuple[str, Image.Image, np.ndarray]]:
+            for start in range(0, counts[name], _BATCH):
+                batch = range(start, min(start + _BATCH, counts[name]))
+                drawn = pool.map(lambda i: draw_listed(seed, split, i, difficulty), batch)
+                for i, (image, mask) in zip(batch, drawn, strict=True):
+                    yield f"{name}_{i:05d}", image, mask
+                    bar.update()
+
+        splits = {name: scenes(split, name) for split, name in enumerate(counts)}
+        write_voc_folder(root, CLASSES, splits, texts, quality=90)
     return root
 
 
@@ -738,36 +750,7 @@ def _is_complete(root: Path, settings: dict) -> bool:
     return True
 
 
-def _fill(root: Path, settings: dict, difficulty: Difficulty, progress: bool) -> None:
-    for folder in (PICTURES, MASKS, LISTS):
-        (root / folder).mkdir(parents=True)
-    jobs = []
-    for split, name in enumerate(("train", "val")):
-        names = [f"{name}_{i:05d}" for i in range(settings[name])]
-        jobs += [(stem, (settings["seed"], split, i)) for i, stem in enumerate(names)]
-        lines = "".join(f"{stem}\n" for stem in names)
-        _write(root / LISTS / f"{name}.txt", lines)
-
-    def draw(job: tuple[str, tuple[int, int, int]]) -> None:
-        stem, key = job
-        image, mask = draw_listed(*key, difficulty)
-        image.save(root / PICTURES / f"{stem}.jpg", quality=90)
-        (root / MASKS / f"{stem}.png").write_bytes(palette_png(mask))
-
-    _warm_up(difficulty)
-    with ThreadPoolExecutor(_workers()) as pool:
-        futures = [pool.submit(draw, job) for job in jobs]
-        try:
-            for future in tqdm(futures, desc="emoji5i", unit="image", disable=not progress):
-                future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    _write(root / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
-    _write(root / "LICENSE.txt", _LICENCE)
-    settings = {**settings, "classes": list(CLASSES), "licence": "CC BY-SA 4.0"}
-    settings["attribution"] = ATTRIBUTION
-    _write(root / "dataset.json", json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+_BATCH = 64  # scenes that wait in memory to be written
 
 
 def _workers() -> int:
@@ -779,10 +762,6 @@ def _warm_up(difficulty: Difficulty) -> None:
     in_use = {d for drawings in DRAWINGS.values() for d in drawings[: difficulty.drawings]}
     for drawing in {*in_use, *DISTRACTORS, *LOOKALIKES}:
         _rasterise(drawing)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 _LICENCE = f"""These pictures and masks are under CC BY-SA 4.0

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..store.errors import InputError
 from ..store.pictures import VOID, checked_size, read_mask
 from .name_lists import list_files, read_list
-from .voc import LISTS, PICTURES, VocFolder
+from .voc import LISTS, VocFolder
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def inspect(
 def inspect_folder(dataset: VocFolder, progress: bool = True) -> list[Fault]:
     """Read a folder's lists, and every picture and mask that they name; see `inspect`."""
     lists = ((path, read_list(path).fault) for path in list_files(dataset.root / LISTS))
-    pairs = [(_picture(dataset, n), dataset.mask_path(n)) for n in dataset.names("all")]
+    pairs = [(dataset.image_path(n), dataset.mask_path(n)) for n in dataset.names("all")]
     return [Fault(path, what) for path, what in lists if what] + [
         Fault(path, what + dataset.elsewhere(path))
         for path, what in inspect(pairs, len(dataset.classes), progress)
@@ -77,13 +77,6 @@ def report(faults: Sequence[Fault], shown: int = 3) -> list[str]:
         + (f" and {len(names) - shown} more" if len(names) > shown else "")
         for (folder, what), names in kinds.items()
     ]
-
-
-def _picture(dataset: VocFolder, name: str) -> Path:
-    try:
-        return dataset.image_path(name)
-    except InputError:  # it is missing: report it under the name that is expected
-        return dataset.root / PICTURES / f"{name}.jpg"
 
 
 def _attempt(read: Callable[[Path], T], path: Path) -> tuple[T | None, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +29,13 @@ def cached_index(
     names = dataset.names(split)
     if cache is None or len(names) < fewest:
         return dataset.index(split)
-    path = cache / f"masks-{dataset.mask_fingerprint(names)}-{len(dataset.classes)}.npz"
-    if path.exists():
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as counts:
-                return MaskIndex(names, counts["pixels"], counts["grid"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            path.unlink(missing_ok=True)  # damaged: count again
+    path = cache / f"masks-{dataset.fingerprint(names, pictures=False)}-{len(dataset.classes)}.npz"
+    with (
+        suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),  # count again
+        path.open("rb") as file,
+        np.load(file, allow_pickle=False) as counts,
+    ):
+        return MaskIndex(names, counts["pixels"], counts["grid"])
     index = dataset.index(split)
     with written_whole(path) as part, part.open("wb") as file:
         np.savez_compressed(file, pixels=index.pixels, grid=index.grid)

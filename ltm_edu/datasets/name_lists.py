@@ -15,19 +15,11 @@ class NameList(NamedTuple):
 
     Attributes:
         names: each name once, in the file's order.
-        repeated: the names that the file contains more than once.
+        fault: what is wrong with the list; None if nothing is.
     """
 
     names: tuple[str, ...]
-    repeated: tuple[str, ...]
-
-    @property
-    def fault(self) -> str | None:
-        """What is wrong with the list; None if nothing is."""
-        if not self.names:
-            return "is empty"
-        count = len(self.repeated)
-        return f"repeats {count:,} name{'s' if count > 1 else ''}" if count else None
+    fault: str | None
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -35,64 +27,48 @@ def list_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*.txt") if not p.name.startswith("."))
 
 
-def read_list(path: Path, pattern: str = ".+") -> NameList:
-    """Read the names in a list file; see `names_in`.
-
-    Raises:
-        InputError: the file cannot be read, or as `names_in` does.
-    """
-    return _names(read_text(path), str(path), pattern)
-
-
-def names_in(content: bytes, origin: str, pattern: str = ".+") -> NameList:
+def read_list(path: Path | str, pattern: str = ".+", content: bytes | None = None) -> NameList:
     """Read names, one a line; a line may also be "/JPEGImages/NAME.jpg /Masks/NAME.png".
 
     Folders in a line are ignored: no list can name a file outside of its data set.
 
     Args:
-        content: the bytes of a list file.
-        origin: the file's name in an error.
+        path: the list file; with `content`, only its name in an error.
         pattern: a regular expression that every name matches.
+        content: the bytes of a list that is not a file on the disk.
 
     Raises:
-        InputError: the content is not text in UTF-8, or a line has neither form.
+        InputError: as `read_lines` does, or a line has neither form.
     """
-    return _names(_decoded(content, origin), origin, pattern)
+    counts = Counter(_name(line, path, pattern) for line in read_lines(path, content))
+    repeated = sum(count > 1 for count in counts.values())
+    fault = f"repeats {repeated:,} name{'s' if repeated > 1 else ''}" if repeated else None
+    return NameList(tuple(counts), fault if counts else "is empty")
 
 
-def read_text(path: Path) -> str:
-    """Read a text file in UTF-8.
+def read_lines(path: Path | str, content: bytes | None = None) -> list[str]:
+    """The lines of a text in UTF-8 that are not blank, without spaces at their ends.
 
     Raises:
         InputError: it cannot be read, or is not text.
     """
     try:
-        return _decoded(path.read_bytes(), str(path))
+        text = (Path(path).read_bytes() if content is None else content).decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
-
-
-def _decoded(content: bytes, origin: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(f"{origin} is not text in UTF-8: save it as such, or remove it") from None
+        raise InputError(f"{path} is not text in UTF-8: save it as such, or remove it") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _names(text: str, origin: str, pattern: str) -> NameList:
-    lines = filter(None, map(str.strip, text.splitlines()))
-    counts = Counter(_name(line, origin, pattern) for line in lines)
-    return NameList(tuple(counts), tuple(n for n, count in counts.items() if count > 1))
-
-
-def _name(line: str, origin: str, pattern: str) -> str:
+def _name(line: str, path: Path | str, pattern: str) -> str:
     pair = re.fullmatch(r"(.+\.(?:jpe?g|png))\s+(.+\.png)", line, re.IGNORECASE)
     files = pair.groups() if pair else (line,)
     stems = {re.sub(r"(?i)^.*[/\\]|\.(?:jpe?g|png)$", "", f) for f in files}
     name = stems.pop()
     if stems or not name.isprintable() or not re.fullmatch(pattern, name):
         raise InputError(
-            f"{origin}: {line[:60]!r} is no picture's name (as 2007_000032, or "
+            f"{path}: {line[:60]!r} is no picture's name (as 2007_000032, or "
             "JPEGImages/2007_000032.jpg SegmentationClass/2007_000032.png)"
         )
     return name

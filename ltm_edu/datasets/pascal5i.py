@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..store.archives import members
@@ -30,21 +31,10 @@ from ..store.fetch import (
 )
 from ..store.files import data_dir, writing
 from ..store.pictures import palette_png
-from .devkit import (
-    NAME,
-    and_more,
-    bytes_in,
-    bytes_to_copy,
-    check_devkit,
-    copy_devkit,
-    find_devkit,
-    pair_in,
-    refuse_source,
-    stems,
-)
+from .devkit import NAME, and_more, bytes_in, check_devkit, copy_devkit, pair_in, read_source, stems
 from .inspection import Fault, inspect
-from .name_lists import names_in, read_list
-from .sbd import mask_of_mat, need_scipy
+from .name_lists import NameList, read_list
+from .sbd import mask_of_mat
 from .voc import LISTS, MASKS, PICTURES, VOC_CLASSES
 
 _VOC2012 = "VOCdevkit/VOC2012"
@@ -128,15 +118,16 @@ def fetch(
     """
     root, downloads = folder(), data_dir() / "downloads"
     check_mirrors(mirrors)
-    devkit, archives = _read_source(source)
-    faults = verify(root, progress) if root.exists() else []
-    if root.exists() and not faults:
-        return root
-    if root.exists() and not (root / _SOURCES).exists():
-        raise InputError(f"{root} exists, but was not created by fetch: move it elsewhere")
+    devkit, archives = read_source(source, (RELEASE.voc, RELEASE.sbd))
+    faults = []
+    if root.exists():
+        faults = verify(root, progress)
+        if not faults:
+            return root
+        if not (root / _SOURCES).exists():
+            raise InputError(f"{root} exists, but was not created by fetch: move it elsewhere")
     if devkit:
-        names = check_devkit(devkit, RELEASE.counts, progress)
-        need_room(root, bytes_to_copy(devkit, root))
+        names = check_devkit(devkit, root, RELEASE.counts, progress)
     else:
         _check_archives(archives, downloads, root, progress)
     with alone(downloads):
@@ -168,15 +159,13 @@ def verify(root: str | Path | None = None, progress: bool = True) -> list[Fault]
     root = folder() if root is None else Path(root)
     if not root.is_dir():
         raise InputError(how_to_get(root))
-    faults = []
-    names: dict[str, tuple[str, ...]] = {}
-    for split, count in RELEASE.counts.items():
-        path = root / LISTS / f"{split}.txt"
-        names[split], what = _names_and_fault(path, count)
-        faults += [Fault(path, what)] if what else []
-    if both := set(names["train"]) & set(names["val"]):
-        faults.append(Fault(root / LISTS / "train.txt", f"shares {len(both):,} names with val.txt"))
-    every = sorted({n for part in names.values() for n in part} or stems(root / MASKS))
+    lists = {s: root / LISTS / f"{s}.txt" for s in ("train", "val")}
+    contents = {s: _checked_list(path, RELEASE.counts[s]) for s, path in lists.items()}
+    faults = [Fault(lists[s], content.fault) for s, content in contents.items() if content.fault]
+    train, val = (set(content.names) for content in contents.values())
+    if both := train & val:
+        faults.append(Fault(lists["train"], f"shares {len(both):,} names with val.txt"))
+    every = sorted(train | val or stems(root / MASKS))
     return faults + inspect([pair_in(root, n) for n in every], len(VOC_CLASSES), progress)
 
 
@@ -226,7 +215,7 @@ def _unpack(voc: Path, sbd: Path, staging: Path, progress: bool) -> dict[str, tu
 def _voc_lists(voc: Path, progress: bool) -> dict[str, tuple[str, ...]]:
     lists = {}
     for match, read in members(voc, rf"{_VOC2012}/{LISTS}/(train|val)\.txt", progress):
-        lists[match[1]] = names_in(read(), f"{voc}: {match[0]}", NAME).names
+        lists[match[1]] = read_list(f"{voc}: {match[0]}", NAME, read()).names
         if len(lists) == 2:
             return lists
     raise InputError(f"{voc} has no {_VOC2012}/{LISTS}/train.txt and val.txt: not VOC 2012")
@@ -235,24 +224,14 @@ def _voc_lists(voc: Path, progress: bool) -> dict[str, tuple[str, ...]]:
 # --- the folder -----------------------------------------------------------------------------------
 
 
-def _read_source(source: str | Path | None) -> tuple[Path | None, dict[Archive, Path | None]]:
-    """The VOCdevkit in a folder, if it has one, and where it has each of the archives."""
-    archives = (RELEASE.voc, RELEASE.sbd)
-    if source is None:
-        return None, dict.fromkeys(archives)
-    source = Path(source).expanduser()
-    paths = {a: source / a.name if (source / a.name).is_file() else None for a in archives}
-    devkit = find_devkit(source)
-    if devkit is None and not any(paths.values()):
-        refuse_source(source, [a.name for a in archives])
-    return devkit, paths
-
-
 def _check_archives(
     archives: dict[Archive, Path | None], downloads: Path, root: Path, progress: bool
 ) -> None:
     """Refuse, before anything is written, what would fail after hours of downloading."""
-    need_scipy()
+    if find_spec("scipy") is None:
+        raise InputError(
+            'SBD\'s masks are .mat files, which SciPy reads: pip install "ltm-edu[pascal]"'
+        )
     for archive, path in archives.items():
         if path is not None:
             check(path, archive, progress)
@@ -261,16 +240,14 @@ def _check_archives(
     need_room(root, to_download + to_unpack)
 
 
-def _names_and_fault(path: Path, count: int) -> tuple[tuple[str, ...], str | None]:
-    if not path.is_file():
-        return (), "is missing"
+def _checked_list(path: Path, count: int) -> NameList:
     try:
         content = read_list(path, NAME)
     except InputError:
-        return (), "is no list of names"
+        return NameList((), "is no list of names" if path.is_file() else "is missing")
     if len(content.names) != count:
-        return content.names, f"has {len(content.names):,} names instead of {count:,}"
-    return content.names, content.fault
+        return NameList(content.names, f"has {len(content.names):,} names instead of {count:,}")
+    return content
 
 
 def _part(root: Path) -> Path:
@@ -297,12 +274,12 @@ def _staging(root: Path, faults: Sequence[Fault]) -> Path:
 
 def _finish(staging: Path, root: Path, names: dict[str, tuple[str, ...]]) -> None:
     """Write the lists, remove all other files, and rename the folder."""
-    lists = {staging / LISTS / f"{split}.txt": sorted(part) for split, part in names.items()}
-    for path, part in lists.items():
-        put(path, "".join(f"{n}\n" for n in part).encode())
+    expected = {staging / _SOURCES}
     put(staging / _SOURCES, _ABOUT.encode())
-    pairs = (pair_in(staging, n) for part in names.values() for n in part)
-    expected = {staging / _SOURCES, *lists, *(path for pair in pairs for path in pair)}
+    for split, part in names.items():
+        path = staging / LISTS / f"{split}.txt"
+        put(path, "".join(f"{n}\n" for n in sorted(part)).encode())
+        expected.update([path], *(pair_in(staging, n) for n in part))
     with writing(root):
         for path in staging.rglob("*"):
             # A killed run may leave incomplete files, or files of another source.

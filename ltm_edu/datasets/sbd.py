@@ -10,20 +10,6 @@ from ..store.errors import InputError
 from .voc import VOC_CLASSES
 
 
-def need_scipy() -> None:
-    """Check that SciPy is installed.
-
-    Raises:
-        InputError: it is not; names the command that installs it.
-    """
-    try:
-        import scipy.io  # noqa: F401
-    except ImportError:
-        raise InputError(
-            'SBD\'s masks are .mat files, which SciPy reads: pip install "ltm-edu[pascal]"'
-        ) from None
-
-
 def mask_of_mat(content: bytes, name: str) -> np.ndarray:
     """Read the class ids in one of SBD's .mat files; no code in the file is run.
 

@@ -29,7 +29,7 @@ from ..store.pictures import (
     read_image,
     read_mask,
 )
-from .name_lists import list_files, read_list, read_text
+from .name_lists import list_files, read_lines, read_list
 
 # fmt: off
 VOC_CLASSES = (
@@ -98,7 +98,7 @@ class VocFolder:
             )
         class_list, classes = root / "classes.txt", VOC_CLASSES
         if class_list.exists():
-            classes = tuple(filter(None, map(str.strip, read_text(class_list).splitlines())))
+            classes = tuple(read_lines(class_list))
         if not 4 <= len(classes) < VOID:
             raise InputError(
                 f"{class_list} lists {len(classes)} classes: 4 to {VOID - 1} make four folds"
@@ -130,24 +130,12 @@ class VocFolder:
         return {p.stem: p.name for p in files}
 
     def image_path(self, name: str) -> Path:
-        """The picture's file.
-
-        Raises:
-            InputError: the folder has no picture of that name.
-        """
-        file = self._picture_files.get(name)
-        if file is None:
-            raise self.missing(self.root / PICTURES / f"{name}.jpg")
-        return self.root / PICTURES / file
+        """The picture's file, whether it exists or not."""
+        return self.root / PICTURES / self._picture_files.get(name, f"{name}.jpg")
 
     def mask_path(self, name: str) -> Path:
         """The mask's file, whether it exists or not."""
         return self.root / MASKS / f"{name}.png"
-
-    def missing(self, path: Path) -> InputError:
-        """The error for a picture or mask that a list names and that does not exist."""
-        advice = self.elsewhere(path) or ": put it there, or take its name out of the list"
-        return InputError(f"{path} is missing, but a list names it{advice}")
 
     def elsewhere(self, path: Path) -> str:
         """The end of an error if only SegmentationClassAug has a mask: that, and what to do."""
@@ -161,7 +149,7 @@ class VocFolder:
         Raises:
             InputError: it is missing or cannot be read.
         """
-        return read_image(self.image_path(name))
+        return read_image(self._existing(self.image_path(name)))
 
     def mask(self, name: str) -> np.ndarray:
         """Read the mask: class ids, (H, W) uint8, and 255 for void.
@@ -169,7 +157,7 @@ class VocFolder:
         Raises:
             InputError: it is missing, cannot be read, or contains an id that no class has.
         """
-        path = self._existing_mask(name)
+        path = self._existing(self.mask_path(name))
         mask = read_mask(path)
         ids = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:VOID])
         if ids.size and ids[-1] > len(self.classes):
@@ -204,25 +192,25 @@ class VocFolder:
                 counts[i] = np.bincount(part.ravel(), minlength=256)[1 : len(self.classes) + 1]
         return MaskIndex(names, pixels, grid)
 
-    def fingerprint(self, names: Sequence[str]) -> str:
+    def fingerprint(self, names: Sequence[str], pictures: bool = True) -> str:
         """A hash of the names and the content of these pictures and masks: the key of a cache.
 
         Every file is read. The data set's folder and the files' times do not count.
 
+        Args:
+            names: the pictures' names.
+            pictures: False for a hash of the masks alone.
+
         Raises:
             InputError: a file is missing or cannot be read.
         """
-        pairs = ((self.image_path(n), self._existing_mask(n)) for n in names)
-        return joint_fingerprint([path for pair in pairs for path in pair])
+        kinds = (self.image_path, self.mask_path) if pictures else (self.mask_path,)
+        return joint_fingerprint([self._existing(path(n)) for n in names for path in kinds])
 
-    def mask_fingerprint(self, names: Sequence[str]) -> str:
-        """As `fingerprint`, of the masks alone."""
-        return joint_fingerprint([self._existing_mask(n) for n in names])
-
-    def _existing_mask(self, name: str) -> Path:
-        path = self.mask_path(name)
+    def _existing(self, path: Path) -> Path:
         if not path.exists():
-            raise self.missing(path)
+            advice = self.elsewhere(path) or ": put it there, or take its name out of the list"
+            raise InputError(f"{path} is missing, but a list names it{advice}")
         return path
 
 
@@ -260,6 +248,8 @@ def write_voc_folder(
     root: Path,
     classes: Sequence[str],
     splits: Mapping[str, Iterable[tuple[str, Image.Image, np.ndarray]]],
+    texts: Mapping[str, str] | None = None,
+    quality: int = 95,
 ) -> None:
     """Write a data set in VOC's layout; the folder appears when it is complete.
 
@@ -268,6 +258,8 @@ def write_voc_folder(
         classes: names; class id c is `classes[c - 1]`.
         splits: list name ("train", "val") to the pictures: name, RGB picture, and mask of class
             ids, (H, W) uint8, 0 background, 255 not counted.
+        texts: further files, name to content, such as a licence.
+        quality: of the JPEG files, 1 to 95.
 
     Raises:
         InputError: the folder cannot be written, or a mask has another size than its picture.
@@ -275,13 +267,14 @@ def write_voc_folder(
     with made_whole(root) as part:
         for folder in (PICTURES, MASKS, LISTS):
             (part / folder).mkdir(parents=True)
+        texts = {**(texts or {}), "classes.txt": "".join(f"{name}\n" for name in classes)}
         for split, pictures in splits.items():
             names = []
             for name, image, mask in pictures:
                 check_same_size(image, f"picture {name}", mask, f"mask {name}")
-                image.convert("RGB").save(part / PICTURES / f"{name}.jpg", quality=95)
+                image.convert("RGB").save(part / PICTURES / f"{name}.jpg", quality=quality)
                 (part / MASKS / f"{name}.png").write_bytes(palette_png(mask))
                 names.append(f"{name}\n")
-            (part / LISTS / f"{split}.txt").write_text("".join(names), encoding="utf-8")
-        lines = "".join(f"{name}\n" for name in classes)
-        (part / "classes.txt").write_text(lines, encoding="utf-8")
+            texts[f"{LISTS}/{split}.txt"] = "".join(names)
+        for name, text in texts.items():
+            (part / name).write_text(text, encoding="utf-8", newline="\n")

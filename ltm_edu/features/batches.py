@@ -19,13 +19,9 @@ from .cache import FeatureCache
 
 @dataclass(frozen=True)
 class Batch:
-    """B training episodes of K supports, by name.
+    """B training episodes by picture names: a query and K supports, none of them the query.
 
-    Attributes:
-        class_ids: of each episode.
-        queries: picture names.
-        supports: K picture names an episode, none of them its query.
-        query_flips, support_flips: which pictures are mirrored.
+    `query_flips` and `support_flips` say which pictures are mirrored.
     """
 
     class_ids: list[int]
@@ -40,15 +36,11 @@ class Batch:
 
 
 class BatchTensors(NamedTuple):
-    """The same episodes as tensors.
+    """The same episodes as tensors; the names are for messages.
 
-    Attributes:
-        F_q: query features, one (B, C, h, w) a query scale.
-        F_s: support features, (B, K, C, h, w).
-        G_q, G_s: masks on the grid, (B, 1, h, w) and (B, K, 1, h, w).
-        Y: truth, (B, H, W) of 0, 1 and 255.
-        queries: picture names, for messages.
-        supports: likewise.
+    The features are F_q, (B, C, h, w) for each query scale, and F_s, (B, K, C, h, w). The masks on
+    the grid are G_q, (B, 1, h, w), and G_s, (B, K, 1, h, w). Y, (B, H, W), is the truth of 0, 1
+    and 255.
     """
 
     F_q: list[Tensor]
@@ -103,15 +95,12 @@ def draw_batches(
     while True:
         ids = rng.choice(classes, size, p=weights)
         names = [rng.choice(named[c], shots + 1, replace=False).tolist() for c in ids]
-        mirrored = np.zeros((size, shots + 1), bool)
+        mirrored = [[False] * (shots + 1)] * size
         if flips:
-            mirrored = rng.integers(0, 2, (size, shots + 1)).astype(bool)
+            mirrored = rng.integers(0, 2, (size, shots + 1)).astype(bool).tolist()
+        queries, supports = [n[0] for n in names], [n[1:] for n in names]
         yield Batch(
-            [int(c) for c in ids],
-            [n[0] for n in names],
-            [n[1:] for n in names],
-            [bool(f[0]) for f in mirrored],
-            [f[1:].tolist() for f in mirrored],
+            ids.tolist(), queries, supports, [f[0] for f in mirrored], [f[1:] for f in mirrored]
         )
 
 
@@ -165,11 +154,6 @@ def load_batches(
 
 def to_device(batch: BatchTensors, device: torch.device) -> BatchTensors:
     """The batch on a device; copies from pinned memory do not wait."""
-    move = {"device": device, "non_blocking": True}
-    return batch._replace(
-        F_q=[f.to(**move) for f in batch.F_q],
-        F_s=batch.F_s.to(**move),
-        G_q=batch.G_q.to(**move),
-        G_s=batch.G_s.to(**move),
-        Y=batch.Y.to(**move),
-    )
+    tensors = (*batch.F_q, batch.F_s, batch.G_q, batch.G_s, batch.Y)
+    *F_q, F_s, G_q, G_s, Y = (x.to(device, non_blocking=True) for x in tensors)
+    return BatchTensors(F_q, F_s, G_q, G_s, Y, batch.queries, batch.supports)

@@ -9,14 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,13 +22,12 @@ from ..datasets.voc import VocFolder
 from ..geometry import image_tensor, mask_to_grid, resize_mask
 from ..model import FewShotModel, features_at_scales
 from ..runs.processes import own_part, share_arrays
+from ..runs.threads import in_parallel
 from ..store.errors import InputError
 from ..store.pictures import VOID
 from .files import FileOfRows, Kind, in_files
 
-T = TypeVar("T")
-
-BATCH = 8
+BATCH = 4
 """Pictures that go through the backbone together."""
 
 
@@ -196,6 +190,21 @@ class FeatureCache:
     ) -> Iterator[list[np.ndarray]]:
         """What each picture adds to the features of each scale and to the masks."""
         device = next(model.parameters()).device
+
+        def extract(group: Sequence[str]) -> list[list[np.ndarray]]:
+            images, masks = zip(*map(self._read, group), strict=True)
+            pixels = torch.stack(images)
+            copies = torch.stack([pixels, pixels.flip(-1)][: self._copies], dim=1)
+            with torch.inference_mode():
+                maps = features_at_scales(
+                    model.backbone, copies.flatten(0, 1).to(device), self.query_scales
+                )
+            arrays = [
+                np.ascontiguousarray(F.unflatten(0, copies.shape[:2]).cpu().numpy(), self._dtype)
+                for F in maps
+            ]
+            return [[*(a[i] for a in arrays), mask[None]] for i, mask in enumerate(masks)]
+
         bar = tqdm(
             total=len(self.names),
             desc="features",
@@ -204,55 +213,19 @@ class FeatureCache:
             disable=not progress,
             leave=False,
         )
-        described = False
+        groups = [names[i : i + BATCH] for i in range(0, len(names), BATCH)]
         with bar:
-            for group in _groups(_ahead(self._read, names), BATCH):
-                pixels = torch.stack([image for image, _ in group])
-                copies = torch.stack([pixels, pixels.flip(-1)][: self._copies], dim=1)
-                with torch.inference_mode():
-                    maps = features_at_scales(
-                        model.backbone, copies.flatten(0, 1).to(device), self.query_scales
-                    )
-                arrays = [
-                    np.ascontiguousarray(
-                        F.unflatten(0, copies.shape[:2]).cpu().numpy(), self._dtype
-                    )
-                    for F in maps
-                ]
-                for i, (_, mask) in enumerate(group):
-                    parts = [a[i] for a in arrays] + [mask[None]]
-                    if not described:
-                        described = True
-                        size = len(self.names) * sum(a.nbytes for a in parts)
-                        bar.set_description(f"features, {size / 1e9:.2f} GB")
+            for described, group in enumerate(in_parallel(extract, groups)):
+                if not described:
+                    size = len(self.names) * sum(a.nbytes for a in group[0])
+                    bar.set_description(f"features, {size / 1e9:.2f} GB")
+                for parts in group:
                     bar.update()
                     yield parts
 
     def _read(self, name: str) -> tuple[Tensor, np.ndarray]:
         image, mask = self.dataset.pair(name)
         return image_tensor(image, self.size), resize_mask(mask, self.size)
-
-
-def _groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while group := list(islice(iterator, size)):
-        yield group
-
-
-def _ahead(read: Callable[[str], T], names: Sequence[str], count: int = 8) -> Iterator[T]:
-    """What `read` gives for each name, in order; some are read while the last is worked on."""
-    with ThreadPoolExecutor(min(count, os.cpu_count() or 1)) as pool:
-        waiting: deque[Future[T]] = deque()
-        try:
-            for name in names:
-                waiting.append(pool.submit(read, name))
-                if len(waiting) > count:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _need_room(folder: Path, size: int, missing: int) -> None:

@@ -21,6 +21,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
+from numpy.lib import format as npy
 from torch import Tensor
 
 from ..store.errors import InputError
@@ -69,13 +70,11 @@ class FileOfRows:
             ValueError: it is not a .npy file, or contains another array.
         """
         with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-            shape, columns_first, dtype = np.lib.format.read_array_header_1_0(file)
+            npy.read_magic(file)
+            shape, columns_first, dtype = npy.read_array_header_1_0(file)
             offset = file.tell()
-        fits = len(shape) == len(kind.shape) and all(
-            expected in (None, n) for n, expected in zip(shape, kind.shape, strict=True)
-        )
-        if columns_first or dtype != kind.dtype or not fits:
+        expected = [n if k is None else k for n, k in zip(shape, kind.shape, strict=True)]
+        if columns_first or dtype != kind.dtype or shape != tuple(expected):
             raise ValueError(f"{path} holds another array")
         return cls(path, dtype, shape, offset)
 
@@ -83,10 +82,7 @@ class FileOfRows:
         return self.shape[0]
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        """Copy some rows.
-
-        Args:
-            rows: their numbers, an integer tensor.
+        """Copy the rows with these numbers, an integer tensor.
 
         Raises:
             InputError: the file was removed or cut short after `open`, or cannot be read.
@@ -104,20 +100,15 @@ class FileOfRows:
     @property
     def nbytes(self) -> int:
         """Bytes of all rows."""
-        return len(self) * self.row_bytes
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return math.prod(self.shape[1:]) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def to(self, device: torch.device) -> Tensor:
         """All rows as a tensor on a device, copied a few at a time."""
         dtype = torch.from_numpy(np.empty(0, self.dtype)).dtype
         tensor = torch.empty(self.shape, dtype=dtype, device=device)
-        step = max(1, _CHUNK // self.row_bytes)
-        for i in range(0, len(self), step):
-            tensor[i : i + step] = self[torch.arange(i, min(i + step, len(self)))]
+        step = max(1, _CHUNK * len(self) // self.nbytes)
+        for rows in torch.arange(len(self)).split(step):
+            tensor[rows[0] : rows[-1] + 1] = self[rows]
         return tensor
 
 
@@ -147,23 +138,42 @@ def in_files(
         InputError: the folder cannot be written to, or `make` raises one. Then nothing remains:
             corrected data belong to another folder.
     """
-    cached = _cached(folder, kinds)
-    if cached is not None:
-        return cached
 
     def waiting() -> None:
         if progress:
             print(f"another process is making {folder}: waiting for it", file=sys.stderr)
 
+    if (cached := _cached(folder, kinds)) is not None:
+        return cached
     with locked(folder.with_name(f".{folder.name}.lock"), waiting):
-        cached = _cached(folder, kinds)
-        if cached is not None:
+        if (cached := _cached(folder, kinds)) is not None:
             return cached
         part = folder.with_name(f".{folder.name}.part")
+        done = _pictures_in(part, kinds, pictures)
         with writing(folder, _ADVICE):
-            if folder.is_dir():
-                shutil.rmtree(folder)
-        _complete(part, kinds, pictures, make, need_room)
+            for damaged in (folder,) if done else (folder, part):
+                if damaged.is_dir():
+                    shutil.rmtree(damaged)
+            part.mkdir(exist_ok=True)
+        try:
+            with ExitStack() as stack:
+                files: list[BinaryIO] = []
+                for i, arrays in enumerate(_discard_if_refused(make(done), part), done + 1):
+                    with writing(part, _ADVICE):
+                        if not files:
+                            size = sum(a.nbytes for a in arrays)
+                            need_room(size * pictures, size * (pictures - done))
+                            for kind, a in zip(kinds, arrays, strict=True):
+                                file = _open_at_end(part / kind.file, kind, a, done)
+                                files.append(stack.enter_context(file))
+                        for file, a in zip(files, arrays, strict=True):
+                            write_all(file, memoryview(a).cast("B"))
+                        if i % EVERY == 0 or i == pictures:
+                            _save_count(part, files, i)
+        except BaseException:
+            if not (part / _DONE).exists():
+                shutil.rmtree(part, ignore_errors=True)
+            raise
         with writing(folder, _ADVICE):
             os.replace(part, folder)
             (folder / _DONE).unlink()
@@ -182,52 +192,16 @@ def _cached(folder: Path, kinds: Sequence[Kind]) -> list[FileOfRows] | None:
     return arrays if complete else None
 
 
-def _complete(
-    part: Path,
-    kinds: Sequence[Kind],
-    pictures: int,
-    make: Callable[[int], Iterable[list[np.ndarray]]],
-    need_room: Callable[[int, int], None],
-) -> None:
-    """Append the missing rows to the files of an incomplete folder."""
-    done = _pictures_in(part, kinds, pictures)
-    with writing(part, _ADVICE):
-        if done == 0:
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir()
-    try:
-        with ExitStack() as stack:
-            files: list[BinaryIO] = []
-            for i, arrays in enumerate(_discard_if_refused(make(done), part), done + 1):
-                with writing(part, _ADVICE):
-                    if not files:
-                        size = sum(a.nbytes for a in arrays)
-                        need_room(size * pictures, size * (pictures - done))
-                        files = [
-                            stack.enter_context(_open_at_end(part / kind.file, kind, a, done))
-                            for kind, a in zip(kinds, arrays, strict=True)
-                        ]
-                    for file, a in zip(files, arrays, strict=True):
-                        write_all(file, memoryview(a).cast("B"))
-                    if i % EVERY == 0 or i == pictures:
-                        _save_count(part, files, i)
-    except BaseException:
-        if not (part / _DONE).exists():
-            shutil.rmtree(part, ignore_errors=True)
-        raise
-
-
 def _pictures_in(part: Path, kinds: Sequence[Kind], pictures: int) -> int:
     """How many pictures are in every file of an incomplete folder; 0 if a file is damaged."""
     try:
         done = int((part / _DONE).read_text(encoding="ascii"))
-        for kind in kinds:
-            array = FileOfRows.open(part / kind.file, kind)
-            if array.path.stat().st_size < array.offset + array.nbytes * done // pictures:
-                return 0
+        arrays = [FileOfRows.open(part / kind.file, kind) for kind in kinds]
+        sizes = [a.path.stat().st_size - a.offset for a in arrays]
     except (OSError, ValueError):
         return 0
-    return done
+    complete = all(n >= a.nbytes * done // pictures for n, a in zip(sizes, arrays, strict=True))
+    return done if complete else 0
 
 
 def _discard_if_refused(rows: Iterable[list[np.ndarray]], part: Path) -> Iterator[list[np.ndarray]]:
@@ -241,18 +215,14 @@ def _discard_if_refused(rows: Iterable[list[np.ndarray]], part: Path) -> Iterato
 
 def _open_at_end(path: Path, kind: Kind, first: np.ndarray, done: int) -> BinaryIO:
     """Create a file, or cut it after the rows of `done` pictures; open it at its end."""
-    if done == 0:
-        file = path.open("wb", buffering=0)
-        header = {
-            "descr": np.lib.format.dtype_to_descr(first.dtype),
-            "fortran_order": False,
-            "shape": (kind.shape[0], *first.shape[1:]),
-        }
-        np.lib.format.write_array_header_1_0(file, header)
-    else:
+    if done:
         file = path.open("r+b", buffering=0)
         file.truncate(FileOfRows.open(path, kind).offset + done * first.nbytes)
         file.seek(0, os.SEEK_END)
+    else:
+        file = path.open("wb", buffering=0)
+        header = npy.header_data_from_array_1_0(first)
+        npy.write_array_header_1_0(file, {**header, "shape": (kind.shape[0], *first.shape[1:])})
     return file
 
 

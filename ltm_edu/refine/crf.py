@@ -1,8 +1,8 @@
 """DenseCRF and a median filter after the network, as LTM's released code scores its masks.
 
-The mask's edge is pulled to the picture's edges by a fully connected conditional random field
-(Krähenbühl and Koltun, NIPS 2011), then smoothed. It is no part of LTM, costs far more than the
-network does, and its scores stand in a row of their own.
+A fully connected conditional random field (Krähenbühl and Koltun, NIPS 2011) moves the mask's edge
+to the picture's edges; the filter makes it smooth. They are not part of LTM, take far longer than
+the network, and their scores have a row of their own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MEDIAN = 5  # pixels
 
 
 def need_crf() -> None:
-    """Refuse at once what would fail after the network has run.
+    """Check, before the network runs, that the CRF can run after it.
 
     Raises:
         InputError: pydensecrf is not installed.
@@ -34,14 +34,11 @@ def need_crf() -> None:
 
 
 def dense_crf(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """The object's probability after mean-field inference in a fully connected CRF.
+    """The object's probability after mean-field inference, (H, W) float32 in [0, 1].
 
     Args:
         picture: (H, W, 3) uint8, RGB.
         probability: (H, W), of the object, in [0, 1].
-
-    Returns:
-        (H, W) float32 in [0, 1].
 
     Raises:
         InputError: pydensecrf is not installed.
@@ -50,38 +47,28 @@ def dense_crf(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
     from pydensecrf.densecrf import DenseCRF2D
     from pydensecrf.utils import unary_from_softmax
 
-    height, width = probability.shape
-    field = DenseCRF2D(width, height, 2)
+    field = DenseCRF2D(*probability.shape[::-1], 2)
     both = np.stack([1 - probability, probability]).astype(np.float32)
     field.setUnaryEnergy(unary_from_softmax(both))
     field.addPairwiseGaussian(**SMOOTHNESS)
     field.addPairwiseBilateral(rgbim=np.array(picture, order="C"), **APPEARANCE)
-    found = np.array(field.inference(ITERATIONS), np.float32)
-    return found[1].reshape(height, width)
+    return np.array(field.inference(ITERATIONS), np.float32)[1].reshape(probability.shape)
 
 
 def median_filter(mask: np.ndarray, size: int = MEDIAN) -> np.ndarray:
-    """Each pixel becomes what most of its size x size neighbours are; edges are repeated.
+    """Each pixel takes the value of most of its size x size neighbours; edges are repeated.
 
     Args:
-        mask: (H, W) bool.
+        mask: (H, W) bool, as is the result.
         size: odd, in pixels.
-
-    Returns:
-        (H, W) bool.
     """
     grey = Image.fromarray(mask.astype(np.uint8) * 255)
     return np.asarray(grey.filter(ImageFilter.MedianFilter(size))) > 0
 
 
 def refine(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """The object's mask after both; for two classes the order of median and argmax is one.
+    """The object's mask after both, (H, W) bool; arguments and errors as in `dense_crf`.
 
-    Args:
-        picture: (H, W, 3) uint8, RGB.
-        probability: (H, W), of the object, in [0, 1].
-
-    Returns:
-        (H, W) bool.
+    With two classes, a median before the argmax and one after it give the same mask.
     """
     return median_filter(dense_crf(picture, probability) > 0.5)

@@ -20,19 +20,14 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """What a checkpoint was trained on, and how it was made.
+    """What a checkpoint was trained on, and how.
 
     Attributes:
-        dataset: the dataset's name.
-        fold: 0 to 3, or None for all classes.
+        dataset, fold, training, split, pictures, backbone: as in `RunIdentity`.
         base_classes: names of the classes that it trained on.
-        protocol: the rules its training pairs were chosen by.
-        training: the training configuration, as plain values.
-        command: the command that makes it again.
-        split: the list of pictures.
-        pictures: fingerprint of the pictures' content, "" if unknown.
-        backbone: key of the backbone, "" if unknown.
-        best_step: the update whose weights are kept; 0 if unknown.
+        protocol: the rules that chose its training pairs.
+        command: the command that trains it again.
+        best_step: the update that the weights come from; 0 if unknown.
     """
 
     dataset: str
@@ -48,59 +43,44 @@ class TrainedOn:
 
     def identity(self, network: LTMConfig) -> RunIdentity:
         """The identity of the run that made the checkpoint."""
+        plain = network.as_dict(), self.training, self.protocol.as_dict()
         return RunIdentity(
-            self.dataset,
-            self.pictures,
-            self.split,
-            self.fold,
-            self.backbone,
-            network.as_dict(),
-            self.training,
-            self.protocol.as_dict(),
+            self.dataset, self.pictures, self.split, self.fold, self.backbone, *plain
         )
 
 
 def save_checkpoint(path: str | Path, model: LTM, trained_on: TrainedOn) -> None:
-    """Write a model's trainable weights in half precision, whole or not at all.
+    """Write a model's trainable weights in half precision, completely or not at all.
 
-    Args:
-        path: the file.
-        model: its backbone is not written; it comes with its own package.
-        trained_on: stored beside the weights.
+    The backbone is not written: it comes with its own package.
 
     Raises:
         InputError: the file cannot be written.
     """
-    state = {
-        k: v.detach().cpu().half() if v.is_floating_point() else v.detach().cpu()
-        for k, v in model.trainable_state().items()
-    }
+    state = {k: v.detach().cpu() for k, v in model.trainable_state().items()}
     content = {
         "format": _FORMAT,
         "model": model.config.as_dict(),
         **asdict(trained_on),
         "base_classes": list(trained_on.base_classes),
         "protocol": trained_on.protocol.as_dict(),
-        "state": state,
+        "state": {k: v.half() if v.is_floating_point() else v for k, v in state.items()},
     }
     with written_whole(Path(path)) as part:
         torch.save(content, part)
 
 
 def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
-    """Build the model of a checkpoint, in eval mode. No code of the file is run.
-
-    Args:
-        path: a file that `save_checkpoint` wrote.
+    """Build the model of a file of `save_checkpoint`, in eval mode. No code of the file is run.
 
     Returns:
         The model, and what it was trained on.
 
     Raises:
-        InputError: the file is missing, damaged, or holds another kind of model, or numbers that
-            are not finite.
+        InputError: the file is missing or damaged, or contains another kind of model, or numbers
+            that are not finite.
     """
-    config, trained_on, stored = _read(Path(path))
+    config, trained_on, stored = read_checkpoint(path)
     try:
         model = LTM(config)
     except InputError as error:  # the backbone's weights are missing
@@ -124,16 +104,15 @@ def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
     return model.eval(), trained_on
 
 
-def read_checkpoint(path: str | Path) -> tuple[LTMConfig, TrainedOn]:
-    """What a checkpoint holds, without building its model. No code of the file is run.
+def read_checkpoint(path: str | Path) -> tuple[LTMConfig, TrainedOn, dict[str, Tensor]]:
+    """What a checkpoint contains, without building its model. No code of the file is run.
+
+    Returns:
+        The network's configuration, what it was trained on, and its weights.
 
     Raises:
-        InputError: the file is missing, damaged, or no checkpoint.
+        InputError: the file is missing or damaged, or is not a checkpoint.
     """
-    return _read(Path(path))[:2]
-
-
-def _read(path: Path) -> tuple[LTMConfig, TrainedOn, dict[str, Tensor]]:
     content = load_weights(path)
     if not isinstance(content, dict) or "state" not in content or "model" not in content:
         raise InputError(f"{path} is not a checkpoint of ltm_edu: make one with ltm-edu train")

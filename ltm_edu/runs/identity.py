@@ -26,9 +26,7 @@ class RunIdentity:
         split: the list that is trained on.
         fold: 0 to 3, or None for all classes.
         backbone: key of the backbone.
-        network: the network's configuration, as plain values.
-        training: the training's configuration, as plain values.
-        protocol: the rules, as plain values.
+        network, training, protocol: the configurations and the rules, as plain values.
     """
 
     dataset: str
@@ -47,7 +45,7 @@ class RunIdentity:
         >>> one.differences(RunIdentity("voc", "", "train", 0, "", {}, {"steps": 20}, {}))
         ['training.steps was 10, is 20']
         """
-        return list(differences(asdict(self), asdict(other)))
+        return list(_differences(asdict(self), asdict(other)))
 
 
 def run_identity(
@@ -68,23 +66,15 @@ def run_identity(
     """
     if pictures is None:
         pictures = dataset.fingerprint(dataset.names(split))
-    return RunIdentity(
-        dataset.root.name,
-        pictures,
-        split,
-        fold,
-        model.backbone.key,
-        model.config.as_dict(),
-        training.as_dict(),
-        protocol.as_dict(),
-    )
+    plain = model.config.as_dict(), training.as_dict(), protocol.as_dict()
+    return RunIdentity(dataset.root.name, pictures, split, fold, model.backbone.key, *plain)
 
 
-def differences(before: object, now: object, name: str = "") -> Iterator[str]:
-    """What differs in nested plain values, a phrase each; lists and tuples are alike."""
+def _differences(before: object, now: object, name: str = "") -> Iterator[str]:
+    """What differs in nested plain values; a list is equal to a tuple of the same values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*before, *now]):
-            yield from differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+            yield from _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
     elif "" not in (before, now) and _plain(before) != _plain(now):
         yield f"{name} was {_short(before)}, is {_short(now)}"
 

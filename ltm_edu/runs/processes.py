@@ -1,8 +1,8 @@
 """Several processes that train one model: what a run under `torchrun` needs.
 
-Every process draws the whole batch and takes its own part of it. Sums that cross the parts, of
-BatchNorm's statistics and of the counted pixels, are taken over all processes, so that the result
-is that of one process with the whole batch.
+Every process draws the whole batch and takes its own part of it. The statistics of BatchNorm and
+the counts of pixels are summed over all processes, so that the result is that of one process with
+the whole batch.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def processes(device: str | torch.device | None = None) -> Iterator[torch.device
             "cuda" is this process's GPU.
 
     Yields:
-        The device of this process. Without torchrun, or inside another such block, that is all
-        that happens.
+        The device of this process. Without torchrun, or inside another such block, nothing else
+        happens.
 
     Raises:
-        InputError: an unknown device, or one that is not there.
+        InputError: the device is unknown or missing.
     """
     local = int(os.environ.get("LOCAL_RANK", 0))
     if device is None:
@@ -87,29 +87,26 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: object, x: Tensor) -> Tensor:
-        total = x.clone()
+        total = x.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: object, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total
+        return _Sum.apply(gradient)
 
 
 def share_arrays(arrays: Sequence[Tensor]) -> list[Tensor]:
-    """Put together arrays that each process has filled in a part of, and zeros elsewhere.
+    """The sums of arrays over all processes: each has filled its own part, and zeros elsewhere.
 
-    That may follow an hour of work, which is longer than GPUs wait for each other: the processes
-    meet on the CPU.
+    An hour of work may come before, longer than GPUs wait for each other: the CPUs do the sums.
     """
     if world() == 1:
         return list(arrays)
     group = dist.new_group(backend="gloo", timeout=timedelta(days=7))
     shapes: list = [None] * world()
     dist.all_gather_object(shapes, [(tuple(a.shape), a.dtype) for a in arrays], group)
-    known = next(s for s in shapes if s)  # a process without a part has nothing to show
+    known = next(s for s in shapes if s)  # a process without a part has no arrays
     whole = list(arrays) or [torch.zeros(shape, dtype=dtype) for shape, dtype in known]
     for array in whole:
         dist.all_reduce(array, group=group)
@@ -118,25 +115,21 @@ def share_arrays(arrays: Sequence[Tensor]) -> list[Tensor]:
 
 
 def share_batch_statistics(model: nn.Module) -> None:
-    """Make the trainable BatchNorms of a model use the batches of all processes together.
-
-    Their weights and statistics stay, and so do their names in a state. Nothing changes where
-    there is one process only, or in eval mode.
-    """
+    """Make the trainable BatchNorms of a model use the batches of all processes together."""
     for module in model.modules():
         if type(module) is nn.BatchNorm2d and module.weight.requires_grad:
             module.__class__ = SharedBatchNorm2d
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm whose statistics are those of all processes' batches together.
+    """BatchNorm over the batches of all processes: (B, C, h, w) -> (B, C, h, w).
 
     torch.nn.SyncBatchNorm does the same, on GPUs only; this one can be tested on a CPU. With one
-    process it is nn.BatchNorm2d.
+    process, or in eval mode, it is nn.BatchNorm2d.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C, h, w)."""
+        """Normalise, and update the running statistics."""
         if not self.training or world() == 1:
             return super().forward(x)
         wide = x.float()

@@ -16,37 +16,27 @@ from .settings import TrainingConfig
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and a training; options override single fields."""
+    """A network, its training, and what to do with training pictures that show novel classes."""
 
     model_config: LTMConfig
     training_config: TrainingConfig = field(default_factory=TrainingConfig)
     novel_images: Literal["keep", "drop"] = "drop"
-
-    def model(self, **options: object) -> LTMConfig:
-        """The network's configuration with some fields changed."""
-        return replace(self.model_config, **options)
 
     def training(self, **options: object) -> TrainingConfig:
         """The training's configuration with some fields changed."""
         return replace(self.training_config, **options)
 
     def changed(self, settings: Iterable[str]) -> Recipe:
-        """The recipe with some fields of the network, the training or the losses changed.
-
-        Args:
-            settings: each "field=value", with a value of the kind that the field has.
+        """The recipe with settings "field=value" of the network, the training or the losses.
 
         Raises:
-            InputError: no such field, or a value of another kind.
+            InputError: no such field, or a value of another kind than the field's.
 
         >>> PHOTOS.changed(["steps=200", "lambda_r=0"]).training_config.steps
         200
         """
-        model, training, losses = (
-            self.model_config,
-            self.training_config,
-            self.training_config.losses,
-        )
+        model, training = self.model_config, self.training_config
+        losses = training.losses
         new: dict[object, dict[str, Any]] = {model: {}, training: {}, losses: {}}
         owner = {f.name: part for part in new for f in fields(part) if f.name != "losses"}
         for setting in settings:
@@ -56,15 +46,12 @@ class Recipe:
             new[owner[name]][name] = _value(setting, getattr(owner[name], name), text)
         # All at once: one field may only fit the others' new values.
         new[training]["losses"] = replace(losses, **new[losses])
-        return replace(
-            self,
-            model_config=replace(model, **new[model]),
-            training_config=replace(training, **new[training]),
-        )
+        model, training = (replace(part, **new[part]) for part in (model, training))
+        return replace(self, model_config=model, training_config=training)
 
 
 def _value(setting: str, now: Any, text: str) -> Any:
-    """The value of a setting, of the same kind as the one that it takes the place of."""
+    """The new value of a field, of the same kind as its value now."""
     if isinstance(now, str):
         return text
     try:
@@ -79,15 +66,15 @@ def _value(setting: str, now: Any, text: str) -> Any:
     return type(now)(value)
 
 
-# L_r is a mean over all pairs, most of them zero against zero: it needs a weight to be heard.
+# L_r is a mean over all pairs, most of them zero against zero: without a weight it has no effect.
 EMOJI5I = Recipe(
     replace(SMALL, image_size=225), TrainingConfig(steps=300, losses=LossWeights(lambda_r=10))
 )
-# Few pictures and many classes: fewer channels and steps, or the decoder learns them by heart.
+# Few pictures and many classes: with more channels and steps the decoder overfits.
 PHOTOS = Recipe(replace(SMALL, features=64), TrainingConfig(steps=100))
 # As the released code trains, as far as it is known; but the step is chosen on held-out training
-# classes, not on the test fold, and BatchNorm of the backbone rests. 26,000 updates are about 100
-# passes over a fold's 6,273 pairs; how many the paper made is not known.
+# classes, not on the test fold, and the backbone's BatchNorm is frozen. 26,000 updates are about
+# 100 passes over a fold's 6,273 pairs; the paper does not say how many it used.
 RELEASED = Recipe(
     replace(PAPER, query_scales=(0.7, 1.0, 1.3)),
     TrainingConfig(
@@ -107,8 +94,8 @@ RELEASED = Recipe(
         losses=LossWeights(form="released"),
     ),
 )
-# The paper's network with what helped on the miniature: the mean feature taken out, mirrored
-# pictures, classes drawn more alike, a rate that comes down to zero. One query scale, half
+# The paper's network with what helped on the miniature: the mean feature subtracted, mirrored
+# pictures, classes drawn more equally, a learning rate that falls to zero. One query scale, half
 # precision. Its numbers are a starting point: they have not been searched on PASCAL-5i.
 TUNED = Recipe(
     PAPER,
@@ -128,18 +115,17 @@ RECIPES = {"emoji5i": EMOJI5I, "photos": PHOTOS, "paper": RELEASED, "tuned": TUN
 
 
 def recipe_for(data: str | Path, name: str | None = None) -> Recipe:
-    """A recipe by name, or the one for a dataset: the miniature's, or the one for photographs.
+    """A recipe by name, by default the one for a dataset.
 
     Raises:
         InputError: no recipe has this name.
     """
-    if name is None:
-        return RECIPES[recipe_name(data)]
+    name = recipe_name(data) if name is None else name
     if name not in RECIPES:
         raise InputError(f"no recipe {name!r}: there are {', '.join(RECIPES)}")
     return RECIPES[name]
 
 
 def recipe_name(data: str | Path) -> str:
-    """The recipe for a dataset where none is named."""
+    """The name of the recipe for a dataset: the miniature's, or the one for photographs."""
     return "emoji5i" if str(data) == "emoji5i" else "photos"

@@ -17,30 +17,28 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train; it travels in the checkpoint.
+    """How to train; a checkpoint contains it.
 
     Attributes:
         steps: updates.
         batch: episodes an update, of all processes together.
         optimizer: "adamw", or "adam" in its amsgrad form as released.
-        learning_rate: of T_f and Upsam.
-        embedding_rate: of T_e.
+        learning_rate, embedding_rate: of T_f and Upsam, and of T_e.
         weight_decay: the optimizer's.
-        schedule: "cosine" warms up for a tenth of the steps, then falls to zero; "decay" takes
-            four fifths of the rate every ten passes over the training pairs, as released.
+        schedule: "cosine" warms up for a tenth of the steps, then falls to zero; "decay" multiplies
+            the rate by 0.8 after every ten passes over the training pairs, as released.
         clip: the largest norm of a gradient.
-        centre: take the mean feature of the training pictures out of all features. A cosine between
-            features that all point one way tells little.
+        centre: subtract the mean feature of the training pictures from all features: cosines
+            between features that all point one way differ little.
         flips: mirror pictures at random.
-        balance: classes are drawn with their number of pictures to this power: 0 draws all
-            classes alike, 1 all pairs alike.
-        held_out: base classes kept out of training to choose the step by; 0 returns the last,
-            where the learning rate has come down to zero.
-        checks: how often the held-out classes are scored.
-        check_episodes: episodes a check.
+        balance: a class is drawn in proportion to its number of pictures to this power: with 0 all
+            classes are equally likely, with 1 all pairs.
+        held_out: number of base classes that are not trained on but choose the best step; with 0
+            the last step is taken.
+        checks, check_episodes: how often the held-out classes are scored, on how many episodes.
         losses: lambdas and forms of equations 8 to 11.
         precision: "float32", or "bfloat16" or "float16" for convolutions under autocast; the
-            equations are computed in float32 all the same.
+            equations are always computed in float32.
         seed: of weights, episodes and everything else.
     """
 
@@ -73,13 +71,10 @@ class TrainingConfig:
             raise InputError(f"clip is {self.clip}: it must be over 0; inf does not clip")
         if self.seed < 0:
             raise InputError(f"seed {self.seed}: a seed is 0 or more")
-        for name, known in (
-            ("optimizer", ("adamw", "adam")),
-            ("schedule", ("cosine", "decay")),
-            ("precision", tuple(DTYPES)),
-        ):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} {getattr(self, name)!r}: it is {' or '.join(known)}")
+        choices = {"optimizer": ("adamw", "adam"), "schedule": ("cosine", "decay")}
+        for name, values in {**choices, "precision": tuple(DTYPES)}.items():
+            if getattr(self, name) not in values:
+                raise InputError(f"{name} {getattr(self, name)!r}: it is {' or '.join(values)}")
 
     def as_dict(self) -> dict:
         """Plain values, for checkpoints."""
@@ -91,13 +86,13 @@ class Machine:
     """How to compute; it changes speed and memory, not what is trained.
 
     Attributes:
-        features_on_device: hold all features where the model is, a GPU say.
+        features_on_device: keep all features where the model is, for example on a GPU.
         workers: processes that gather batches ahead of time; 0 gathers between updates.
-        compile: let torch.compile make kernels of the update.
-        state: a file that the run's state is kept in, and is taken from if it is there: a run
-            that was stopped goes on, bit for bit on a CPU.
-        save_every: updates between two states; None writes one whenever five minutes have passed.
-            The last update is always kept: the same run asked for again is there at once.
+        compile: compile the update with torch.compile.
+        state: the file that the run's state is saved in, and loaded from if it exists: a run that
+            was stopped continues, bit for bit on a CPU.
+        save_every: updates between two states, by default five minutes. The state after the last
+            update is always saved: the same run need not train again.
     """
 
     features_on_device: bool = False
@@ -112,6 +107,4 @@ class Machine:
         if self.save_every is not None and self.save_every < 1:
             raise InputError(f"save_every is {self.save_every}: it must be at least 1")
         if self.workers and self.features_on_device:
-            raise InputError(
-                "workers gather from the host's memory: leave them, or features_on_device, out"
-            )
+            raise InputError("workers need features in the host's memory: not features_on_device")

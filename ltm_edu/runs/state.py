@@ -14,8 +14,6 @@ from ..store.files import written_whole
 from ..store.weights import load_weights
 from .identity import RunIdentity
 
-_FIELDS = ("step", "update", "history", "best_score", "best_step", "best")
-
 
 @dataclass
 class RunState:
@@ -39,22 +37,17 @@ class RunState:
 
 
 def save_run(path: Path, run: RunState) -> None:
-    """Write a state in full precision, whole or not at all.
+    """Write a state in full precision, completely or not at all.
 
     Raises:
         InputError: the file cannot be written.
     """
-    content = {"identity": asdict(run.identity), **{k: getattr(run, k) for k in _FIELDS}}
     with written_whole(Path(path)) as part:
-        torch.save(content, part)
+        torch.save({**vars(run), "identity": asdict(run.identity)}, part)
 
 
 def load_run(path: Path, run: RunState) -> bool:
-    """Fill a run with the state of a file, if there is one. No code of the file is run.
-
-    Args:
-        path: a file that `save_run` wrote; it may be missing.
-        run: its identity must be that of the file.
+    """Fill a run with the state in a file of `save_run`, if there is one. No code of it is run.
 
     Returns:
         Whether there is a file.
@@ -69,7 +62,7 @@ def load_run(path: Path, run: RunState) -> bool:
     if not path.is_file():
         return False
     content = load_weights(path)
-    if not isinstance(content, dict) or not {"identity", *_FIELDS} <= set(content):
+    if not isinstance(content, dict) or not vars(run).keys() <= content.keys():
         raise InputError(f"{path} is not the state of a run: delete it to start anew")
     try:
         saved = RunIdentity(**content["identity"])
@@ -80,6 +73,6 @@ def load_run(path: Path, run: RunState) -> bool:
             f"{path} is the state of another run ({'; '.join(differences)}): "
             "use the same options to continue it, or delete it to start anew"
         )
-    for name in _FIELDS:
+    for name in vars(run).keys() - {"identity"}:
         setattr(run, name, content[name])
     return True

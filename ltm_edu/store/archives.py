@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import tarfile
 import zlib
@@ -17,21 +18,16 @@ from .fetch import byte_bar
 def members(
     path: Path, pattern: str, progress: bool = True
 ) -> Iterator[tuple[re.Match[str], Callable[[], bytes]]]:
-    """The files in a tar whose whole name matches a pattern; nothing is written to the disk.
+    """The plain files in a tar, compressed or not, whose whole name matches a regular expression.
 
-    An archive with a member that would be unpacked outside of its folder is refused as soon as
-    that member is met, whether it matches or not.
-
-    Args:
-        path: a tar, compressed or not.
-        pattern: a regular expression; what it matches must be a plain file.
-        progress: show a bar with the time left.
+    Nothing is written to the disk. A bar shows the time left.
 
     Yields:
         The match and a function that reads the file; call it before asking for the next member.
 
     Raises:
-        InputError: the archive is damaged, or a member is hostile.
+        InputError: the archive is damaged, a member would be unpacked outside of the archive's
+            folder, whether it matches or not, or a member that matches is a link or a device.
     """
     with (
         _reading(path),
@@ -40,7 +36,13 @@ def members(
         byte_bar(f"reading {path.name}", path.stat().st_size, progress) as bar,
     ):
         for member in tar:
-            _refuse_escape(path, member)
+            # Targets of links need no such check, because no link is ever created or read.
+            name = member.name.replace("\\", "/")
+            if re.match("/|[A-Za-z]:", name) or f"{posixpath.normpath(name)}/".startswith("../"):
+                raise InputError(
+                    f"{path} holds {member.name!r}, which would leave its folder: nothing more is "
+                    "unpacked; delete the archive, and get it from another server"
+                )
             match = re.fullmatch(pattern, str(PurePosixPath(member.name)))
             if match and not member.isdir():
                 if not member.isfile():
@@ -50,25 +52,6 @@ def members(
                     )
                 yield match, partial(_read, path, tar, member)
             bar.update(raw.tell() - bar.n)
-
-
-def _refuse_escape(path: Path, member: tarfile.TarInfo) -> None:
-    """Targets of links need no such check, because no link is ever created or read."""
-    name = member.name
-    if name.startswith(("/", "\\")) or re.match("[A-Za-z]:", name) or _climbs(name):
-        raise InputError(
-            f"{path} holds {name!r}, which would leave its folder: nothing more is unpacked; "
-            "delete the archive, and get it from another server"
-        )
-
-
-def _climbs(name: str) -> bool:
-    depth = 0
-    for part in re.split(r"[/\\]", name):
-        depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
-        if depth < 0:
-            return True
-    return False
 
 
 def _read(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

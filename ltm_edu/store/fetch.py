@@ -12,11 +12,10 @@ import re
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
@@ -37,7 +36,7 @@ class Archive:
 
     Attributes:
         name: its name on every server and in our folder.
-        size: its bytes.
+        size: in bytes.
         md5: its checksum, in hexadecimal digits.
         urls: its addresses, in the order in which they are tried.
     """
@@ -54,26 +53,20 @@ class Archive:
 def obtain(
     archive: Archive, folder: Path, mirrors: Sequence[str] = (), progress: bool = True
 ) -> Path:
-    """Download what is missing of a file.
+    """Download what a folder lacks of a file, and return the complete file.
 
-    Args:
-        archive: which file.
-        folder: where it is stored; created if necessary.
-        mirrors: addresses of folders that also hold it, tried before `archive.urls`.
-        progress: show a bar with the time left.
-
-    Returns:
-        The complete file.
+    The mirrors are addresses of folders that also contain it, and are tried first. A bar shows the
+    time left.
 
     Raises:
         InputError: no server gives the right file (each is named with its fault), the disk is full,
-            or the folder holds another file of that name.
+            or the folder contains another file of that name.
     """
-    path, part = folder / archive.name, folder / f"{archive.name}.part"
+    path = folder / archive.name
     if path.exists():
         check(path, archive, progress)
         return path
-    faults = []
+    part, faults = folder / f"{archive.name}.part", []
     urls = [f"{m.rstrip('/')}/{archive.name}" for m in check_mirrors(mirrors)]
     for url in (*urls, *archive.urls):
         fault = _download(url, part, archive, progress)
@@ -120,7 +113,7 @@ def check_mirrors(mirrors: Sequence[str]) -> Sequence[str]:
         InputError: one is not http:// or https://.
     """
     for mirror in mirrors:
-        if urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).netloc:
+        if not re.match("(?i)https?://[^/?#]", mirror):
             raise InputError(f"mirror {mirror}: give the http:// or https:// address of a folder")
     return mirrors
 
@@ -138,8 +131,7 @@ def need_room(folder: Path, size: int) -> None:
     Raises:
         InputError: fewer bytes are free.
     """
-    free = shutil.disk_usage(existing_parent(folder)).free
-    if free < size:
+    if (free := shutil.disk_usage(existing_parent(folder)).free) < size:
         raise InputError(
             f"{folder} needs {readable(size)} and its disk has {readable(free)} free: "
             "make room, or set LTM_EDU_DATA to a folder on a larger disk"
@@ -152,15 +144,11 @@ def put(path: Path, content: bytes) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    try:
-        with written_whole(path) as part:
-            part.write_bytes(content)
-    except InputError as error:
-        raise InputError(f"{error}; {_RESUMES}") from None
+    with written_whole(path, _RESUMES) as part:
+        part.write_bytes(content)
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> AbstractContextManager[None]:
     """Keep other processes from fetching into a folder during the block.
 
     Raises:
@@ -170,8 +158,7 @@ def alone(folder: Path) -> Iterator[None]:
     def refuse() -> None:
         raise InputError(f"another process is fetching into {folder}: wait until it has finished")
 
-    with locked(folder / ".lock", refuse):
-        yield
+    return locked(folder / ".lock", refuse)
 
 
 def readable(size: float) -> str:
@@ -180,67 +167,46 @@ def readable(size: float) -> str:
     >>> readable(1999639040), readable(4096)
     ('2.0 GB', '4.1 kB')
     """
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= step:
+            return f"{size / step:.1f} {unit}"
+    return f"{size:.0f} bytes"
 
 
 def byte_bar(label: str, size: int, progress: bool, done: int = 0) -> tqdm:
     """A bar over bytes with speed and time left, which disappears at the end."""
-    return tqdm(
-        total=size,
-        initial=done,
-        desc=label,
-        unit="B",
-        unit_scale=True,
-        disable=not progress,
-        leave=False,
-    )
+    in_bytes = {"unit": "B", "unit_scale": True, "leave": False}
+    return tqdm(desc=label, total=size, initial=done, disable=not progress, **in_bytes)
 
 
 def _download(url: str, part: Path, archive: Archive, progress: bool) -> str | None:
     """Complete `part` from one server; returns its fault, or None if `part` is now the archive."""
-    while True:
-        size_before = _size(part)
-        with byte_bar(archive.name, archive.size, progress, size_before) as bar:
-            fault = _append_until_complete(url, part, archive.size, bar)
-        if fault is not None:
-            return fault
-        if _md5(part, progress) == archive.md5:
-            return None
-        part.unlink()
-        # Bytes of an earlier run or of another server may be wrong: try again without them.
-        if not size_before:
-            return "what it sends has another checksum"
-
-
-def _append_until_complete(url: str, part: Path, size: int, bar: tqdm) -> str | None:
-    if _size(part) > size:
-        part.unlink()
-    fault = None
-    for _ in range(ATTEMPTS):
-        size_before = _size(part)
-        if size_before == size:
-            return None
-        try:
-            _append(url, part, size, bar)
-        except urllib.error.HTTPError as error:
-            fault = f"HTTP {error.code} {error.reason}"
-        except urllib.error.URLError as error:
-            fault = str(error.reason)
-        except (OSError, http.client.HTTPException, _WrongReply) as error:
-            fault = str(error) or type(error).__name__
-        if _size(part) <= size_before:
-            break
-    if _size(part) == 0:
-        part.unlink(missing_ok=True)
-    return None if _size(part) == size else fault
-
-
-class _WrongReply(Exception):
-    """A server sends something other than the missing bytes of the file."""
+    fault, begun_with = None, _size(part)
+    done = begun_with
+    with byte_bar(archive.name, archive.size, progress, done) as bar:
+        for _ in range(ATTEMPTS):
+            if done >= archive.size:
+                break
+            try:
+                _append(url, part, archive.size, bar)
+            except urllib.error.HTTPError as error:
+                fault = f"HTTP {error.code} {error.reason}"
+            except urllib.error.URLError as error:
+                fault = str(error.reason)
+            except (OSError, http.client.HTTPException) as error:
+                fault = str(error) or type(error).__name__
+            before, done = done, _size(part)
+            if done <= before:
+                break
+    if done == archive.size and _md5(part, progress) == archive.md5:
+        return None
+    if 0 < done < archive.size:
+        return fault
+    part.unlink(missing_ok=True)
+    if begun_with == 0:
+        return "what it sends has another checksum" if done else fault
+    # Bytes of an earlier run or of another server may be wrong: try again without them.
+    return _download(url, part, archive, progress)
 
 
 def _append(url: str, part: Path, size: int, bar: tqdm) -> None:
@@ -258,7 +224,7 @@ def _append(url: str, part: Path, size: int, bar: tqdm) -> None:
             match = re.fullmatch(rf"bytes {done}-\d+/(\d+)", content_range)
             total = match[1] if match else "unknown"
         if total != str(size):
-            raise _WrongReply(f"its file has {total} bytes instead of {size}")
+            raise http.client.HTTPException(f"its file has {total} bytes instead of {size}")
         with writing(part, _RESUMES):
             part.parent.mkdir(parents=True, exist_ok=True)
             file = part.open("ab" if done else "wb", buffering=0)
@@ -270,7 +236,7 @@ def _append(url: str, part: Path, size: int, bar: tqdm) -> None:
                 done += written
                 bar.update(written)
     if done < size:
-        raise _WrongReply(f"the connection ended after {done} of {size} bytes")
+        raise http.client.HTTPException(f"the connection ended after {done} of {size} bytes")
 
 
 def _md5(path: Path, progress: bool) -> str:

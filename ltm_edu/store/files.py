@@ -18,15 +18,15 @@ from filelock import FileLock, Timeout
 
 from .errors import InputError
 
+_CHECKOUT = Path(__file__).resolve().parents[2] / "data"
+
 
 def data_dir() -> Path:
     """The folder for everything that is generated or downloaded; the first write creates it."""
-    variable = os.environ.get("LTM_EDU_DATA")
-    if variable:
+    if variable := os.environ.get("LTM_EDU_DATA"):
         return Path(variable).expanduser()
-    checkout = Path(__file__).resolve().parents[2] / "data"
-    if (checkout / "README.md").exists() and os.access(checkout, os.W_OK):
-        return checkout
+    if (_CHECKOUT / "README.md").exists() and os.access(_CHECKOUT, os.W_OK):
+        return _CHECKOUT
     return Path(platformdirs.user_cache_dir("ltm_edu"))
 
 
@@ -36,18 +36,17 @@ def shipped_checkpoint(name: str) -> Path:
     Raises:
         InputError: no checkpoint has that name; lists those that exist.
     """
-    folders = [Path(__file__).resolve().parents[2] / "data", data_dir()]
-    for folder in folders:
-        path = folder / "checkpoints" / f"{name}.pt"
-        if path.exists():
-            return path
-    known = sorted({p.stem for f in folders for p in (f / "checkpoints").glob("*.pt")})
-    raise InputError(f"no shipped checkpoint {name!r}: there are {', '.join(known) or 'none'}")
+    folders = (data_dir(), _CHECKOUT)
+    paths = {p.stem: p for folder in folders for p in folder.glob("checkpoints/*.pt")}
+    if name not in paths:
+        names = ", ".join(sorted(paths)) or "none"
+        raise InputError(f"no shipped checkpoint {name!r}: there are {names}")
+    return paths[name]
 
 
 def existing_parent(path: Path) -> Path:
     """The path itself if it exists, else the nearest folder above it that does."""
-    # No folder above it exists either on a drive that is missing.
+    # On a missing drive, no folder above it exists either.
     return next((p for p in (path, *path.absolute().parents) if p.exists()), path)
 
 
@@ -64,27 +63,25 @@ def need_place(path: Path) -> None:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, advice: str = "") -> Iterator[Path]:
     """Write a file under a temporary name, and rename it after the block.
 
     So the file appears complete or not at all, and a block that fails leaves the old file.
 
     Raises:
-        InputError: the folder cannot be written to.
+        InputError: the folder cannot be written to; the line ends in advice.
     """
-    with writing(path):
+    with writing(path, advice):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        with writing(path):
+        os.close(handle)
+        part = Path(name)
+        try:
             yield part
-            # mkstemp creates files that only their owner can read; results are for everybody.
-            os.chmod(part, 0o644)
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+            part.chmod(0o644)  # mkstemp lets only the owner read
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -102,9 +99,9 @@ def made_whole(folder: Path) -> Iterator[Path]:
     try:
         yield part
         with writing(folder):
-            os.chmod(part, 0o755)
+            part.chmod(0o755)
             try:
-                os.replace(part, folder)
+                part.replace(folder)
             except OSError:
                 if not (folder.is_dir() and any(folder.iterdir())):
                     raise
@@ -139,21 +136,17 @@ def write_all(file: BinaryIO, chunk: bytes | memoryview) -> int:
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Let one process at a time into the block.
+    """Let one process at a time into the block; the others call `waiting` once, and wait.
 
-    The operating system releases the lock when the process ends, also when it is killed.
-
-    Args:
-        path: the lock file; its folder is created, and the file is removed after the block.
-        waiting: called once if another process holds the lock. This function waits afterwards,
-            unless `waiting` raises an error.
+    If `waiting` raises an error, the process does not wait. The operating system releases the lock
+    when the process ends, also when it is killed; the lock file is removed.
 
     Raises:
         InputError: the file cannot be created, or its file system has no locks.
     """
-    lock = FileLock(path, fallback_to_soft=False)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, fallback_to_soft=False)
     try:
         try:
             lock.acquire(blocking=False)

@@ -25,7 +25,8 @@ def read_image(path: str | Path) -> Image.Image:
     Raises:
         InputError: the file is missing, damaged, or not a picture.
     """
-    return _read(Path(path)).convert("RGB")
+    with _reading(path), Image.open(path) as picture:
+        return picture.convert("RGB")
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -34,15 +35,13 @@ def read_mask(path: str | Path) -> np.ndarray:
     Raises:
         InputError: the file is missing, damaged, not a picture, or a colour picture.
     """
-    picture = _read(Path(path))
-    if picture.mode == "1":
-        picture = picture.convert("L")
-    if picture.mode not in ("P", "L"):
-        raise InputError(
-            f"{path} is a {picture.mode} picture: a mask is a palette or grey PNG of class ids, "
-            "and colours are not turned into ids"
-        )
-    return np.array(picture, dtype=np.uint8)
+    with _reading(path), Image.open(path) as picture:
+        if picture.mode in ("P", "L", "1"):
+            return np.array(picture if picture.mode == "P" else picture.convert("L"))
+    raise InputError(
+        f"{path} is a {picture.mode} picture: a mask is a palette or grey PNG of class ids, "
+        "and colours are not turned into ids"
+    )
 
 
 def checked_size(path: str | Path) -> tuple[int, int]:
@@ -53,7 +52,7 @@ def checked_size(path: str | Path) -> tuple[int, int]:
     Raises:
         InputError: the file is missing, damaged, or not a picture.
     """
-    with _opened(Path(path)) as picture:
+    with _reading(path), Image.open(path) as picture:
         size = picture.size
         picture.draft("RGB", (size[0] // 8, size[1] // 8))
         picture.load()
@@ -66,18 +65,18 @@ def check_same_size(image: Image.Image, image_path: object, mask: np.ndarray, pa
     Raises:
         InputError: it has another size; names both files and both sizes.
     """
-    if image.size != (mask.shape[1], mask.shape[0]):
+    height, width = mask.shape
+    if image.size != (width, height):
         raise InputError(
-            f"{path} is {mask.shape[1]}x{mask.shape[0]} but {image_path} is "
-            f"{image.size[0]}x{image.size[1]}: a mask must have its picture's size"
+            f"{path} is {width}x{height} but {image_path} is {image.width}x{image.height}: "
+            "a mask must have its picture's size"
         )
 
 
 def palette_png(mask: np.ndarray) -> bytes:
     """A mask of ids, (H, W) uint8, as the bytes of a PNG in VOC's colours."""
-    picture = Image.fromarray(mask)
-    picture.putpalette(list(voc_palette()))
-    file = io.BytesIO()
+    picture, file = Image.fromarray(mask), io.BytesIO()
+    picture.putpalette(voc_palette())
     picture.save(file, "PNG")
     return file.getvalue()
 
@@ -89,11 +88,8 @@ def voc_palette() -> tuple[int, ...]:
     >>> voc_palette()[3:9]
     (128, 0, 0, 0, 128, 0)
     """
-    return tuple(
-        sum((i >> (3 * k + channel) & 1) << (7 - k) for k in range(3))
-        for i in range(256)
-        for channel in range(3)
-    )
+    places = [(i, channel) for i in range(256) for channel in range(3)]
+    return tuple(sum((i >> (3 * k + c) & 1) << (7 - k) for k in range(3)) for i, c in places)
 
 
 def fingerprint(path: str | Path) -> str:
@@ -102,7 +98,7 @@ def fingerprint(path: str | Path) -> str:
     Raises:
         InputError: the file is missing or cannot be read.
     """
-    with _reading(Path(path)):
+    with _reading(path):
         return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
 
 
@@ -122,20 +118,9 @@ def joint_fingerprint(paths: Sequence[Path]) -> str:
     return joint.hexdigest()
 
 
-def _read(path: Path) -> Image.Image:
-    with _opened(path) as picture:
-        picture.load()
-        return picture
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    with _reading(path), Image.open(path) as picture:
-        yield picture
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: str | Path) -> Iterator[None]:
+    """Turn an error of the file into one line that names it."""
     try:
         yield
     except FileNotFoundError:

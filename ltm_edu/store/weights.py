@@ -26,5 +26,5 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except Exception as error:  # a damaged file fails in as many ways as it can be damaged
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} cannot be read as a file of weights ({first})") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} cannot be read as a file of weights ({reason})") from None
