@@ -14,6 +14,7 @@ from tqdm import tqdm
 from .datasets.mask_index import cached_index
 from .datasets.voc import VocFolder
 from .episodes import Episode, EpisodeList, Protocol, draw_episodes, find_pairs, novel_classes
+from .equations import without_value_checks
 from .features.cache import FeatureCache
 from .geometry import resize_logits
 from .model import LTM, Embedded, FewShotModel
@@ -204,6 +205,7 @@ class _Scorer:
     ) -> None:
         self.model, self.cache, self.truths = model, cache, truths
         self.refine, self.batch = refine, batch
+        self._grid_masks: dict[tuple[str, int], Tensor] = {}
 
     def __call__(self, episodes: Sequence[Episode], bar: tqdm) -> list[Counts]:
         """The counts of each episode, in order."""
@@ -215,7 +217,7 @@ class _Scorer:
         def answer(inputs: tuple) -> list[Counts]:
             part, query, support, G_s = inputs
             size = (self.cache.size, self.cache.size)
-            with torch.inference_mode():
+            with torch.inference_mode(), without_value_checks():  # the embedder has checked
                 M = fast.forward_embedded(query, support, G_s, size).M.float().cpu()
                 return [self._count(e, M[i : i + 1]) for i, e in enumerate(part)]
 
@@ -232,13 +234,19 @@ class _Scorer:
         """What the network needs to answer some episodes: embeddings and support masks."""
         for e in episodes:
             self.truths(e.query)  # read here: the threads that count share the masks
-        cache = self.cache
         supports = [n for e in episodes for n in e.supports]
-        K = len(episodes[0].supports)
-        ids = [e.class_id for e in episodes for _ in range(K)]
-        G_s = cache.grid_masks(cache.masks(supports, ids)).unflatten(0, (-1, K))
         query, support = embedder([e.query for e in episodes]), embedder(supports)
-        return episodes, query, support, G_s.to(embedder.device)
+        G_s = torch.stack([self._grid_mask(n, e.class_id) for e in episodes for n in e.supports])
+        K = len(episodes[0].supports)
+        return episodes, query, support, G_s.unflatten(0, (-1, K)).to(embedder.device)
+
+    def _grid_mask(self, name: str, class_id: int) -> Tensor:
+        """The mask of a support on the grid, (1, h, w)."""
+        key = name, class_id
+        if key not in self._grid_masks:
+            mask = self.cache.masks([name], [class_id])
+            self._grid_masks[key] = self.cache.grid_masks(mask)[0]
+        return self._grid_masks[key]
 
     def _count(self, e: Episode, M: Tensor) -> Counts:
         mask = self.truths(e.query)
@@ -282,6 +290,8 @@ class _Embedder:
         F_q = [f.to(self.device) for f in self.cache.features([name], query_scales=scales)]
         F_s = F_q[0] if scales == (1.0,) else self.cache.support_features([name]).to(self.device)
         tensors = [x for x in self.model.embed(F_q, F_s) if x is not None]
+        if not all(x.isfinite().all() for x in tensors):
+            raise FloatingPointError(f"the embedding of {name} holds NaN or infinite values")
         if not self._memory:
             each = sum(x.numel() * x.element_size() for x in tensors)
             count = min(len(self.cache.names), max(at_least, MEMORY // each))

@@ -28,8 +28,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
-        y = F.relu(self.bn1(self.conv1(x)))
-        return x + F.relu(self.bn2(self.conv2(y)))
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return x + F.relu(self.bn2(self.conv2(y)), inplace=True)
 
 
 class Deconv(nn.Module):
@@ -42,7 +42,7 @@ class Deconv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, h, w) -> (B, C_out, 2h, 2w)."""
-        return F.relu(self.bn(self.deconv(x)))
+        return F.relu(self.bn(self.deconv(x)), inplace=True)
 
 
 class ASPP(nn.Module):
@@ -114,17 +114,18 @@ class Upsam(nn.Sequential):
         )
 
     def folded(self) -> Upsam:
-        """A copy for eval mode whose BatchNorms are folded into their convolutions.
+        """A copy for eval mode in which each run of linear layers is one convolution.
 
-        It gives the same map, up to rounding, in less time.
+        It gives the same map, up to rounding, in little more than half the time.
         """
         copy = deepcopy(self).eval()
-        for block in copy.modules():
+        for block in copy.children():
             for conv, bn in _FOLDED.get(type(block), ()):
                 layer, norm = getattr(block, conv), getattr(block, bn)
                 fused = fuse_conv_bn_eval(layer, norm, isinstance(layer, nn.ConvTranspose2d))
                 setattr(block, conv, fused)
                 setattr(block, bn, nn.Identity())
+        copy.aspp, copy.up4 = _SumOfBranches(copy.aspp), _OneConvolution(copy.up4)
         return copy
 
     def load_vectors(self, arrays: Mapping[str, object]) -> None:
@@ -142,6 +143,56 @@ class Upsam(nn.Sequential):
         state = {k[2:]: torch.as_tensor(arrays[k]) for k in arrays if k.startswith("w/")}
         counters = {k: v for k, v in self.state_dict().items() if k.endswith("batches_tracked")}
         self.load_state_dict({**counters, **state})
+
+
+class _SumOfBranches(nn.Module):
+    """An ASPP in eval mode: the last 1x1 convolution is part of each branch, and they are added."""
+
+    @torch.no_grad()
+    def __init__(self, aspp: ASPP) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([aspp.pool, aspp.d1, aspp.d2, aspp.d4, aspp.d6])
+        parts = aspp.out.weight[:, :, 0, 0].chunk(5, dim=1)
+        for branch, part in zip(self.branches, parts, strict=True):
+            weight = torch.einsum("oc,cikl->oikl", part, branch.weight)
+            branch.weight.copy_(weight)
+            branch.bias.copy_(part @ branch.bias)
+        aspp.pool.bias += aspp.out.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        pool, *others = self.branches
+        pooled = pool(x.mean(dim=(2, 3), keepdim=True))
+        return sum((branch(x) for branch in others), pooled)
+
+
+class _OneConvolution(nn.Module):
+    """A LastDeconv without BatchNorm as one 3x3 convolution, in channels_last.
+
+    Each of the two maps is computed as four, the even and odd rows and columns of the larger map.
+
+    In each direction, an even pixel takes the input pixel below it with element
+    1 of the 4x4 kernel and the one before with element 3, an odd pixel the one below it with
+    element 2 and the one after with element 0.
+    """
+
+    @torch.no_grad()
+    def __init__(self, last: LastDeconv) -> None:
+        super().__init__()
+        mix = last.conv.weight[:, :, 0, 0]
+        kernel = torch.einsum("oc,icyx->oiyx", mix, last.deconv.weight)
+        take = kernel.new_zeros(2, 3, 4)  # even or odd, input pixel before / below / after, element
+        take[0, 0, 3] = take[0, 1, 1] = take[1, 1, 2] = take[1, 2, 0] = 1
+        weight = torch.einsum("oiyx,awy,bvx->aboiwv", kernel, take, take).flatten(0, 2)
+        bias = mix @ last.deconv.bias + last.conv.bias
+        self.conv = nn.Conv2d(weight.shape[1], len(weight), 3, padding=1)
+        self.conv.weight.copy_(weight)
+        self.conv.bias.copy_(bias.repeat(4))
+        self.conv.to(weight.device, memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, _, h, w = x.shape
+        even_odd = self.conv(x).permute(0, 2, 3, 1).unflatten(3, (2, 2, 2))
+        return even_odd.transpose(2, 3).reshape(B, 2 * h, 2 * w, 2).permute(0, 3, 1, 2)
 
 
 _FOLDED = {
