@@ -69,6 +69,7 @@ def evaluate(
     Raises:
         InputError: too few pictures for the episodes, an unreadable file, no CRF installed, or
             lists that the fold and the protocol do not allow.
+        FloatingPointError: a model's embedding is not finite; names the picture.
     """
     if crf:
         refinement.need_crf()
