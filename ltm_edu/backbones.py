@@ -36,18 +36,13 @@ class Backbone(nn.Module):
     of its `__init__`. Options that change its output belong in `extra_repr`: they are part of
     `key`.
 
-    Attributes:
-        name: the name that it is registered by.
-        channels: C of the output.
-        stride: image pixels per grid cell.
-
     Shape:
         images (B, 3, H, W) in [0, 1] -> features (B, C, h, w).
     """
 
-    name: str
-    channels: int
-    stride: int = 16
+    name: str  # that it is registered by
+    channels: int  # C of the output
+    stride: int = 16  # image pixels per grid cell
 
     @property
     def key(self) -> str:
@@ -186,19 +181,19 @@ class TimmBackbone(Backbone):
 
     def _fold(self) -> bool:
         """Fold BatchNorms, unless the features change by it: then leave the network as it is."""
-        folded = deepcopy(self.net)
-        _fold_batch_norms(folded)
-        images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         if self.fixed is not None or self.multiple > 1:  # a transformer: no BatchNorm to fold
             return False
+        images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        net = self.net
         with torch.no_grad():
-            before, net = self(images), self.net
-            self.net = folded
+            before = self(images)
+            self.net = deepcopy(net)
+            _fold_batch_norms(self.net)
             after = self(images)
-        if not torch.allclose(before, after, rtol=1e-3, atol=1e-3 * before.abs().max().item()):
+        same = torch.allclose(before, after, rtol=1e-3, atol=1e-3 * before.abs().max().item())
+        if not same:
             self.net = net
-            return False
-        return True
+        return same
 
 
 class EfficientNetLite0(TimmBackbone):
@@ -254,14 +249,8 @@ class EfficientNetLite0(TimmBackbone):
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """The chosen levels, each (B, C_i, h, w) on the grid of stride 16."""
-        found = super().maps(images)
-        grid = tuple(math.ceil(n / 16) for n in images.shape[-2:])
-        return [
-            m
-            if m.shape[-2:] == grid
-            else F.interpolate(m, grid, mode="bilinear", align_corners=True)
-            for m in found
-        ]
+        grid = torch.Size(math.ceil(n / 16) for n in images.shape[-2:])
+        return [_on_grid(m, grid, align_corners=True) for m in super().maps(images)]
 
     def logits(self, images: Tensor) -> Tensor:
         """The scores of ImageNet's 1,000 classes, (B, 1000): they show that the weights fit."""
@@ -274,21 +263,20 @@ def join_maps(maps: Sequence[Tensor]) -> Tensor:
     One map alone is returned as it is. Several are brought to the grid of the first, scaled to
     unit length at every pixel, concatenated, and scaled to a mean square of 1.
 
-    Args:
-        maps: n maps, each (B, C_i, h_i, w_i).
-
-    Returns:
-        (B, sum of C_i, h, w), with the grid of the first map.
+    Shape:
+        n maps (B, C_i, h_i, w_i) -> (B, sum of C_i, h_1, w_1).
     """
     if len(maps) == 1:
         return maps[0]
-    grid = maps[0].shape[-2:]
-    on_grid = [
-        m if m.shape[-2:] == grid else F.interpolate(m, grid, mode="bilinear", align_corners=False)
-        for m in maps
-    ]
+    on_grid = [_on_grid(m, maps[0].shape[-2:], align_corners=False) for m in maps]
     joined = torch.cat([F.normalize(m, dim=1) for m in on_grid], dim=1)
     return joined * math.sqrt(joined.shape[1] / len(maps))
+
+
+def _on_grid(m: Tensor, grid: torch.Size, align_corners: bool) -> Tensor:
+    if m.shape[-2:] == grid:
+        return m
+    return F.interpolate(m, grid, mode="bilinear", align_corners=align_corners)
 
 
 BACKBONES: dict[str, Callable[[Sequence[int]], Backbone]] = {}
@@ -298,9 +286,7 @@ BACKBONES: dict[str, Callable[[Sequence[int]], Backbone]] = {}
 def register_backbone(name: str, build: Callable[[Sequence[int]], Backbone]) -> None:
     """Make a backbone known by name, for `LTMConfig.backbone`, `--set backbone=` and checkpoints.
 
-    Args:
-        name: what it is called.
-        build: a function of `LTMConfig.stages`, `()` by default, that returns the backbone.
+    It is built by a function of `LTMConfig.stages`, which are `()` by default.
 
     >>> register_backbone("dinov2", lambda stages: TimmBackbone("vit_small_patch14_dinov2", stages))
     """
@@ -314,18 +300,14 @@ register_backbone("resnet50", lambda stages: TimmBackbone("resnet50.tv_in1k", st
 
 
 def build_backbone(name: str, stages: Sequence[int] = ()) -> Backbone:
-    """The frozen extractor of a name, with its pretrained weights.
+    """The frozen extractor of a registered name, or of a model of timm, with pretrained weights.
 
-    Args:
-        name: a registered name, or a model of timm.
-        stages: which levels to return; the backbone's own choice by default.
+    `stages` are the levels to return; the backbone's own choice by default.
 
     Raises:
         InputError: as the backbone does.
     """
-    if name in BACKBONES:
-        return BACKBONES[name](stages)
-    return TimmBackbone(name, stages)
+    return BACKBONES[name](stages) if name in BACKBONES else TimmBackbone(name, stages)
 
 
 def _reach_hub(repository: str) -> None:

@@ -40,11 +40,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command",
         required=True,
-        metavar="fetch | verify | train | evaluate | results | predict | bench",
+        metavar="fetch | verify | train | evaluate | compare | results | predict | bench",
     )
     shared = argparse.ArgumentParser(add_help=False)
     add = shared.add_argument
     add("--data", default="emoji5i", help="emoji5i, pascal5i, or a folder in VOC's layout")
+    text = "go on without the pictures that the lists name and that are missing; the scores say so"
+    add("--available", action="store_true", help=text)
     add("--rule", choices=("grid", "area", "any"), default="grid")
     add("--cache", type=Path, help="folder for features (default: cache/ in the data folder)")
     add("--shots", type=int, default=1)
@@ -55,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     add("dataset", help="pascal5i")
     text = "holds the archives, or a VOCdevkit with SegmentationClassAug"
     add("--from", dest="source", type=Path, metavar="DIR", help=text)
+    text = "with --from: take a VOCdevkit that lacks some of the listed pictures"
+    add("--available", action="store_true", help=text)
     text = "a folder with the archives, asked first; repeat for more"
     add("--mirror", action="append", default=[], metavar="URL", help=text)
 
@@ -68,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--all-classes", action="store_true", help="no fold: train on every class")
     add("--split", default="train", help="the list to train on, or all")
     add("--checkpoint", type=Path, help="where to write; {fold} is replaced by the fold")
-    add("--transformation", choices=("local", "global"))
+    add("--transformation", metavar="NAME", help="local, the paper's, or another: global, ridge...")
     add("--rows", choices=("fg", "fg_bg"), help="mask rows of the transformation")
     add("--size", type=int, help="pictures are resized to this square")
     add("--steps", type=int)
@@ -108,6 +112,24 @@ def _parser() -> argparse.ArgumentParser:
         "missing files are drawn and written",
     )
     add("--json", type=Path, help="write the results here")
+
+    league = commands.add_parser(
+        "compare", parents=[shared], help="score all transformations on the same episodes"
+    )
+    add = league.add_argument
+    add("--fold", default="0", help="0, 1, 2, 3, several as in 1,2,3, or all")
+    add("--split", default="val", help="the list to score on, or all")
+    text = "a transformation, or one with two mask rows as in local:fg_bg; repeat for more; the "
+    text += "others are compared with the first (default: all)"
+    add("--method", action="append", default=[], metavar="NAME[:ROWS]", help=text)
+    add("--episodes", type=int, default=1000)
+    add("--seed", type=int, action="append", help="of the episodes; repeat for more (default: 0)")
+    add("--train", action="store_true", help="also train each of them, in the recipe's network")
+    add("--recipe", help="the network and its training (default: the one of the data)")
+    text = "any field of the recipe: steps=400, features=64..."
+    add("--set", action="append", default=[], metavar="FIELD=VALUE", help=text)
+    add("--json", type=Path, help="write the league here")
+    add("--png", type=Path, help="draw the differences into this file")
 
     table = commands.add_parser("results", help="our scores beside the paper's, fold by fold")
     table.add_argument("files", type=Path, nargs="+", help="what evaluate --json wrote")

@@ -1,12 +1,26 @@
 """The paper, one pure function an equation, in the paper's order.
 
 Yang et al., "A New Local Transformation Module for Few-Shot Segmentation", MMM 2020
-(arXiv:1910.05886), equations 1 to 11. Batch first; feature maps are (B, C, h, w) with N = h * w
-pixels; masks hold values in [0, 1] and come as (B, m, h, w) or (B, m, N), with m = 1 row unless
-said otherwise. Rows of R are query pixels, columns are support pixels.
+(arXiv:1910.05886), equations 1 to 11. Two functions are not in the paper and have no number:
+`attention_from_embeddings` and `relationship_loss_from_embeddings` compute what equations 2, 5 and
+10 say without building R.
 
-Two functions have no number because they are not in the paper: `attention_from_embeddings` and
-`relationship_loss_from_embeddings` compute what equations 2, 5 and 10 say without building R.
+A symbol has the same shape and range everywhere. The batch comes first; a grid has N = h w pixels.
+
+    F_s, F_q    features, (B, C, h, w)
+    E_s, E_q    embeddings, finite, (B, D, h, w) or (B, D, N)
+    G_s, G_q    masks on the feature grid, m rows of values in [0, 1], (B, m, h, w) or (B, m, N);
+                the paper has one row
+    R, R_truth  relations, (B, N_q, N_s): rows are query pixels, columns are support pixels
+    A           attention, (B, N_q) for one mask row, (B, N_q, m) for several
+    A_hat       normalised attention map, (B, 1, h, w), values in [0, 1]
+    M           logits, (B, 2, H, W), channels background and foreground
+    Y           truth, (B, H, W), 0 background, 1 foreground, 255 not counted
+    L           a loss, a scalar; `reduction` is "sum" as printed, or "mean" over the terms of the
+                sum as the released code has it
+
+Every function raises ValueError where a shape does not fit, a number is not finite, or a value is
+outside its range. The message names the argument, and says what came and what was expected.
 """
 
 from __future__ import annotations
@@ -44,93 +58,59 @@ def without_value_checks() -> Iterator[None]:
 def masked_features(F_s: Tensor, G_s: Tensor) -> Tensor:
     """Equation 1: keep the support's features on the object, F'_s(i,j) = F_s(i,j) * G_s(i,j).
 
-    Args:
-        F_s: support features, (B, C, h, w).
-        G_s: support mask on the feature grid, (B, 1, h, w), values in [0, 1].
-
-    Returns:
-        F'_s, (B, C, h, w).
-
-    Raises:
-        ValueError: the mask has another grid than the features, or values outside [0, 1].
+    F_s (B, C, h, w), G_s (B, 1, h, w) -> F'_s (B, C, h, w).
 
     >>> F_s, G_s = torch.ones(1, 2, 1, 3), torch.tensor([[[[0.0, 0.5, 1.0]]]])
     >>> masked_features(F_s, G_s)[0, 0].tolist()
     [[0.0, 0.5, 1.0]]
     """
-    _check_map(F_s, "F_s")
-    _check_map(G_s, "G_s")
-    if G_s.shape != (F_s.shape[0], 1, *F_s.shape[2:]):
-        raise ValueError(
-            f"G_s has shape {tuple(G_s.shape)}, expected {(F_s.shape[0], 1, *F_s.shape[2:])}: "
-            "resize the mask to the feature grid first"
-        )
+    check_shape("F_s", F_s, "B", "C", "h", "w")
+    expected = F_s.shape[0], 1, *F_s.shape[2:]
+    check_shape("G_s", G_s, *expected, hint=": resize the mask to the feature grid first")
     _check_mask_values(G_s, "G_s")
     return F_s * G_s
 
 
 def relationship_matrix(E_q: Tensor, E_s: Tensor, eps: float = 1e-5) -> Tensor:
-    """Equation 2: R_ij, the cosine between query pixel i and support pixel j.
+    """Equation 2: R_ij, the cosine between query pixel i and support pixel j, in [-1, 1].
+
+    E_q (B, D, N_q), E_s (B, D, N_s) -> R (B, N_q, N_s).
 
     A vector no longer than `eps` has no direction, and relates to nothing: its row or column
     of R is 0. (The released code adds `eps` to the product of the two norms instead. At the norms
     a network produces the two agree to about 1e-6; this form keeps R the product of a query
     factor and a support factor at every scale, which the functions that never build R rely on.)
 
-    Args:
-        E_q: query embedding, (B, D, h, w) or (B, D, N_q).
-        E_s: support embedding, (B, D, h, w) or (B, D, N_s).
-        eps: length up to which a vector counts as zero.
-
-    Returns:
-        R, (B, N_q, N_s), values in [-1, 1].
-
-    Raises:
-        ValueError: batch or channels differ, or an embedding is not finite.
-
     >>> E = torch.tensor([[[1.0, 0.0, 2.0], [0.0, 3.0, 2.0]]])
     >>> relationship_matrix(E, E)[0, 2].round(decimals=3)
     tensor([0.7070, 0.7070, 1.0000])
     """
     _check_pair(E_q, E_s)
-    return _unit(E_q, eps).transpose(1, 2) @ _unit(E_s, eps)
+    return _unit(E_q, eps).mT @ _unit(E_s, eps)
 
 
 def relationship_truth(G_q: Tensor, G_s: Tensor) -> Tensor:
     """Equation 3: the true relation, R_truth = G_q^T G_s.
 
-    Args:
-        G_q: query mask on the grid, (B, m, h, w) or (B, m, N_q), values in [0, 1].
-        G_s: support mask on the grid, (B, m, h, w) or (B, m, N_s), values in [0, 1].
-
-    Returns:
-        R_truth, (B, N_q, N_s): with the paper's one row, 1 where both pixels lie on the object;
-        with m rows, the sum of the rows' relations.
-
-    Raises:
-        ValueError: the masks differ in batch or rows, or hold values outside [0, 1].
+    G_q (B, m, N_q), G_s (B, m, N_s) -> R_truth (B, N_q, N_s): with the paper's one row, 1 where
+    both pixels lie on the object; with m rows, the sum of the rows' relations.
 
     >>> g_q, g_s = torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[1.0, 0.0, 1.0]]])
     >>> relationship_truth(g_q, g_s)[0].tolist()
     [[0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]
     """
     g_q, g_s = _same_rows(G_q, G_s)
-    return g_q.transpose(1, 2) @ g_s
+    return g_q.mT @ g_s
 
 
 def generalized_inverse(G_s: Tensor, eps: float = 1e-5) -> Tensor:
     """The bracket of equation 5: G_s^+ = G_s^T (G_s G_s^T + eps I)^-1.
 
-    The Moore-Penrose inverse of a mask with linearly independent rows (up to `eps`). A row that
-    is empty gets a column of zeros. The m x m system is solved in float64 where m > 1: the Gram
-    matrix of two nearly equal rows is beyond float32.
+    G_s (B, m, N) -> G_s^+ (B, N, m).
 
-    Args:
-        G_s: mask, (B, m, h, w) or (B, m, N), m rows of values in [0, 1].
-        eps: added to the diagonal of G_s G_s^T, as the released code does.
-
-    Returns:
-        G_s^+, (B, N, m).
+    The Moore-Penrose inverse of a mask with linearly independent rows, up to the `eps` that the
+    released code adds. A row that is empty gets a column of zeros. The m x m system is solved in
+    float64 where m > 1: the Gram matrix of two nearly equal rows is beyond float32.
 
     >>> generalized_inverse(torch.tensor([[[1.0, 0.0, 1.0, 1.0]]]))[0, :, 0].round(decimals=3)
     tensor([0.3330, 0.0000, 0.3330, 0.3330])
@@ -139,38 +119,28 @@ def generalized_inverse(G_s: Tensor, eps: float = 1e-5) -> Tensor:
     if g.shape[1] == 1:
         gram = (g * g).sum(dim=2, keepdim=True)
         inverse = torch.where(gram > 0, 1 / (gram + eps).clamp_min(torch.finfo(g.dtype).tiny), 0)
-        return (g * inverse).transpose(1, 2)
+        return (g * inverse).mT
     wide = g if g.device.type == "mps" else g.double()
     filled = (wide.sum(dim=2) > 0).to(wide.dtype)
     # An empty row leaves a zero on the diagonal; a one there keeps the system solvable at eps = 0,
     # and the row itself stays zero.
-    gram = wide @ wide.transpose(1, 2) + torch.diag_embed(eps + 1 - filled)
-    return torch.linalg.solve(gram, wide).transpose(1, 2).to(g.dtype)
+    gram = wide @ wide.mT + torch.diag_embed(eps + 1 - filled)
+    return torch.linalg.solve(gram, wide).mT.to(g.dtype)
 
 
 def attention(R: Tensor, G_s: Tensor, eps: float = 1e-5) -> Tensor:
     """Equations 4 and 5: the A for which A G_s comes closest to R, A = R G_s^+.
 
+    R (B, N_q, N_s), G_s (B, m, N_s) -> A (B, N_q), or (B, N_q, m) for several mask rows.
     For a binary mask of one row, A_i is the mean of R_ij over the object's pixels j.
-
-    Args:
-        R: relationship matrix, (B, N_q, N_s).
-        G_s: support mask, (B, m, h, w) or (B, m, N_s), values in [0, 1].
-        eps: see `generalized_inverse`.
-
-    Returns:
-        A, (B, N_q) for one mask row, (B, N_q, m) for m of them.
 
     >>> R = torch.tensor([[[0.9, 0.1, 0.7], [0.2, 0.8, 0.0]]])
     >>> attention(R, torch.tensor([[[1.0, 0.0, 1.0]]]))[0].round(decimals=3)
     tensor([0.8000, 0.1000])
     """
     g = _rows(G_s, "G_s")
-    if R.dim() != 3 or R.shape[0] != g.shape[0] or R.shape[2] != g.shape[2]:
-        raise ValueError(
-            f"R has shape {tuple(R.shape)}, expected ({g.shape[0]}, N_q, {g.shape[2]}): "
-            "rows are query pixels, columns are the support pixels of G_s"
-        )
+    hint = ": rows are query pixels, columns are the support pixels of G_s"
+    check_shape("R", R, g.shape[0], "N_q", g.shape[2], hint=hint)
     _check_finite(R, "R")
     return _squeeze_one_row(R @ generalized_inverse(g, eps))
 
@@ -178,17 +148,10 @@ def attention(R: Tensor, G_s: Tensor, eps: float = 1e-5) -> Tensor:
 def attention_from_embeddings(E_q: Tensor, E_s: Tensor, G_s: Tensor, eps: float = 1e-5) -> Tensor:
     """Equations 2 and 5 without R: A = u_q^T (u_s G_s^+), u the unit columns of the embeddings.
 
+    E_q (B, D, N_q), E_s (B, D, N_s), G_s (B, m, N_s) -> A (B, N_q), or (B, N_q, m).
+
     Matrix products associate, so this equals `attention(relationship_matrix(E_q, E_s), G_s)`
     in O(N D m) time and O(N D) memory, where the printed order costs O(N^2 D) and O(N^2).
-
-    Args:
-        E_q: query embedding, (B, D, h, w) or (B, D, N_q).
-        E_s: support embedding, (B, D, h, w) or (B, D, N_s).
-        G_s: support mask, (B, m, h, w) or (B, m, N_s), values in [0, 1].
-        eps: as in `relationship_matrix` and `generalized_inverse`.
-
-    Returns:
-        A, (B, N_q) for one mask row, (B, N_q, m) for m of them.
 
     >>> E_q, E_s = torch.randn(1, 4, 6), torch.randn(1, 4, 5)
     >>> g = torch.tensor([[[0.0, 1.0, 0.5, 0.0, 1.0]]])
@@ -197,28 +160,19 @@ def attention_from_embeddings(E_q: Tensor, E_s: Tensor, G_s: Tensor, eps: float 
     True
     """
     _check_pair(E_q, E_s)
-    e_q, e_s = E_q.flatten(2), E_s.flatten(2)
-    g = _rows(G_s, "G_s")
-    if g.shape[0] != e_s.shape[0] or g.shape[2] != e_s.shape[2]:
-        raise ValueError(
-            f"G_s has shape {tuple(G_s.shape)}, expected {e_s.shape[0]} masks of "
-            f"{e_s.shape[2]} pixels, as many as E_s has"
-        )
+    e_q, e_s, g = E_q.flatten(2), E_s.flatten(2), _rows(G_s, "G_s")
+    check_shape("G_s", g, e_s.shape[0], "m", e_s.shape[2], hint=", as many pixels as E_s has")
     # The lengths go to the small factors: no unit columns are written out.
-    weights = _inverse_length(e_s, eps).transpose(1, 2) * generalized_inverse(g, eps)
-    A = (e_q.transpose(1, 2) @ (e_s @ weights)) * _inverse_length(e_q, eps).transpose(1, 2)
+    weights = _inverse_length(e_s, eps).mT * generalized_inverse(g, eps)
+    A = (e_q.mT @ (e_s @ weights)) * _inverse_length(e_q, eps).mT
     return _squeeze_one_row(A)
 
 
 def normalize_attention(A: Tensor, eps: float = 1e-5) -> Tensor:
     """Equation 6: A_hat = (A - min A) / (max A - min A + eps), for each image by itself.
 
-    Args:
-        A: attention, (B, N), (B, 1, h, w) or any shape with the batch first.
-        eps: added to the range, so that a constant map becomes zeros.
-
-    Returns:
-        A_hat, of A's shape, values in [0, 1].
+    A of any shape with the batch first -> A_hat of the same shape, values in [0, 1]. `eps` makes
+    zeros of a constant map.
 
     >>> normalize_attention(torch.tensor([[-1.0, 0.0, 3.0], [2.0, 2.0, 2.0]])).round(decimals=3)
     tensor([[0.0000, 0.2500, 1.0000],
@@ -235,44 +189,26 @@ def normalize_attention(A: Tensor, eps: float = 1e-5) -> Tensor:
 def attended_features(F_q: Tensor, A_hat: Tensor) -> Tensor:
     """Equation 7: weight the query's features with the attention, F^'_q = F^_q * A_hat.
 
-    Args:
-        F_q: query features after T_f, (B, D', h, w).
-        A_hat: normalised attention map, (B, 1, h, w).
-
-    Returns:
-        F^'_q, (B, D', h, w).
+    F_q, the features after T_f, (B, D', h, w), A_hat (B, 1, h, w) -> F^'_q (B, D', h, w).
 
     >>> attended_features(torch.ones(1, 2, 1, 2), torch.tensor([[[[0.0, 0.5]]]]))[0, 0].tolist()
     [[0.0, 0.5]]
     """
-    _check_map(F_q, "F_q")
-    if A_hat.shape != (F_q.shape[0], 1, *F_q.shape[2:]):
-        raise ValueError(
-            f"A_hat has shape {tuple(A_hat.shape)}, expected "
-            f"{(F_q.shape[0], 1, *F_q.shape[2:])}, the grid of F_q"
-        )
+    check_shape("F_q", F_q, "B", "C", "h", "w")
+    check_shape("A_hat", A_hat, F_q.shape[0], 1, *F_q.shape[2:], hint=", the grid of F_q")
     return F_q * A_hat
 
 
 def mask_loss(M: Tensor, Y: Tensor, reduction: Reduction = "mean") -> Tensor:
     """Equation 8: L_m, the cross-entropy of the decoder's mask against the truth.
 
-    Args:
-        M: logits, (B, 2, H, W), channels background and foreground.
-        Y: truth, (B, H, W), 0 background, 1 foreground, 255 not counted.
-        reduction: "sum" as printed, "mean" over the counted pixels as the released code has it.
-
-    Returns:
-        L_m, a scalar; 0 where no pixel counts.
+    M (B, 2, H, W), Y (B, H, W) -> L_m, a scalar; 0 where no pixel counts.
 
     >>> round(mask_loss(torch.zeros(1, 2, 2, 2), torch.ones(1, 2, 2)).item(), 4)
     0.6931
     """
-    if M.dim() != 4 or M.shape[1] != 2:
-        raise ValueError(f"M has shape {tuple(M.shape)}, expected (B, 2, H, W) logits")
-    Y = _truth(Y, M)
-    total = F.cross_entropy(M, Y, ignore_index=VOID, reduction="sum")
-    return _reduce(total, (Y != VOID).sum(), reduction)
+    check_shape("M", M, "B", 2, "H", "W", hint=" logits")
+    return _label_loss(M.log_softmax(dim=1), Y, reduction)
 
 
 def attention_loss(
@@ -283,18 +219,11 @@ def attention_loss(
 ) -> Tensor:
     """Equation 9: L_a, the attention map itself read as a mask, against the truth.
 
+    A_hat (B, 1, h, w), Y (B, H, W) -> L_a, a scalar; 0 where no pixel counts.
+
     The map is resized bilinearly (corners aligned) to the truth. "printed" is the binary
     cross-entropy of A_hat, clamped to [1e-6, 1 - 1e-6]. "released" takes (1 - A_hat, A_hat) for
     logits, as the released code does, and so never falls below log(1 + 1/e) = 0.3133.
-
-    Args:
-        A_hat: normalised attention map, (B, 1, h, w), values in [0, 1].
-        Y: truth, (B, H, W), 0 background, 1 foreground, 255 not counted.
-        form: which of the two to compute.
-        reduction: "sum" as printed, "mean" over the counted pixels as the released code has it.
-
-    Returns:
-        L_a, a scalar; 0 where no pixel counts.
 
     >>> perfect = torch.eye(2)[None, None]
     >>> round(attention_loss(perfect, torch.eye(2)[None]).item(), 4)
@@ -302,33 +231,22 @@ def attention_loss(
     >>> round(attention_loss(perfect, torch.eye(2)[None], form="released").item(), 4)
     0.3133
     """
-    if A_hat.dim() != 4 or A_hat.shape[1] != 1:
-        raise ValueError(f"A_hat has shape {tuple(A_hat.shape)}, expected (B, 1, h, w)")
+    check_shape("A_hat", A_hat, "B", 1, "h", "w")
     _check_mask_values(A_hat, "A_hat")
-    if Y.dim() != 3:
-        raise ValueError(f"Y has shape {tuple(Y.shape)}, expected (B, H, W)")
+    check_shape("Y", Y, "B", "H", "W")
     resized = F.interpolate(A_hat, Y.shape[-2:], mode="bilinear", align_corners=True)
     M_a = torch.cat([1 - resized, resized], dim=1)
-    Y = _truth(Y, M_a)
     if form == "printed":
-        total = F.nll_loss(M_a.clamp(1e-6, 1 - 1e-6).log(), Y, ignore_index=VOID, reduction="sum")
-    elif form == "released":
-        total = F.cross_entropy(M_a, Y, ignore_index=VOID, reduction="sum")
-    else:
-        raise ValueError(f'form is {form!r}, expected "printed" or "released"')
-    return _reduce(total, (Y != VOID).sum(), reduction)
+        return _label_loss(M_a.clamp(1e-6, 1 - 1e-6).log(), Y, reduction)
+    if form == "released":
+        return _label_loss(M_a.log_softmax(dim=1), Y, reduction)
+    raise ValueError(f'form is {form!r}, expected "printed" or "released"')
 
 
 def relationship_loss(R: Tensor, R_truth: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Equation 10: L_r = ||R - R_truth||^2, summed as printed or averaged as released.
+    """Equation 10: L_r = ||R - R_truth||^2, over all N_q N_s entries.
 
-    Args:
-        R: relationship matrix, (B, N_q, N_s).
-        R_truth: true relation, (B, N_q, N_s).
-        reduction: "sum" over all entries (N^2 times larger), or "mean".
-
-    Returns:
-        L_r, a scalar.
+    R (B, N_q, N_s), R_truth (B, N_q, N_s) -> L_r, a scalar.
 
     >>> relationship_loss(torch.eye(2)[None], torch.zeros(1, 2, 2), reduction="sum").item()
     2.0
@@ -351,21 +269,12 @@ def relationship_loss_from_embeddings(
 ) -> Tensor:
     """Equations 2, 3 and 10 without R: L_r from two D x D Gram matrices.
 
+    E_q (B, D, N_q), E_s (B, D, N_s), G_q (B, m, N_q), G_s (B, m, N_s) -> L_r, a scalar.
+
     With u the unit columns of an embedding, K = u u^T and one mask row,
     ||R - g_q^T g_s||^2 = <K_q, K_s> - 2 (u_q g_q^T) . (u_s g_s^T) + |g_q|^2 |g_s|^2:
     exact, in O(N D^2) time and O(D^2) memory instead of O(N^2 D) and O(N^2). With m rows the
     last term is <G_q G_q^T, G_s G_s^T>.
-
-    Args:
-        E_q: query embedding, (B, D, h, w) or (B, D, N_q).
-        E_s: support embedding, (B, D, h, w) or (B, D, N_s).
-        G_q: query mask, (B, m, h, w) or (B, m, N_q), values in [0, 1].
-        G_s: support mask, (B, m, h, w) or (B, m, N_s), values in [0, 1].
-        reduction: as in `relationship_loss`.
-        eps: as in `relationship_matrix`.
-
-    Returns:
-        L_r, a scalar.
 
     >>> E_q, E_s, g = torch.randn(1, 3, 9), torch.randn(1, 3, 9), torch.ones(1, 1, 9)
     >>> by_R = relationship_loss(relationship_matrix(E_q, E_s), relationship_truth(g, g))
@@ -375,15 +284,11 @@ def relationship_loss_from_embeddings(
     _check_pair(E_q, E_s)
     u_q, u_s = _unit(E_q, eps), _unit(E_s, eps)
     g_q, g_s = _same_rows(G_q, G_s)
-    for mask, unit, name in ((g_q, u_q, "G_q"), (g_s, u_s, "G_s")):
-        if mask.shape[0] != unit.shape[0] or mask.shape[2] != unit.shape[2]:
-            raise ValueError(
-                f"{name} has {mask.shape[0]} masks of {mask.shape[2]} pixels, expected "
-                f"{unit.shape[0]} of {unit.shape[2]}, as in its embedding"
-            )
-    relation = ((u_q @ u_q.transpose(1, 2)) * (u_s @ u_s.transpose(1, 2))).sum()
-    on_truth = ((u_q @ g_q.transpose(1, 2)) * (u_s @ g_s.transpose(1, 2))).sum()
-    truth = ((g_q @ g_q.transpose(1, 2)) * (g_s @ g_s.transpose(1, 2))).sum()
+    check_shape("G_q", g_q, u_q.shape[0], "m", u_q.shape[2], hint=", as many pixels as E_q has")
+    check_shape("G_s", g_s, u_s.shape[0], "m", u_s.shape[2], hint=", as many pixels as E_s has")
+    relation = ((u_q @ u_q.mT) * (u_s @ u_s.mT)).sum()
+    on_truth = ((u_q @ g_q.mT) * (u_s @ g_s.mT)).sum()
+    truth = ((g_q @ g_q.mT) * (g_s @ g_s.mT)).sum()
     count = u_q.shape[0] * u_q.shape[2] * u_s.shape[2]
     return _reduce(relation - 2 * on_truth + truth, count, reduction)
 
@@ -404,6 +309,22 @@ def total_loss(
     5.0
     """
     return lambda_m * L_m + lambda_a * L_a + lambda_r * L_r
+
+
+def check_shape(name: str, x: Tensor, *expected: int | str, hint: str = "") -> None:
+    """Check the shape of a tensor; a letter in `expected` stands for any size.
+
+    Raises:
+        ValueError: the shape is another one; the message ends with the hint.
+
+    >>> check_shape("R", torch.zeros(2, 3), "B", "N_q", 9)
+    Traceback (most recent call last):
+    ValueError: R has shape (2, 3), expected (B, N_q, 9)
+    """
+    sizes = [size if isinstance(e, str) else e for e, size in zip(expected, x.shape, strict=False)]
+    if len(expected) != x.dim() or sizes != [*x.shape]:
+        shape = ", ".join(map(str, expected))
+        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected ({shape}){hint}")
 
 
 def _unit(E: Tensor, eps: float) -> Tensor:
@@ -443,15 +364,14 @@ def _squeeze_one_row(A: Tensor) -> Tensor:
     return A.squeeze(2) if A.shape[2] == 1 else A
 
 
-def _truth(Y: Tensor, M: Tensor) -> Tensor:
-    if Y.shape != (M.shape[0], *M.shape[2:]):
-        raise ValueError(
-            f"Y has shape {tuple(Y.shape)}, expected {(M.shape[0], *M.shape[2:])}, a label a pixel"
-        )
+def _label_loss(log_p: Tensor, Y: Tensor, reduction: Reduction) -> Tensor:
+    """-log p of the true labels Y (B, H, W), under log p of both classes, (B, 2, H, W)."""
+    check_shape("Y", Y, log_p.shape[0], *log_p.shape[2:], hint=", a label a pixel")
     Y = Y.long()
     if _look_at_values() and not ((Y == 0) | (Y == 1) | (Y == VOID)).all():
         raise ValueError("Y holds labels other than 0, 1 and 255: compare the mask with the class")
-    return Y
+    total = F.nll_loss(log_p, Y, ignore_index=VOID, reduction="sum")
+    return _reduce(total, (Y != VOID).sum(), reduction)
 
 
 def _reduce(total: Tensor, count: Tensor | int, reduction: Reduction) -> Tensor:
@@ -460,11 +380,6 @@ def _reduce(total: Tensor, count: Tensor | int, reduction: Reduction) -> Tensor:
     if reduction == "mean":
         return total / (count.clamp_min(1) if isinstance(count, Tensor) else count)
     raise ValueError(f'reduction is {reduction!r}, expected "mean" or "sum"')
-
-
-def _check_map(x: Tensor, name: str) -> None:
-    if x.dim() != 4:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected (B, C, h, w)")
 
 
 def _check_pair(E_q: Tensor, E_s: Tensor) -> None:
@@ -489,10 +404,8 @@ def _look_at_values() -> bool:
 def _check_finite(x: Tensor, name: str) -> None:
     if not _look_at_values() or not x.numel():
         return
-    ends = torch.stack(
-        torch.aminmax(x.detach())
-    )  # NaN comes through; 20 times faster than isfinite
-    if not torch.isfinite(ends).all():
+    # NaN comes through; 20 times faster than isfinite.
+    if not torch.stack(torch.aminmax(x.detach())).isfinite().all():
         raise ValueError(f"{name} holds NaN or infinite values, expected finite ones")
 
 

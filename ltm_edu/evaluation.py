@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .datasets.mask_index import cached_index
+from .datasets.coverage import coverage
 from .datasets.voc import VocFolder
 from .episodes import Episode, EpisodeList, Protocol, draw_episodes, find_pairs, novel_classes
 from .equations import without_value_checks
@@ -56,8 +56,7 @@ def evaluate(
         protocol: the rules; `Protocol()` by default.
         split: the list that queries and supports come from ("all" for every list).
         name: the dataset's name in the table; its folder's name by default.
-        cache_folder: where to keep features and counts of the masks between runs; None keeps
-            them in memory.
+        cache_folder: where to keep features between runs; None keeps them in memory.
         progress: show bars with the time left.
         crf: also score each trained model after DenseCRF and a median filter, as a method of its
             own.
@@ -74,7 +73,7 @@ def evaluate(
     if crf:
         refinement.need_crf()
     protocol = protocol or Protocol()
-    lists = episode_lists or draw_lists(dataset, fold, protocol, split, cache_folder)
+    lists = episode_lists or draw_lists(dataset, fold, protocol, split)
     _check_lists(lists, dataset, fold, protocol, split)
     names = sorted({n for episodes in lists for n in episodes.names()})
     progress = progress and rank() == 0
@@ -100,15 +99,19 @@ def evaluate(
     for label, everywhere in (("all foreground", True), ("all background", False)):
         counters = [_score_constant(everywhere, truths, e) for e in lists]
         scores.append(score_of(label, counters, dataset.classes))
-    return Results(name or dataset.root.name, split, fold, protocol, tuple(scores))
+    covered = coverage(dataset, split, novel_classes(fold, len(dataset.classes)))
+    return Results(
+        name or dataset.root.name,
+        split,
+        fold,
+        protocol,
+        tuple(scores),
+        () if covered is None else (covered,),
+    )
 
 
 def draw_lists(
-    dataset: VocFolder,
-    fold: int,
-    protocol: Protocol,
-    split: str = "val",
-    cache_folder: Path | None = None,
+    dataset: VocFolder, fold: int, protocol: Protocol, split: str = "val"
 ) -> list[EpisodeList]:
     """The episodes of a fold's novel classes that a protocol asks for, a list for each seed.
 
@@ -116,7 +119,7 @@ def draw_lists(
         InputError: too few pictures for the episodes, or an unreadable mask.
     """
     novel = novel_classes(fold, len(dataset.classes))
-    pairs = find_pairs(cached_index(dataset, split, cache_folder), novel, protocol.list_rule)
+    pairs = find_pairs(dataset.index(split), novel, protocol.list_rule)
     return [draw_episodes(pairs, protocol.shots, protocol.episodes, s) for s in protocol.seeds]
 
 
@@ -171,26 +174,40 @@ def score_model(
     return _score_lists(scorer, [episodes], label, progress)[0]
 
 
+def count_episodes(
+    model: FewShotModel, cache: FeatureCache, episodes: Sequence[Episode], progress: bool = False
+) -> list[Counts]:
+    """The pixel counts of a model's answer to each episode; see `score_model`."""
+    return _count_each(_Scorer(model, cache, _TruthReader(cache.dataset)), episodes, "", progress)
+
+
 def _score_lists(
     scorer: _Scorer, lists: Sequence[Sequence[Episode]], label: str, progress: bool
 ) -> list[IoUCounter]:
-    """Score lists of episodes; each distinct episode is computed once, by one of the processes."""
-    position = {e: i for i, e in enumerate(dict.fromkeys(e for part in lists for e in part))}
-    episodes = list(position)
-    counts = torch.zeros(len(episodes), len(Counts._fields), dtype=torch.int64)
-    own = own_part(range(len(episodes)))
-    bar = tqdm(total=len(own), desc=label, unit="ep", disable=not progress, leave=False)
-    with bar:
-        for i, count in zip(own, scorer([episodes[i] for i in own], bar), strict=True):
-            counts[i] = torch.tensor(count)
-    table = share_arrays([counts])[0].tolist()
+    """Score lists of episodes, which may share episodes."""
+    counts = iter(_count_each(scorer, [e for part in lists for e in part], label, progress))
     counters = []
     for part in lists:
         counter = IoUCounter()
         for e in part:
-            counter.add_counts(Counts(*table[position[e]]), e.class_id)
+            counter.add_counts(next(counts), e.class_id)
         counters.append(counter)
     return counters
+
+
+def _count_each(
+    scorer: _Scorer, episodes: Sequence[Episode], label: str, progress: bool
+) -> list[Counts]:
+    """Count each episode; every distinct one is computed once, by one of the processes."""
+    distinct = list(dict.fromkeys(episodes))
+    counts = torch.zeros(len(distinct), len(Counts._fields), dtype=torch.int64)
+    own = own_part(range(len(distinct)))
+    bar = tqdm(total=len(own), desc=label, unit="ep", disable=not progress, leave=False)
+    with bar:
+        for i, count in zip(own, scorer([distinct[i] for i in own], bar), strict=True):
+            counts[i] = torch.tensor(count)
+    table = dict(zip(distinct, share_arrays([counts])[0].tolist(), strict=True))
+    return [Counts(*table[e]) for e in episodes]
 
 
 class _Scorer:

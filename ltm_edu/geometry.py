@@ -27,7 +27,6 @@ def mask_to_grid(masks: Tensor, grid: Sequence[int], stride: int = 16) -> Tensor
     Returns:
         (B, 1, h, w), values in [0, 1].
 
-    >>> import torch
     >>> left = torch.zeros(1, 1, 33, 33); left[..., :17] = 1
     >>> mask_to_grid(left, (3, 3))[0, 0, 1].round(decimals=2)
     tensor([1.0000, 0.5300, 0.0000])

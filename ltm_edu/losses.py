@@ -83,10 +83,8 @@ def relationship_loss_either_way(
     """Equation 10 in its cheaper form: with R, or from D x D Gram matrices where grids are large.
 
     R takes N_q N_s D multiplications, the Gram matrices (N_q + N_s) D^2; the value is the same up
-    to rounding. On 20 x 20 cells with 1,000 channels R is the cheaper one.
-
-    Args:
-        E_q, E_s, G_q, G_s, reduction: as in `relationship_loss_from_embeddings`.
+    to rounding. On 20 x 20 cells with 1,000 channels R is the cheaper one. For the arguments see
+    `relationship_loss_from_embeddings`.
     """
     D, N_q, N_s = E_q.shape[1], E_q[0, 0].numel(), E_s[0, 0].numel()
     if N_q * N_s > (N_q + N_s) * D:

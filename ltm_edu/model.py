@@ -1,4 +1,9 @@
-"""LTM: frozen backbone, T_e and T_f, a transformation, Upsam. Two recipes: paper and small."""
+"""LTM: frozen backbone, T_e and T_f, a transformation, Upsam. Two recipes: paper and small.
+
+Shapes that all methods share: F_q, features of the query (B, C, h, w), a map for each query scale;
+F_s, features of the supports (B, K, C, h, w); G_s, their masks on the grid (B, K, 1, h, w), values
+in [0, 1]; size, the (H, W) of M.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbones import Backbone, build_backbone
-from .equations import attended_features, masked_features
+from .equations import attended_features, check_shape, masked_features
 from .geometry import map_to_image, mask_to_grid
 from .store.errors import InputError
-from .transformations import LocalTransformation, Rows, Shots, build_transformation
+from .transformations import Rows, Shots, build_transformation
 from .upsam import Upsam
 
 
@@ -107,12 +112,7 @@ class LTMConfig:
 
 
 PAPER = LTMConfig(
-    backbone="resnet50",
-    stages=(),
-    image_size=320,
-    embedding=1000,
-    features=2048,
-    widths=(128, 64, 32),
+    backbone="resnet50", image_size=320, embedding=1000, features=2048, widths=(128, 64, 32)
 )
 SMALL = LTMConfig()
 
@@ -139,7 +139,7 @@ class FewShotModel(nn.Module):
 
         Args:
             F_q: features of n pictures, one (n, C, h, w) a query scale.
-            F_s: their features at scale 1, (n, C, h, w).
+            F_s: features of the same pictures at scale 1, (n, C, h, w).
         """
         raise NotImplementedError
 
@@ -166,20 +166,10 @@ class FewShotModel(nn.Module):
         """
         if support_images.dim() == 4:
             support_images, support_masks = support_images[:, None], support_masks[:, None]
-        B, K = support_images.shape[:2]
-        if support_images.dim() != 5 or support_images.shape[2] != 3:
-            raise ValueError(
-                f"support_images has shape {tuple(support_images.shape)}, expected (B, K, 3, H, W)"
-            )
-        expected = (B, K, *support_images.shape[3:])
-        if support_masks.shape != expected:
-            raise ValueError(
-                f"support_masks has shape {tuple(support_masks.shape)}, expected {expected}"
-            )
-        if query_images.dim() != 4 or query_images.shape[:2] != (B, 3):
-            raise ValueError(
-                f"query_images has shape {tuple(query_images.shape)}, expected ({B}, 3, H, W)"
-            )
+        check_shape("support_images", support_images, "B", "K", 3, "H", "W")
+        B, K, _, H, W = support_images.shape
+        check_shape("support_masks", support_masks, B, K, H, W)
+        check_shape("query_images", query_images, B, 3, "H", "W")
         F_s = self.backbone(support_images.flatten(0, 1))
         masks = support_masks.flatten(0, 1)[:, None].float()
         G_s = mask_to_grid(masks, F_s.shape[-2:], self.backbone.stride)
@@ -197,14 +187,7 @@ class FewShotModel(nn.Module):
     def forward_features(
         self, F_q: Tensor | Sequence[Tensor], F_s: Tensor, G_s: Tensor, size: Sequence[int]
     ) -> LTMOutput:
-        """The same from features.
-
-        Args:
-            F_q: query features (B, C, h, w), or a list of them, one a query scale.
-            F_s: support features, (B, K, C, h, w).
-            G_s: support masks on the grid, (B, K, 1, h, w), in [0, 1].
-            size: (H, W) that M is brought to.
-        """
+        """The same from features; F_q may be one map without a list around it."""
         maps = [F_q] if isinstance(F_q, Tensor) else F_q
         query = self.embed(maps, _mean_on_grid(maps, F_s.shape[-2:]))
         support = F_s.flatten(0, 1)
@@ -215,11 +198,7 @@ class FewShotModel(nn.Module):
     ) -> LTMOutput:
         """The same from what `embed` returned; T_e is linear, so the mask may follow it.
 
-        Args:
-            query: of the B queries.
-            support: of the B * K supports, the K of an episode in a row.
-            G_s: support masks on the grid, (B, K, 1, h, w), in [0, 1].
-            size: (H, W) that M is brought to.
+        `query` holds the B queries, `support` the B * K supports, the K of an episode in a row.
         """
         E_s = support.E_s
         if self.transformation.masks_support:
@@ -253,10 +232,6 @@ class LTM(FewShotModel):
     """The paper's network. The backbone is frozen; T_e, T_f, the transformation and Upsam train.
 
     Build one with `LTM.paper()`, `LTM.small()` or from a checkpoint (`ltm_edu.load_checkpoint`).
-
-    Args:
-        config: sizes and options.
-        backbone: a frozen extractor; the one that `config` names by default.
     """
 
     def __init__(self, config: LTMConfig, backbone: Backbone | None = None) -> None:
@@ -276,38 +251,26 @@ class LTM(FewShotModel):
         self.to(memory_format=torch.channels_last)
 
     @classmethod
-    def paper(
-        cls,
-        query_scales: Sequence[float] = (1.0,),
-        backbone: Backbone | None = None,
-        **options: object,
-    ) -> LTM:
+    def paper(cls, backbone: Backbone | None = None, **options: object) -> LTM:
         """The paper's network: ResNet-50 to layer3, 320 px, T_e 1000, T_f 2048; 83.5 M trainable.
 
-        Args:
-            query_scales: (0.7, 1.0, 1.3) is what the released code trains and tests with.
-            backbone: a frozen extractor to use instead of a newly loaded one.
-            options: any field of `LTMConfig`.
+        The options are any fields of `LTMConfig`, such as `query_scales=(0.7, 1.0, 1.3)`, with
+        which the released code trains and tests.
         """
-        return cls(replace(PAPER, query_scales=tuple(query_scales), **options), backbone)
+        return cls(replace(PAPER, **options), backbone)
 
     @classmethod
     def small(cls, backbone: Backbone | None = None, **options: object) -> LTM:
         """The laptop's network: EfficientNet-Lite0 at stride 16 and a narrow Upsam.
 
-        Args:
-            backbone: a frozen extractor to use instead of a newly loaded one.
-            options: any field of `LTMConfig`, such as `rows="fg_bg"` or `image_size=225`.
+        The options are any fields of `LTMConfig`, such as `rows="fg_bg"` or `image_size=225`.
         """
         return cls(replace(SMALL, **options), backbone)
 
     def forward_features(
         self, F_q: Tensor | Sequence[Tensor], F_s: Tensor, G_s: Tensor, size: Sequence[int]
     ) -> LTMOutput:
-        """In the paper's order, equation 1 before T_e; everything that trains calls this.
-
-        For the arguments see `FewShotModel.forward_features`.
-        """
+        """In the paper's order, equation 1 before T_e; everything that trains calls this."""
         maps = [m - self.feature_mean for m in ([F_q] if isinstance(F_q, Tensor) else F_q)]
         grid = F_s.shape[-2:]
         E_q = self.T_e(_mean_on_grid(maps, grid)).float()
@@ -360,7 +323,7 @@ class TrainingFreeMap(FewShotModel):
 
     Args:
         config: backbone, picture size and rows; what concerns training is ignored.
-        backbone: a frozen extractor; the one that `config` names by default.
+        backbone: as in `FewShotModel`.
         threshold: A_hat above it is foreground. The defaults, .6 for one mask row and .7 for two,
             did best on episodes of 361 development photographs, all 80 classes; the scores of
             the map on those photographs are therefore a little too high.
@@ -370,7 +333,7 @@ class TrainingFreeMap(FewShotModel):
         self, config: LTMConfig, backbone: Backbone | None = None, threshold: float | None = None
     ) -> None:
         super().__init__(config, backbone)
-        self.transformation = LocalTransformation(config.rows, config.shots)
+        self.transformation = build_transformation(config)
         self.threshold = {"fg": 0.6, "fg_bg": 0.7}[config.rows] if threshold is None else threshold
 
     def embed(self, F_q: Sequence[Tensor], F_s: Tensor) -> Embedded:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .datasets.coverage import Coverage
 from .episodes import FOLDS, Protocol
 from .store.errors import InputError
 from .store.files import written_whole
@@ -67,13 +68,7 @@ class IoUCounter:
     counts: dict[int, Counts] = field(default_factory=dict)
 
     def add(self, predicted: np.ndarray, truth: np.ndarray, class_id: int) -> None:
-        """Count one episode.
-
-        Args:
-            predicted: (H, W) bool, True where the model predicts the object.
-            truth: (H, W) uint8 of 0, 1 and 255.
-            class_id: the episode's class.
-        """
+        """Count one episode: predicted (H, W) bool, truth (H, W) uint8 of 0, 1 and 255."""
         self.add_counts(counts_of(np.asarray(predicted, bool), truth == 1, truth != VOID), class_id)
 
     def add_counts(self, counts: Counts, class_id: int) -> None:
@@ -110,67 +105,52 @@ METRICS: dict[str, Callable[[IoUCounter], float]] = {}
 
 @dataclass(frozen=True)
 class Score:
-    """The scores of one method, over the episode seeds.
-
-    Attributes:
-        method: its name.
-        miou, miou_spread: mean and standard deviation over the seeds.
-        fb_iou: likewise the mean.
-        pooled_foreground_iou: likewise the mean.
-        per_class: class name to IoU, mean over the seeds.
-        miou_of_seeds: mIoU of each episode seed, in the protocol's order.
-        metrics: name to value of the further `METRICS`, mean over the seeds.
-    """
+    """The scores of one method in [0, 1], each the mean over the episode seeds."""
 
     method: str
     miou: float
-    miou_spread: float
+    miou_spread: float  # standard deviation over the seeds
     fb_iou: float
     pooled_foreground_iou: float
-    per_class: dict[str, float]
-    miou_of_seeds: tuple[float, ...] = ()
-    metrics: dict[str, float] = field(default_factory=dict)
+    per_class: dict[str, float]  # IoU by the class's name
+    miou_of_seeds: tuple[float, ...] = ()  # in the protocol's order
+    metrics: dict[str, float] = field(default_factory=dict)  # the further `METRICS`, by name
 
 
 @dataclass(frozen=True)
 class Results:
-    """Scores of several methods on the same episodes, and what they were scored by.
-
-    Attributes:
-        dataset: name of the dataset.
-        split: which list of pictures.
-        fold: 0 to 3, or "mean" over the four.
-        protocol: the rules.
-        scores: rows, trained models first.
-    """
+    """Scores of several methods on the same episodes, trained models first, and the rules."""
 
     dataset: str
-    split: str
-    fold: int | str
+    split: str  # which list of pictures
+    fold: int | str  # 0 to 3, or "mean" over the four
     protocol: Protocol
     scores: tuple[Score, ...]
+    coverage: tuple[Coverage, ...] = ()  # where pictures of the list are missing: one for each fold
 
     def table(self) -> str:
         """The scores as text, protocol first."""
         name = "mean of the four folds" if self.fold == "mean" else f"fold {self.fold}"
         width = max(len(s.method) for s in self.scores)
-        head = f"{'method':{width}}  {'mIoU':>6}  {'+-':>5}  {'FB-IoU':>6}  {'pooled fg':>9}"
-        head += "".join(f"  {m:>6}" for m in self.scores[0].metrics)
-        lines = [f"{self.dataset} ({self.split}), {name}; {self.protocol}", head]
-        classes = ["", "IoU of each class:"]
+        lines, classes = [], ["", "IoU of each class:"]
         for s in self.scores:
-            cells = f"{s.miou:6.3f}  {s.miou_spread:5.3f}  {s.fb_iou:6.3f}"
-            cells += f"  {s.pooled_foreground_iou:9.3f}"
-            cells += "".join(f"  {v:{max(6, len(m))}.3f}" for m, v in s.metrics.items())
-            lines.append(f"{s.method:{width}}  {cells}")
+            cells = {"mIoU": f"{s.miou:6.3f}", "+-": f"{s.miou_spread:5.3f}"}
+            cells |= {"FB-IoU": f"{s.fb_iou:6.3f}", "pooled fg": f"{s.pooled_foreground_iou:9.3f}"}
+            cells |= {m: f"{v:{max(6, len(m))}.3f}" for m, v in s.metrics.items()}
+            lines.append("  ".join([f"{s.method:{width}}", *cells.values()]))
             of_classes = ", ".join(f"{c} {v:.3f}" for c, v in s.per_class.items())
             classes.append(f"{s.method:{width}}  {of_classes}")
-        return "\n".join(lines + classes)
+        titles = [title.rjust(len(cell)) for title, cell in cells.items()]
+        head = "  ".join([f"{'method':{width}}", *titles])
+        about = f"{self.dataset} ({self.split}), {name}; {self.protocol}"
+        return "\n".join([about, *map(str, self.coverage), head, *lines, *classes])
 
     def as_dict(self) -> dict:
         """Plain values, for JSON."""
         scores = [vars(s) for s in self.scores]
-        return {**vars(self), "protocol": self.protocol.as_dict(), "scores": scores}
+        coverage = [vars(c) for c in self.coverage]
+        rules = self.protocol.as_dict()
+        return {**vars(self), "protocol": rules, "scores": scores, "coverage": coverage}
 
 
 def save_results(path: str | Path, results: Sequence[Results]) -> None:
@@ -191,6 +171,7 @@ def load_results(path: str | Path) -> list[Results]:
             values["protocol"] = Protocol.from_dict(values["protocol"])
             scores = [{**s, "miou_of_seeds": tuple(s["miou_of_seeds"])} for s in values["scores"]]
             values["scores"] = tuple(Score(**s) for s in scores)
+            values["coverage"] = tuple(map(Coverage.from_dict, values.get("coverage", ())))
         return [Results(**values) for values in every]
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
@@ -201,28 +182,25 @@ def load_results(path: str | Path) -> list[Results]:
 
 
 def score_of(method: str, counters: Sequence[IoUCounter], classes: Sequence[str]) -> Score:
-    """The scores of a method.
-
-    Args:
-        method: its name.
-        counters: one for each episode seed.
-        classes: names of all classes; class id 1 is the first.
-    """
+    """The scores of a method: a counter for each episode seed, and the names of all classes."""
     mious = [c.miou() for c in counters]
-    of_classes: dict[int, list[float]] = {}
-    for counter in counters:
-        for c, value in counter.per_class().items():
-            of_classes.setdefault(c, []).append(value)
+    per_class = sorted(_means([c.per_class() for c in counters]).items())
     return Score(
         method,
         float(np.mean(mious)),
         float(np.std(mious)),
         fmean(c.fb_iou() for c in counters),
         fmean(c.pooled_foreground_iou() for c in counters),
-        {classes[c - 1]: fmean(of_classes[c]) for c in sorted(of_classes)},
+        {classes[c - 1]: value for c, value in per_class},
         tuple(mious),
         {m: fmean(map(metric, counters)) for m, metric in METRICS.items()},
     )
+
+
+def _means(parts: Sequence[dict[Any, float]]) -> dict[Any, float]:
+    """The mean of each entry over the parts that have it."""
+    keys = dict.fromkeys(k for part in parts for k in part)
+    return {k: fmean(part[k] for part in parts if k in part) for k in keys}
 
 
 def mean_over_folds(results: Sequence[Results]) -> Results:
@@ -244,12 +222,13 @@ def mean_over_folds(results: Sequence[Results]) -> Results:
                 float(np.std(of_seeds)),
                 fmean(s.fb_iou for s in same),
                 fmean(s.pooled_foreground_iou for s in same),
-                {c: v for s in same for c, v in s.per_class.items()},
+                _means([s.per_class for s in same]),
                 tuple(of_seeds.tolist()),
-                {m: fmean(s.metrics[m] for s in same) for m in score.metrics},
+                _means([s.metrics for s in same]),
             )
         )
-    return replace(first, fold="mean", scores=tuple(means))
+    every = tuple(c for r in results for c in r.coverage)
+    return replace(first, fold="mean", scores=tuple(means), coverage=every)
 
 
 # --- beside the paper -----------------------------------------------------------------------------
@@ -289,13 +268,9 @@ def by_fold(results: Sequence[Results]) -> dict[int | str, Results]:
 
 
 def beside_the_paper(results: Sequence[Results]) -> str:
-    """Results of one dataset and protocol as a table by folds, above the paper's.
+    """Results of one dataset and protocol as a table by folds, in percent, above the paper's.
 
-    Args:
-        results: of some folds, and maybe of their mean.
-
-    Returns:
-        Text, in percent; "-" where a fold was not scored or a number not printed.
+    A "-" stands where a fold was not scored or a number not printed.
 
     Raises:
         InputError: as `by_fold`.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .geometry import image_tensor, mask_to_grid, resize_logits, resize_mask
+from .geometry import image_tensor, resize_logits, resize_mask
 from .model import FewShotModel
 from .store.errors import InputError
 from .store.files import written_whole
@@ -96,18 +96,12 @@ def predict(
             what = "no foreground" if class_id is None else f"no pixel of class {class_id}"
             raise InputError(f"{_name(mask, i, 'mask')} shows {what}: mark the object in it")
         pixels.append(image_tensor(support, size))
-        masks.append(torch.from_numpy(resize_mask(labels, size)).float())
+        masks.append(torch.from_numpy(resize_mask(labels, size)))
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        F_s = model.backbone(torch.stack(pixels).to(device))
-        G_s = mask_to_grid(torch.stack(masks)[:, None], F_s.shape[-2:], model.backbone.stride)
-        output = model.forward_features(
-            model.query_features(image_tensor(image, size)[None].to(device)),
-            F_s[None],
-            G_s[None].to(device),
-            (size, size),
-        )
+        episode = torch.stack(pixels), torch.stack(masks), image_tensor(image, size)
+        output = model(*(x[None].to(device) for x in episode))
         logits = resize_logits(output.M.float().cpu(), (image.height, image.width))[0]
     model.train(was_training)
     mask, probability = (logits[1] > logits[0]).numpy(), logits.softmax(dim=0)[1].numpy()

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .datasets.mask_index import cached_index
 from .datasets.voc import VocFolder
 from .episodes import (
     EpisodeList,
@@ -97,20 +96,18 @@ def fit(
 ) -> Fitted:
     """Train a model in place on episodes of a fold's base classes; its backbone stays frozen.
 
-    Under `torchrun`, inside `parallel.processes`, all processes train the one model together.
+    Under `torchrun`, inside `runs.processes.processes`, all processes train the one model together.
 
     Args:
         model: its T_e, T_f and Upsam are trained, from where they are, on the device it is on.
         dataset: pictures and masks.
         fold: 0 to 3, or None to train on every class (for use, not for a score).
-        config: `TrainingConfig()` by default.
-        protocol: the rule for pairs and for pictures that show novel classes.
+        config, protocol, machine: by default `TrainingConfig()`, `Protocol()` and `Machine()`.
         split: the list to train on.
         cache_folder: where to keep features between runs; None keeps them in memory.
         log: a file to which one JSON object is written after each update.
         progress: show bars with the time left.
         on_step: called with the step and its record, for live figures.
-        machine: speed and memory; `Machine()` by default.
 
     Raises:
         InputError: no class has the pictures that an episode needs, an unreadable file, a batch
@@ -121,16 +118,17 @@ def fit(
     machine = machine or Machine()
     if config.batch % world():
         raise InputError(f"batch {config.batch} cannot be shared by {world()} processes alike")
-    task = _training_task(dataset, fold, config, protocol, split, cache_folder)
+    task = _training_task(dataset, fold, config, protocol, split)
     progress = progress and rank() == 0
     half = config.precision != "float32"
-    cache = FeatureCache(model, dataset, task.names, config.flips, cache_folder, progress, half)
+    names = dataset.names(split)  # every picture of the list, so that the folds share one cache
+    cache = FeatureCache(model, dataset, names, config.flips, cache_folder, progress, half)
     device = next(model.parameters()).device
     if machine.features_on_device:
         cache.to(device)
     torch.manual_seed(config.seed)
     if config.centre:
-        training_names = sorted({n for names in task.pools.values() for n in names})
+        training_names = sorted({n for pool in task.pools.values() for n in pool})
         model.centre_features(cache.mean(training_names).to(device))
     update = Update(model, config, sum(len(v) for v in task.pools.values()), machine.compile)
     run = RunState(run_identity(model, dataset, split, fold, config, protocol, cache.fingerprint))
@@ -160,8 +158,11 @@ def fit(
             run.history.append(record)
             stream.write(json.dumps(record) + "\n")
             stream.flush()
-            due = step == config.steps or _due(step, machine.save_every, saved)
-            if machine.state is not None and rank() == 0 and due:
+            if machine.save_every is None:
+                due = time.monotonic() - saved >= _SAVE_SECONDS
+            else:
+                due = step % machine.save_every == 0
+            if machine.state is not None and rank() == 0 and (due or step == config.steps):
                 run.step, run.update = step, update.state_dict()
                 save_run(machine.state, run)
                 saved = time.monotonic()
@@ -182,20 +183,14 @@ class _Task(NamedTuple):
     pools: dict[int, list[str]]  # id of a class that is trained on to the names of its pictures
     held_out: tuple[int, ...]  # ids of the base classes that are only checked with
     checks: EpisodeList | None
-    names: tuple[str, ...]  # every picture of the list, so that the folds share one cache
 
 
 def _training_task(
-    dataset: VocFolder,
-    fold: int | None,
-    config: TrainingConfig,
-    protocol: Protocol,
-    split: str,
-    cache_folder: Path | None,
+    dataset: VocFolder, fold: int | None, config: TrainingConfig, protocol: Protocol, split: str
 ) -> _Task:
     n_classes, shots = len(dataset.classes), protocol.shots
     base = tuple(range(1, n_classes + 1)) if fold is None else base_classes(fold, n_classes)
-    index = cached_index(dataset, split, cache_folder)
+    index = dataset.index(split)
     pairs = find_pairs(index, base, protocol.list_rule)
     if protocol.novel_images == "drop" and fold is not None:
         dropped = drop_images(index, novel_classes(fold, n_classes))
@@ -212,7 +207,7 @@ def _training_task(
     if held_out:
         held_pairs = [(n, c) for c in held_out for n in pools[c]]
         checks = draw_episodes(held_pairs, shots, config.check_episodes, config.seed)
-    return _Task(base, train_pools, held_out, checks, index.names)
+    return _Task(base, train_pools, held_out, checks)
 
 
 def _held_out_classes(pools: dict[int, list[str]], count: int) -> tuple[int, ...]:
@@ -220,11 +215,6 @@ def _held_out_classes(pools: dict[int, list[str]], count: int) -> tuple[int, ...
     classes = sorted(pools)
     count = min(count, len(classes) // 2)
     return tuple(classes[round((i + 0.5) * len(classes) / count) - 1] for i in range(count))
-
-
-def _due(step: int, every: int | None, saved: float) -> bool:
-    """Whether to save after a step: at a number of updates, or five minutes after the last time."""
-    return time.monotonic() - saved >= _SAVE_SECONDS if every is None else step % every == 0
 
 
 def _open_log(log: Path | None, history: Sequence[dict]) -> TextIO:
@@ -274,13 +264,10 @@ def _shares(Y: Tensor, weights: LossWeights) -> dict[str, Tensor | float]:
 
 
 class Update:
-    """Update a model's weights once for each batch that it is called with.
+    """Update a model's weights, in place, once for each batch that it is called with.
 
-    Args:
-        model: its trainable part is updated in place, where it is.
-        config: optimizer, rates, losses, precision.
-        n_pairs: training pairs, one pass over which is an epoch.
-        compiled: let torch.compile make kernels of the loss.
+    One pass over `n_pairs` training pairs is an epoch; `compiled` lets torch.compile make kernels
+    of the loss.
     """
 
     def __init__(self, model: LTM, config: TrainingConfig, n_pairs: int, compiled: bool) -> None:
@@ -358,10 +345,9 @@ def _optimizer(
     model: LTM, config: TrainingConfig, n_pairs: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    embedding = [p for name, p in trained.items() if name.startswith("T_e.")]
     others = [p for name, p in trained.items() if not name.startswith("T_e.")]
     groups = [
-        {"params": embedding, "lr": config.embedding_rate},
+        {"params": [*model.T_e.parameters()], "lr": config.embedding_rate},
         {"params": others, "lr": config.learning_rate},
     ]
     if config.optimizer == "adam":

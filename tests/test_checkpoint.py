@@ -1,6 +1,7 @@
 """Checkpoints: what goes in comes out, and no file can do harm."""
 
 import pickle
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ SEEN = TrainedOn(
     2,
     ("disc", "square"),
     Protocol("area", "drop", 5, 100, (3, 4)),
-    TrainingConfig().as_dict(),
+    asdict(TrainingConfig()),
     "ltm-edu train --data tiny",
     "train",
     best_step=7,

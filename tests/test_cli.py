@@ -354,7 +354,7 @@ def test_an_argument_that_does_not_fit_is_refused(voc, tmp_path, refused, task, 
         (("--seed", "-1"), ("seed",)),
         (("--set", "form=bogus"), ("form 'bogus'", "printed or released")),
         (("--set", "reduction=max"), ("reduction 'max'", "mean or sum")),
-        (("--set", "transformation=nonsense"), ("transformation", "local or global")),
+        (("--set", "transformation=nonsense"), ("transformation", "choose local, ")),
         (("--set", "rows=bad"), ("rows 'bad'", "fg or fg_bg")),
         (("--set", "shots=5"), ("shots '5'", "mean or stack")),
         (("--set", "stages=5"), ("stages", "112, 320")),
@@ -580,7 +580,7 @@ def test_control_c_ends_with_status_130(voc, monkeypatch, capsys):
     def stop(*_args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate, "open_dataset", stop)
+    monkeypatch.setattr(evaluate, "chosen_dataset", stop)
     assert command("evaluate", "--data", voc) == 130
     assert capsys.readouterr().err == "ltm-edu: stopped\n"
 

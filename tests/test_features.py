@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -177,9 +178,7 @@ def test_whatever_features_depend_on_makes_them_anew(voc, tmp_path, change):
         assert not torch.equal(again.support_features(names), first.support_features(names))
 
 
-@pytest.mark.parametrize("every", [64, 1])
-def test_a_bad_picture_leaves_nothing_behind(voc, tmp_path, monkeypatch, every):
-    monkeypatch.setattr(feature_files, "EVERY", every)
+def test_a_bad_picture_leaves_nothing_behind(voc, tmp_path):
     data, store = VocFolder.open(voc), tmp_path / "cache"
     names = data.names("val")[:3]
     data.image_path(names[2]).write_text("no picture")
@@ -279,11 +278,9 @@ import os, signal, sys
 from pathlib import Path
 from test_features import breaking_model, cache_of
 from ltm_edu.features import cache
-from ltm_edu.features import files as feature_files
 from ltm_edu.datasets.voc import VocFolder
 
 cache.BATCH = 1
-feature_files.EVERY = 2
 model = breaking_model(10, lambda: os.kill(os.getpid(), signal.SIGKILL), query_scales=(1.0, 1.3))
 cache_of(model, VocFolder.open(sys.argv[1]), flips=True, folder=Path(sys.argv[2]))
 """
@@ -297,11 +294,14 @@ def test_a_killed_run_is_gone_on_with_and_gives_the_same_features(tiny, tmp_path
     done = python(KILLED, tiny.root, store)
     assert done.returncode == -signal.SIGKILL
     (part,) = store.glob(".*.part")
+    header, mask = 128, 97 * 97
+    written = ((part / "masks.npy").stat().st_size - header) // mask  # the last file of a picture
+    assert 3 <= written <= 5  # a few pictures are computed ahead
     with (part / "scale1.npy").open("ab") as file:
         file.write(b"half a row")
     model.backbone.seen.clear()
     again = cache_of(model, tiny, flips=True, folder=store)
-    assert len(model.backbone.seen) == 2 * (6 - 4)
+    assert len(model.backbone.seen) == 2 * (6 - written)
     assert left_in(store) == left_in(tmp_path / "straight")
     for path in sorted(store.rglob("*.npy")):
         other = np.load(tmp_path / "straight" / path.relative_to(store))
@@ -312,39 +312,40 @@ def test_a_killed_run_is_gone_on_with_and_gives_the_same_features(tiny, tmp_path
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_a_run_stopped_again_and_again_comes_to_its_end(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(feature_files, "EVERY", 2)
+def test_a_run_stopped_again_and_again_comes_to_its_end(tiny, tmp_path):
     for _ in range(2):
-        broken_off(tiny, tmp_path, after=3)
+        broken_off(tiny, tmp_path, after=2)
     model = tiny_model()
     cache = cache_of(model, tiny, flips=True, folder=tmp_path)
     assert len(model.backbone.seen) == 2
     assert_same(cache, cache_of(model, tiny, flips=True))
 
 
-def test_a_run_stopped_before_anything_is_safe_leaves_nothing(tiny, tmp_path):
-    broken_off(tiny, tmp_path)
+def test_a_run_stopped_before_its_first_picture_leaves_nothing(tiny, tmp_path):
+    broken_off(tiny, tmp_path, after=0)
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("damage", ["count", "count too high", "file", "no file"])
+@pytest.mark.parametrize(
+    ("damage", "usable"), [("header", 0), ("no file", 0), ("short", 2), ("long", 5)]
+)
 def test_what_a_stopped_run_left_is_not_believed_where_it_is_damaged(
-    tiny, tmp_path, monkeypatch, damage
+    tiny, tmp_path, damage, usable
 ):
-    monkeypatch.setattr(feature_files, "EVERY", 2)
     broken_off(tiny, tmp_path)
     (part,) = tmp_path.glob(".*.part")
-    if damage == "count":
-        (part / "done.txt").write_text("")
-    elif damage == "count too high":
-        (part / "done.txt").write_text("6")
-    elif damage == "file":
-        os.truncate(part / "masks.npy", (part / "masks.npy").stat().st_size // 2)
+    masks, features = part / "masks.npy", part / "scale0.npy"
+    if damage == "header":
+        masks.write_bytes(b"?" + masks.read_bytes()[1:])
+    elif damage == "no file":
+        features.unlink()
+    elif damage == "short":
+        os.truncate(masks, masks.stat().st_size // 2)  # two masks and a half
     else:
-        (part / "scale0.npy").unlink()
+        features.write_bytes(features.read_bytes() + bytes(10**6))  # more than six pictures
     model = tiny_model()
     cache = cache_of(model, tiny, flips=True, folder=tmp_path)
-    assert len(model.backbone.seen) == 6
+    assert len(model.backbone.seen) == 6 - usable
     assert_same(cache, cache_of(model, tiny, flips=True))
 
 
@@ -423,17 +424,17 @@ def test_a_second_process_waits_for_the_first_and_finds_what_it_made(tiny, tmp_p
 
 
 def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(feature_files, "EVERY", 2)
-    calls, fsync = [], os.fsync
+    calls, write_all = [], feature_files.write_all
 
-    def full(file: int) -> None:
+    def full(file: BinaryIO, rows: memoryview) -> None:
         calls.append(file)
-        if len(calls) > 2:  # two files are safe once
+        if len(calls) == 2 * 2 + 2:  # two files a picture: in the middle of the third mask
+            write_all(file, rows[:100])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        fsync(file)
+        write_all(file, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
+        patch.setattr(feature_files, "write_all", full)
         refused(
             lambda: cache_of(tiny_model(), tiny, flips=True, folder=tmp_path),
             str(tmp_path),
@@ -447,9 +448,8 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tiny, tmp_path, monkey
 
 
 def test_room_is_asked_for_what_is_still_to_be_written(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(feature_files, "EVERY", 2)
     each = 2 * 8 * 7 * 7 * 4 + 97 * 97
-    broken_off(tiny, tmp_path / "begun")
+    broken_off(tiny, tmp_path / "begun", after=4)
     usage = type("usage", (), {"free": 2 * each})
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     refused(

@@ -4,59 +4,10 @@ import shutil
 import tarfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from ltm_edu.datasets.mask_index import cached_index
 from ltm_edu.datasets.voc import MaskIndex, VocFolder
 from ltm_edu.episodes import base_classes, drop_images, find_pairs, novel_classes
-
-# The cached index
-
-
-def test_an_index_is_counted_once_and_read_from_the_cache_the_next_time(voc, tmp_path, monkeypatch):
-    data = VocFolder.open(voc)
-    first = cached_index(data, "val", tmp_path / "cache", fewest=1)
-    monkeypatch.setattr(VocFolder, "mask", None)
-    again = cached_index(VocFolder.open(voc), "val", tmp_path / "cache", fewest=1)
-    assert again.names == first.names == data.names("val")
-    assert np.array_equal(again.pixels, first.pixels)
-    assert np.array_equal(again.grid, first.grid)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
-
-
-@pytest.mark.parametrize("change", ["mask", "list", "classes"])
-def test_an_index_is_counted_again_after_a_change(voc, tmp_path, change):
-    data = VocFolder.open(voc)
-    first = cached_index(data, "val", tmp_path, fewest=1)
-    names = data.names("val")
-    if change == "mask":
-        shutil.copy(data.mask_path(names[-1]), data.mask_path(names[0]))
-    elif change == "list":
-        (voc / "ImageSets/Segmentation/val.txt").write_text("\n".join(names[::-1]))
-    else:
-        with (voc / "classes.txt").open("a") as file:
-            file.write("ninth\n")
-    again = cached_index(VocFolder.open(voc), "val", tmp_path, fewest=1)
-    assert not (
-        again.names == first.names
-        and again.pixels.shape == first.pixels.shape
-        and np.array_equal(again.pixels, first.pixels)
-    )
-    assert np.array_equal(again.pixels, VocFolder.open(voc).index("val").pixels)
-
-
-@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut short"])
-def test_a_damaged_index_is_counted_again(voc, tmp_path, content):
-    data = VocFolder.open(voc)
-    first = cached_index(data, "val", tmp_path, fewest=1)
-    (path,) = tmp_path.glob("masks-*.npz")
-    path.write_bytes(content)
-    assert np.array_equal(cached_index(data, "val", tmp_path, fewest=1).pixels, first.pixels)
-    assert np.load(path)["pixels"].shape == first.pixels.shape
-
-
-# The counts
 
 
 @pytest.fixture(scope="module")
@@ -79,34 +30,13 @@ def full_size(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> VocFold
 
 
 @pytest.fixture(scope="module")
-def counted(
-    full_size: VocFolder, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict[str, MaskIndex], list[int]]:
-    """The counts of both lists, and how many masks are read: at first, and then with a cache."""
-    cache = tmp_path_factory.mktemp("cache")
-    read, names, reads = VocFolder.mask, [], []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(VocFolder, "mask", lambda data, name: names.append(name) or read(data, name))
-        for _ in range(2):
-            names.clear()
-            indexes = {s: cached_index(full_size, s, cache, fewest=1) for s in ("train", "val")}
-            reads.append(len(names))
-    return indexes, reads
+def train(full_size) -> MaskIndex:
+    return full_size.index("train")
 
 
 @pytest.fixture(scope="module")
-def train(counted) -> MaskIndex:
-    return counted[0]["train"]
-
-
-@pytest.fixture(scope="module")
-def val(counted) -> MaskIndex:
-    return counted[0]["val"]
-
-
-def test_each_mask_is_decoded_once_and_none_with_a_cache(counted):
-    _, reads = counted
-    assert reads == [12_031, 0]
+def val(full_size) -> MaskIndex:
+    return full_size.index("val")
 
 
 def test_the_lists_are_disjoint_and_every_mask_is_in_one(full_size):

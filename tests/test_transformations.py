@@ -1,4 +1,4 @@
-"""The two transformations, each against the equations written out shot by shot."""
+"""Every transformation, each against its definition written out pixel by pixel."""
 
 import pytest
 import torch
@@ -12,7 +12,17 @@ from ltm_edu.equations import (
     normalize_attention,
     relationship_matrix,
 )
-from ltm_edu.transformations import GlobalTransformation, LocalTransformation
+from ltm_edu.transformations import (
+    GlobalTransformation,
+    LocalTransformation,
+    MaximumTransformation,
+    PartsTransformation,
+    ReverseTransformation,
+    RidgeTransformation,
+    SelfSupportTransformation,
+    SoftmaxTransformation,
+    TopTransformation,
+)
 
 KINDS = {
     "fg, mean": LocalTransformation("fg", "mean"),
@@ -20,6 +30,15 @@ KINDS = {
     "fg_bg, mean": LocalTransformation("fg_bg", "mean"),
     "fg_bg, stack": LocalTransformation("fg_bg", "stack"),
     "global": GlobalTransformation(),
+    "maximum": MaximumTransformation(),
+    "top_k": TopTransformation(),
+    "softmax": SoftmaxTransformation(),
+    "parts": PartsTransformation(parts=2),
+    "ridge": RidgeTransformation(),
+    "reverse": ReverseTransformation(),
+    "reverse, stack": ReverseTransformation(shots="stack"),
+    "self_support, one row": SelfSupportTransformation("fg"),
+    "self_support, two rows": SelfSupportTransformation("fg_bg"),
 }
 
 
@@ -185,7 +204,8 @@ def test_a_full_mask_gives_a_finite_map_and_finite_gradients(module):
     E_q.requires_grad_()
     A_hat = module(E_q, E_s, torch.ones_like(G_s))
     assert A_hat.isfinite().all()
-    assert A_hat.max() > 0.99
+    if not isinstance(module, SoftmaxTransformation):  # all weight falls on the object, everywhere
+        assert A_hat.max() > 0.99
     A_hat.sum().backward()
     assert E_q.grad.isfinite().all()
 
@@ -219,9 +239,10 @@ def test_mask_rows_are_the_object_and_its_complement():
     assert torch.equal(rows.sum(dim=1, keepdim=True), torch.ones_like(G))
 
 
-def test_a_transformation_has_nothing_to_train(module):
-    assert list(module.parameters()) == []
-    assert module.state_dict() == {}
+def test_only_softmax_matching_has_something_to_train(module):
+    trained = {name: p.numel() for name, p in module.named_parameters()}
+    assert trained == ({"log_temperature": 1} if isinstance(module, SoftmaxTransformation) else {})
+    assert module.state_dict().keys() == trained.keys()
 
 
 def test_wrong_shapes_are_named(module):
@@ -249,3 +270,99 @@ def test_the_printout_shows_the_options():
     assert repr(LocalTransformation("fg_bg", "stack")) == (
         "LocalTransformation(rows='fg_bg', shots='stack')"
     )
+
+
+# --- the league, each against its definition ------------------------------------------------------
+
+
+def one_episode() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """E_q (D, N_q), E_s (D, N_s), a hard mask (N_s) with object and background, and R."""
+    E_q, E_s = torch.randn(5, 12), torch.randn(5, 14)
+    g = torch.tensor([1.0, 0.0] * 7)
+    return E_q, E_s, g, relationship_matrix(E_q[None], E_s[None])[0]
+
+
+def relate(module: nn.Module, E_q: Tensor, E_s: Tensor, g: Tensor) -> Tensor:
+    return module.relate(E_q[None], E_s[None], g[None, None])[0]
+
+
+def test_maximum_is_the_largest_cosine_with_the_object():
+    E_q, E_s, g, R = one_episode()
+    A = [max(R[i, j] for j in range(14) if g[j]) for i in range(12)]
+    torch.testing.assert_close(relate(MaximumTransformation(), E_q, E_s, g), torch.stack(A))
+
+
+def test_top_k_is_the_mean_of_the_best_matches_of_object_minus_background():
+    E_q, E_s, g, R = one_episode()
+    A = []
+    for i in range(12):
+        best = [sorted(R[i, j].item() for j in range(14) if g[j] == v)[-3:] for v in (1, 0)]
+        A.append(sum(best[0]) / 3 - sum(best[1]) / 3)  # 0.4 of 7 pixels: 3
+    module = TopTransformation(share=0.4)
+    torch.testing.assert_close(relate(module, E_q, E_s, g), torch.tensor(A), atol=1e-5, rtol=0)
+
+
+def test_softmax_matching_is_the_objects_part_of_the_weights():
+    E_q, E_s, g, R = one_episode()
+    weights = torch.exp(R / 0.1)
+    A = (weights * g).sum(dim=1) / weights.sum(dim=1)
+    torch.testing.assert_close(relate(SoftmaxTransformation(0.1), E_q, E_s, g), A)
+
+
+def test_the_temperature_of_softmax_matching_learns():
+    module = SoftmaxTransformation()
+    module(*episode()).square().mean().backward()
+    assert module.log_temperature.grad.abs() > 0
+
+
+def test_ridge_is_the_regression_from_features_to_the_mask():
+    E_q, E_s, g, _ = one_episode()
+    u_q, u_s = F.normalize(E_q, dim=0).double(), F.normalize(E_s, dim=0).double()
+    w = torch.linalg.inv(u_s @ u_s.T + 2 * torch.eye(5).double()) @ u_s @ g.double()
+    A = relate(RidgeTransformation(ridge=2.0), E_q, E_s, g)
+    torch.testing.assert_close(A.double(), u_q.T @ w, atol=1e-5, rtol=0)
+
+
+def test_with_a_large_lambda_ridge_is_the_papers_mean_up_to_a_factor():
+    E_q, E_s, g, _ = one_episode()
+    ridge = normalize_attention(relate(RidgeTransformation(1e6), E_q, E_s, g)[None] * 1e6)
+    mean = normalize_attention(relate(LocalTransformation(), E_q, E_s, g)[None])
+    torch.testing.assert_close(ridge, mean, atol=1e-3, rtol=0)
+
+
+def test_reverse_matching_counts_the_votes_of_object_and_background():
+    E_q, E_s, g, R = one_episode()
+    votes = torch.exp(R / 0.1) / torch.exp(R / 0.1).sum(dim=0)
+    A = votes[:, g == 1].mean(dim=1) - votes[:, g == 0].mean(dim=1)
+    torch.testing.assert_close(relate(ReverseTransformation(0.1), E_q, E_s, g), A)
+
+
+def test_parts_keep_two_kinds_of_object_apart_where_the_mean_mixes_them():
+    a, b, c = torch.eye(3)
+    E_s = torch.stack([a, a, a, a, b, c, c, c], dim=1)  # a large part, a small one, background
+    g = torch.tensor([1.0, 1, 1, 1, 1, 0, 0, 0])
+    E_q = torch.stack([a, b, c], dim=1)
+    parts = relate(PartsTransformation(parts=2), E_q, E_s, g)
+    torch.testing.assert_close(parts, torch.tensor([1.0, 1, -1]), atol=1e-4, rtol=0)
+    mean = relate(LocalTransformation("fg_bg"), E_q, E_s, g)
+    torch.testing.assert_close(mean, torch.tensor([0.8, 0.2, -1]), atol=1e-4, rtol=0)
+
+
+def test_with_one_part_each_parts_are_the_two_rows_of_the_paper():
+    E_q, E_s, g, _ = one_episode()
+    one = relate(PartsTransformation(parts=1), E_q, E_s, g)
+    torch.testing.assert_close(one, relate(LocalTransformation("fg_bg"), E_q, E_s, g))
+
+
+@pytest.mark.parametrize("K", [1, 3])
+def test_self_support_applies_the_equations_once_more_to_the_query(K):
+    E_q, E_s, G_s = episode(K=K)
+    first = LocalTransformation("fg_bg")(E_q, E_s, G_s)
+    expected = []
+    for b in range(2):
+        sure, other = first[b, 0] >= 0.7, first[b, 0] <= 0.3
+        R = relationship_matrix(E_q[b : b + 1], E_q[b : b + 1])[0]
+        A = R[:, sure.flatten()].mean(dim=1) - R[:, other.flatten()].mean(dim=1)
+        expected.append((first[b] + normalize_attention(A[None]).reshape(1, 4, 5)) / 2)
+    A_hat = SelfSupportTransformation("fg_bg", surely=0.7)(E_q, E_s, G_s)
+    torch.testing.assert_close(A_hat, torch.stack(expected), atol=1e-4, rtol=0)

@@ -13,7 +13,6 @@ from PIL import Image
 
 from ltm_edu import open_dataset
 from ltm_edu.datasets.inspection import inspect_folder, report
-from ltm_edu.datasets.mask_index import cached_index
 from ltm_edu.datasets.voc import VOC_CLASSES, VocFolder
 from ltm_edu.episodes import draw_episodes, find_pairs
 from ltm_edu.store.pictures import read_image, read_mask
@@ -153,6 +152,24 @@ def test_the_index_counts_what_a_loop_counts(voc):
             assert index.grid[i, c - 1] == on_grid.count(c)
 
 
+def test_of_several_masks_that_cannot_be_read_the_first_of_the_list_is_named(voc):
+    data = VocFolder.open(voc)
+    names = data.names("val")
+    for name in names[5:]:
+        data.mask_path(name).write_bytes(b"")
+    refused(lambda: data.index("val"), str(data.mask_path(names[5])))
+
+
+def test_an_index_reads_each_mask_once(voc, monkeypatch):
+    read, names = VocFolder.mask, []
+    monkeypatch.setattr(
+        VocFolder, "mask", lambda data, name: names.append(name) or read(data, name)
+    )
+    data = VocFolder.open(voc)
+    data.index("val")
+    assert sorted(names) == sorted(data.names("val"))
+
+
 def test_the_fingerprint_changes_with_the_files_and_the_names_and_nothing_else(voc):
     data = VocFolder.open(voc)
     names = data.names("val")
@@ -181,18 +198,17 @@ def test_the_fingerprint_changes_where_a_file_keeps_its_size_and_time(voc):
         assert data.fingerprint(names) != before
 
 
-def test_a_mask_of_the_same_size_and_time_is_counted_again(voc, tmp_path):
+def test_a_mask_of_the_same_size_and_time_is_counted_again(voc):
     data = VocFolder.open(voc)
     name, path = data.names("val")[0], data.mask_path(data.names("val")[0])
     mask = data.mask(name)
     Image.fromarray(mask).save(path, compress_level=0)  # as many bytes whatever the ids are
-    before = cached_index(data, "val", tmp_path / "cache", fewest=1)
+    before = data.index("val")
     other = io.BytesIO()
     Image.fromarray(np.where(mask == 1, 2, mask)).save(other, "PNG", compress_level=0)
     replace_content(path, other.getvalue())
-    after = cached_index(data, "val", tmp_path / "cache", fewest=1)
+    after = VocFolder.open(voc).index("val")
     assert after.pixels[0].tolist()[:2] == before.pixels[0].tolist()[1::-1] != [0, 0]
-    assert np.array_equal(after.pixels, data.index("val").pixels)
 
 
 def test_the_same_files_in_another_folder_and_of_another_time_have_one_fingerprint(voc, tmp_path):
@@ -201,9 +217,6 @@ def test_the_same_files_in_another_folder_and_of_another_time_have_one_fingerpri
     names = data.names("val")
     os.utime(copy.mask_path(names[0]), (0, 0))
     assert copy.fingerprint(names) == data.fingerprint(names)
-    cached_index(data, "val", tmp_path / "cache", fewest=1)
-    cached_index(copy, "val", tmp_path / "cache", fewest=1)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_two_pictures_that_change_places_change_the_fingerprint(voc):
@@ -320,7 +333,6 @@ def test_a_mask_that_only_segmentation_class_aug_has_says_where_it_belongs_and_w
         lambda: data.pair(name),
         lambda: data.index("val"),
         lambda: data.fingerprint(data.names("val")),
-        lambda: cached_index(data, "val", tmp_path / "cache", fewest=1),
     ):
         refused(call, f"{masks / name}.png is missing", *says)
     (masks / f"{other}.png").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Reading masks and pictures, and drawing the miniature."""
+"""Counting what masks hold, and drawing the miniature."""
 
 from __future__ import annotations
 
@@ -9,34 +9,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from ..datasets.emoji5i import PRESETS, draw_listed, generate
 from ..datasets.voc import VocFolder
-from ..geometry import image_tensor
 from ..store.errors import InputError
 from ..store.pictures import VOID, read_mask
-from .measuring import Row, Way, compare, relative_difference
+from .measuring import Row, Way, compare
 
 
-def data_rows(
-    masks: VocFolder, pictures: VocFolder, count: int, repeats: int = 3, size: int = 321
-) -> Iterator[Row]:
-    """Throughput of reading and drawing, each against the plain way to write it.
+def data_rows(masks: VocFolder, count: int, repeats: int = 3) -> Iterator[Row]:
+    """Throughput of the index and of drawing, each against the plain way to write it.
 
-    At most `count` masks and pictures are read; a tenth of it is drawn, at most 120 scenes.
+    At most `count` masks are read; a tenth of it is drawn, at most 120 scenes.
     """
 
     def row(what: str, unit: str, number: int, plain: Way, ours: Way, note: str) -> Row:
-        apart = relative_difference(*(torch.as_tensor(way()) for way in (plain, ours)))
-        seconds = compare(plain, ours, repeats if number < 5000 else 1)
-        rate = number / seconds[1]
+        case, often = f"{what}, {number:,} {unit}", repeats if number < 5000 else 1
+        compared = compare("data", case, (plain, ours), often)
+        rate = number / compared.our_seconds
         note = f"{rate:,.0f} {unit} a second; plain: {note}"
-        sizes = {"count": number, "a_second": rate}
-        case = f"{what}, {number:,} {unit}"
-        return Row("data", case, *seconds, apart, sizes=sizes, note=note)
+        return replace(compared, sizes={"count": number, "a_second": rate}, note=note)
 
     names = masks.names("all")[:count]
     some = replace(masks, splits={"some": names})
@@ -54,23 +47,6 @@ def data_rows(
         return some.index("some").pixels
 
     yield row("index", "masks", len(names), class_by_class, index, "np.unique, then ==")
-    shown = pictures.names("all")[:count]
-
-    def at_full_size() -> list[float]:
-        means = []
-        for name in shown:
-            pixels = torch.from_numpy(np.array(pictures.image(name), np.float32) / 255)[None]
-            square = F.interpolate(
-                pixels.permute(0, 3, 1, 2), (size, size), mode="bilinear", antialias=True
-            )
-            means.append(square.mean().item())
-        return means
-
-    def as_bytes() -> list[float]:
-        return [image_tensor(pictures.image(n), size).mean().item() for n in shown]
-
-    what, note = f"decode + resize to {size}", "to floats at full size first"
-    yield row(what, "pictures", len(shown), at_full_size, as_bytes, note)
     drawn = min(120, max(2, count // 10))
     with tempfile.TemporaryDirectory() as folder:
         turn = itertools.count()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,27 +21,17 @@ TITLES = f"{'case':44} {'times':>7} {'plain':>9} {'ours':>9} {'plain MB':>9} {'o
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison.
+    """One comparison: medians of the seconds, and peak memory where it was counted."""
 
-    Attributes:
-        part: one of `suite.PARTS`.
-        case: what was measured, and at which size.
-        plain_seconds, our_seconds: medians.
-        plain_bytes, our_bytes: peak memory, or None where it was not counted.
-        difference: of the two results, relative to the largest value.
-        sizes: the numbers behind `case`.
-        note: how it was measured, or what else was.
-    """
-
-    part: str
-    case: str
+    part: str  # one of `suite.PARTS`
+    case: str  # what was measured, and at which size
     plain_seconds: float
     our_seconds: float
-    difference: float
+    difference: float  # of the two results, relative to the largest value
     plain_bytes: int | None = None
     our_bytes: int | None = None
-    sizes: dict[str, Any] = field(default_factory=dict)
-    note: str = ""
+    sizes: dict[str, Any] = field(default_factory=dict)  # the numbers behind `case`
+    note: str = ""  # how it was measured, or what else was
 
     @property
     def ratio(self) -> float:
@@ -58,19 +48,12 @@ class Row:
 
 @dataclass(frozen=True)
 class How:
-    """Where and in what arithmetic something runs.
+    """Where and in what arithmetic something runs."""
 
-    Attributes:
-        device: "cpu" or "cuda".
-        dtype: of embeddings; bfloat16 turns autocast on for a training step.
-        compiled: through torch.compile.
-        batch: episodes at once.
-    """
-
-    device: str = "cpu"
-    dtype: torch.dtype = torch.float32
-    compiled: bool = False
-    batch: int = 1
+    device: str = "cpu"  # or "cuda"
+    dtype: torch.dtype = torch.float32  # bfloat16 turns autocast on for a training step
+    compiled: bool = False  # through torch.compile
+    batch: int = 1  # episodes at once
 
     def __str__(self) -> str:
         words = {
@@ -91,11 +74,17 @@ def duration(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds < 100 else f"{seconds:.0f} s"
 
 
-def compare(plain: Way, ours: Way, repeats: int = 5, device: str = "cpu") -> tuple[float, float]:
-    """Median seconds of two functions that take turns, after one call of each to warm up."""
-    times = [(seconds_of(plain, device), seconds_of(ours, device)) for _ in range(repeats + 1)]
-    first, second = zip(*times[1:], strict=True)
-    return statistics.median(first), statistics.median(second)
+def compare(
+    part: str, case: str, ways: Sequence[Way], repeats: int, device: str = "cpu", **more: Any
+) -> Row:
+    """A row of two functions, the plain one first, whose results are tensors or lists.
+
+    They take turns, after two calls of each to warm up, of which the first gives its result.
+    """
+    apart = relative_difference(*(torch.as_tensor(way()) for way in ways))
+    times = [[seconds_of(way, device) for way in ways] for _ in range(repeats + 1)]
+    medians = map(statistics.median, zip(*times[1:], strict=True))
+    return Row(part, case, *medians, apart, **more)
 
 
 def seconds_of(way: Way, device: str = "cpu") -> float:

@@ -50,14 +50,9 @@ def features_row(count: int, size: int, repeats: int = 3) -> Row:
     def in_batches() -> Tensor:
         return torch.cat([ours(part) for part in images.split(BATCH)])
 
-    apart = relative_difference(one_by_one(), in_batches())
-    seconds = compare(one_by_one, in_batches, repeats)
-    case, note = (
-        f"features of {count} images, {size} px",
-        f"{count / seconds[1]:.1f} images a second",
-    )
-    sizes = {"images": count, "size": size}
-    return Row("features", case, *seconds, apart, sizes=sizes, note=note)
+    case, sizes = f"features of {count} images, {size} px", {"images": count, "size": size}
+    row = compare("features", case, (one_by_one, in_batches), repeats, sizes=sizes)
+    return replace(row, note=f"{count / row.our_seconds:.1f} images a second")
 
 
 def evaluation_row(
@@ -72,7 +67,7 @@ def evaluation_row(
     pairs = find_pairs(dataset.index(split), novel_classes(0, len(dataset.classes)))
     measured = min(measured, episodes)
     some = draw_episodes(pairs, 1, measured, 0).episodes
-    one_by_one(model, dataset, some[:1])  # warm-up
+    one_by_one(model, dataset, some[:1], IoUCounter())  # warm-up
     counter = IoUCounter()
 
     def ours(count: int) -> dict[str, float]:
@@ -97,14 +92,10 @@ def evaluation_row(
 
 
 def one_by_one(
-    model: LTM, dataset: VocFolder, episodes: Sequence[Episode], counter: IoUCounter | None = None
+    model: LTM, dataset: VocFolder, episodes: Sequence[Episode], counter: IoUCounter
 ) -> list[float]:
-    """Score episodes with nothing kept from one to the next; add to a counter.
-
-    Returns:
-        Seconds, one number an episode.
-    """
-    counter, times = IoUCounter() if counter is None else counter, []
+    """Score episodes with nothing kept from one to the next, and give the seconds of each."""
+    times = []
     was_training = model.training
     model.eval()
     for e in episodes:
@@ -119,50 +110,37 @@ def one_by_one(
 
 
 def seeds_row(
-    model: LTM,
-    dataset: VocFolder,
-    episodes: int,
-    pictures: int,
-    split: str = "val",
-    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    model: LTM, dataset: VocFolder, episodes: int, pictures: int, split: str = "val"
 ) -> Row:
-    """Score several lists of fold 0's episodes, each by itself, against one `evaluate` for all.
+    """Score fold 0's episodes of five seeds, each list by itself, against one `evaluate` for all.
 
     The plain way computes a new cache of features for each list, with BatchNorm in place, and then
     every episode, one after the other; ours computes each distinct picture and each distinct
     episode once. Both have the lists. The first two seeds of the plain way run before ours, the
-    others after it.
-
-    Args:
-        model: a network with BatchNorms in its backbone is the plain one without folding them.
-        dataset: pictures and masks.
-        episodes: in each list.
-        pictures: the first of the list that show a novel class; no others are used.
-        split: the list.
-        seeds: one list of episodes is drawn for each.
+    others after it. The episodes come from the first `pictures` that show a novel class.
     """
     pairs = find_pairs(dataset.index(split), novel_classes(0, len(dataset.classes)))
     names = tuple(dict.fromkeys(name for name, _ in pairs))[:pictures]
     some = replace(dataset, splits={split: names})
-    rules = Protocol(episodes=episodes, seeds=tuple(seeds))
+    rules = Protocol(episodes=episodes, seeds=(0, 1, 2, 3, 4))
     lists = draw_lists(some, 0, rules, split)
     plain = deepcopy(model).eval()
     if isinstance(plain.backbone, EfficientNetLite0):
         plain.backbone = EfficientNetLite0(model.config.stages, folded=False)
     one_list(plain, some, EpisodeList(lists[0].episodes[:1], 0))  # warm-up
-    counters, results = [], []
+    counters, scores = [], []
 
     def each_by_itself(part: Sequence[EpisodeList]) -> None:
         counters.extend(one_list(plain, some, drawn) for drawn in part)
 
     def together() -> None:
-        models, given = {"LTM": model}, {"progress": False, "episode_lists": lists}
-        results.append(evaluate(models, some, 0, rules, split, **given))
+        options = {"progress": False, "episode_lists": lists}
+        scores.append(evaluate({"LTM": model}, some, 0, rules, split, **options).scores[0])
 
     seconds = seconds_of(lambda: each_by_itself(lists[:2]))
     our_seconds = seconds_of(together)
     seconds += seconds_of(lambda: each_by_itself(lists[2:]))
-    scores = score_of("plain", counters, dataset.classes), results[0].scores[0]
+    scores.insert(0, score_of("plain", counters, dataset.classes))
     values = (torch.tensor([*s.miou_of_seeds, *s.per_class.values()]) for s in scores)
     distinct = len({e for drawn in lists for e in drawn})
     used = len({name for drawn in lists for name in drawn.names()})

@@ -17,7 +17,7 @@ from ..model import LTM
 from ..runs.recipes import RELEASED
 from ..runs.settings import TrainingConfig
 from ..training import Update
-from .measuring import HERE, How, Row, compare, duration, operations, relative_difference
+from .measuring import HERE, How, Row, compare, duration, operations
 from .scoring import read_episode
 
 
@@ -32,17 +32,19 @@ def training_row(
     """The plain update reads and embeds its pictures each time; ours has their features.
 
     The plain one sends every picture through the backbone, at each of the model's query scales, in
-    float32; ours is what `fit` does, in the arithmetic asked for, its features on the device. The
-    arithmetic says how far this can go, since the update's own work stays: that limit, counted in
-    floating-point operations, stands beside the measured ratio. The learning rates are 0, so the
-    weights stay; all else is done.
+    float32; ours is what `fit` does, its features on the device. The update's own work stays: the
+    limit that follows, counted in floating-point operations, stands beside the measured ratio. The
+    learning rates are 0, so the weights stay; all else is done.
     """
     pairs = find_pairs(dataset.index(split), range(1, len(dataset.classes) + 1))
     episodes = draw_episodes(pairs, 1, how.batch, 0)
-    queries, supports = [e.query for e in episodes], [list(e.supports) for e in episodes]
-    still = [False] * how.batch
-    ids, of_supports = [e.class_id for e in episodes], [[False] for _ in still]
-    batch = Batch(ids, queries, supports, still, of_supports)
+    batch = Batch(
+        [e.class_id for e in episodes],
+        [e.query for e in episodes],
+        [list(e.supports) for e in episodes],
+        query_flips=[False] * how.batch,
+        support_flips=[[False]] * how.batch,
+    )
     model = model.to(how.device).train()
     half = how.dtype != torch.float32
     cache = FeatureCache(model, dataset, episodes.names(), progress=False, half=half)
@@ -67,7 +69,8 @@ def training_row(
             mask_to_grid((Y == 1).float()[:, None], F_s.shape[-2:], model.backbone.stride)
             for Y in labels
         )
-        read_now = BatchTensors(F_q, F_s[:, None], G_q, G_s[:, None], labels[1], queries, supports)
+        names = batch.queries, batch.supports
+        read_now = BatchTensors(F_q, F_s[:, None], G_q, G_s[:, None], labels[1], *names)
         return torch.tensor(plain_update(read_now)["L"])
 
     def cached() -> Tensor:
@@ -77,22 +80,22 @@ def training_row(
     if how.compiled:  # only now: a compiled graph's operations are not counted
         torch.compiler.reset()
         our_update = update(how.dtype, compiled=True)
-    apart = relative_difference(uncached(), cached())
-    seconds = compare(uncached, cached, repeats, how.device)
-    steps = len(pairs) / how.batch
+    case = f"training step, {name}{how}"
+    row = compare("training", case, (uncached, cached), repeats, how.device)
+    epochs_a_minute = 60 / row.our_seconds / max(1, len(pairs) / how.batch)
     sizes = {
         "batch": how.batch,
         "pairs": len(pairs),
         "query_scales": list(model.config.query_scales),
         "arithmetic_allows": plain_work / our_work,
-        "epochs_a_minute": 60 / seconds[1] / max(1, steps),
+        "epochs_a_minute": epochs_a_minute,
         "operations": our_work,
-        "operations_a_second": our_work / seconds[1],
+        "operations_a_second": our_work / row.our_seconds,
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
-    note = f"arithmetic allows {plain_work / our_work:.2f}; "
-    note += f"{sizes['epochs_a_minute']:.2g} epochs a minute cached"
-    return Row("training", f"training step, {name}{how}", *seconds, apart, sizes=sizes, note=note)
+    allowed = f"arithmetic allows {plain_work / our_work:.2f}"
+    note = f"{allowed}; {epochs_a_minute:.2g} epochs a minute cached"
+    return replace(row, sizes=sizes, note=note)
 
 
 PAIRS = 6273  # of fold 0 in the released code's list: an epoch
@@ -122,4 +125,4 @@ def paper_model() -> LTM:
     """The paper's network, its query at three scales, with random weights: speed needs no other."""
     torch.manual_seed(0)
     backbone = TimmBackbone("resnet50.tv_in1k", pretrained=False)
-    return LTM.paper(RELEASED.model_config.query_scales, backbone)
+    return LTM.paper(backbone, query_scales=RELEASED.model_config.query_scales)

@@ -39,7 +39,7 @@ class Sizes:
     images: int = 64  # of the frozen features
     episodes: int = 1000  # of the evaluation
     measured: int = 100  # of them, timed the public way
-    files: int = 20_000  # read for the data rows, at most
+    files: int = 20_000  # masks of the index, at most
     paper_batch: int = 2  # episodes of the paper-size step; 0 leaves it out
     seed_episodes: int = 1000  # of each of five seeds
     seed_pictures: int = 100  # that these episodes are drawn from, at most
@@ -92,7 +92,7 @@ def measure(
             how = How(batch=sizes.paper_batch)
             yield epoch_row(training_row(paper_model(), dataset, "paper", few, how))
     if "data" in wanted:
-        yield from data_rows(folder, dataset, sizes.files, few)
+        yield from data_rows(folder, sizes.files, few)
     if "gpu" in wanted and torch.cuda.is_available():
         how = How("cuda", batch=24)
         yield from gpu_rows([(400, 1000), (1681, 1000), (3600, 256)], dataset, how, sizes.repeats)
@@ -109,9 +109,8 @@ def gpu_rows(
 ) -> Iterator[Row]:
     """Attention, L_r and a training step on a GPU, in float32 and bfloat16, plain and compiled.
 
-    A step is ours against the plain one in float32, on the same card in the same run. Beside it
-    stands its share of what a product of two square matrices, `side` x `side`,
-    reaches on the same card in the same arithmetic.
+    A step is ours against the plain one in float32. Beside it stands its share of what a product
+    of two square matrices, `side` x `side`, reaches on the same card in the same arithmetic.
     """
     for dtype, through_compile in itertools.product((torch.float32, torch.bfloat16), compiled):
         now = replace(how, dtype=dtype, compiled=through_compile)
@@ -157,11 +156,9 @@ def head(about: dict[str, Any], sizes: Sizes) -> str:
     text = (
         "{processor}, {cores} cores, {memory_GB} GB, {threads} threads; GPU: {gpu}; {system}, "
         "Python {python}, torch {torch}, numpy {numpy}\n"
-    ).format_map(about)
-    text += (
-        f"medians of at most {sizes.repeats} calls each, the two ways taking turns; times: how "
-        "many times faster ours is; differ: of the two results"
-    )
+        "medians of at most {repeats} calls each, the two ways taking turns; times: how many times "
+        "faster ours is; differ: of the two results"
+    ).format(**about, repeats=sizes.repeats)
     if (about["load"] or 0) > 1.5 * (about["cores"] or 1):
         text += f"\nthe machine is busy (load {about['load']}): repeat this when nothing else runs"
     return text

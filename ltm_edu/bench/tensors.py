@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from .. import equations
-from .measuring import HERE, How, Row, Way, compare, peak_bytes, relative_difference
+from .measuring import HERE, How, Row, Way, compare, peak_bytes
 
 
 def attention_row(N: int, D: int, repeats: int = 5, how: How = HERE) -> Row:
@@ -17,14 +18,11 @@ def attention_row(N: int, D: int, repeats: int = 5, how: How = HERE) -> Row:
     The embeddings are (B, D, N), random, the same each time.
     """
     E_q, E_s, G_s, _ = _embeddings(N, D, how)
-
-    def by_R() -> Tensor:
-        return equations.attention(equations.relationship_matrix(E_q, E_s), G_s)
-
-    def without_R() -> Tensor:
-        return equations.attention_from_embeddings(E_q, E_s, G_s)
-
-    return _row("attention", "attention", (by_R, without_R), N, D, repeats, how)
+    ways = [
+        lambda: equations.attention(equations.relationship_matrix(E_q, E_s), G_s),
+        lambda: equations.attention_from_embeddings(E_q, E_s, G_s),
+    ]
+    return _row("attention", "attention", ways, N, D, repeats, how)
 
 
 def loss_row(N: int, D: int, backward: bool = False, repeats: int = 5, how: How = HERE) -> Row:
@@ -38,12 +36,10 @@ def loss_row(N: int, D: int, backward: bool = False, repeats: int = 5, how: How 
         R, R_truth = equations.relationship_matrix(E_q, E_s), equations.relationship_truth(G_q, G_s)
         return equations.relationship_loss(R, R_truth)
 
-    def without_R() -> Tensor:
-        return equations.relationship_loss_from_embeddings(E_q, E_s, G_q, G_s)
-
+    ways = [by_R, lambda: equations.relationship_loss_from_embeddings(E_q, E_s, G_q, G_s)]
     inputs = [E.requires_grad_() for E in (E_q, E_s)] if backward else []
     what = "L_r forward + backward" if backward else "L_r forward"
-    return _row("loss", what, (by_R, without_R), N, D, repeats, how, inputs)
+    return _row("loss", what, ways, N, D, repeats, how, inputs)
 
 
 def _row(
@@ -62,11 +58,10 @@ def _row(
         ways = [torch.compile(way) for way in ways]
     if inputs:
         ways = [_gradients_of(way, inputs) for way in ways]
-    apart = relative_difference(*(way() for way in ways))
-    memory = [peak_bytes(way, how.device) for way in ways]
-    seconds = compare(*ways, repeats, how.device)
-    sizes = {"N": N, "D": D, "what": f"{what}{how}"}
-    return Row(part, f"{what}, N {N:,}, D {D:,}{how}", *seconds, apart, *memory, sizes)
+    case, sizes = f"{what}, N {N:,}, D {D:,}{how}", {"N": N, "D": D, "what": f"{what}{how}"}
+    row = compare(part, case, ways, repeats, how.device, sizes=sizes)
+    plain_bytes, our_bytes = (peak_bytes(way, how.device) for way in ways)
+    return replace(row, plain_bytes=plain_bytes, our_bytes=our_bytes)
 
 
 def _gradients_of(loss: Way, inputs: Sequence[Tensor]) -> Way:

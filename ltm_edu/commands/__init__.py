@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+
+from ..datasets import open_dataset
+from ..datasets.voc import VocFolder
 from ..episodes import FOLDS
 from ..store.errors import InputError
 
@@ -16,3 +20,26 @@ def chosen_folds(text: str) -> list[int]:
     if text not in folds:
         raise InputError(f"--fold {text}: there are folds 0, 1, 2 and 3, or all")
     return folds[text]
+
+
+def chosen_dataset(options: argparse.Namespace) -> VocFolder:
+    """The data set that --data names; with --available without the pictures that are missing.
+
+    Raises:
+        InputError: it cannot be opened, or the list of --split names missing pictures and
+            --available was not asked for.
+    """
+    dataset = open_dataset(options.data)
+    available, listed = dataset.available(), dataset.names(options.split)
+    missing = sorted(set(listed).difference(*available.splits.values()))
+    if missing and not options.available:
+        files = (dataset.image_path(missing[0]), dataset.mask_path(missing[0]))
+        path = next((p for p in files if not p.exists()), files[0])
+        advice = dataset.elsewhere(path) or (
+            ": complete the folder, or go on without such pictures: --available"
+        )
+        raise InputError(
+            f"{path} is missing, and {len(missing):,} of the {len(listed):,} pictures in "
+            f"{options.split} lack a file{advice}"
+        )
+    return available if missing else dataset

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from .. import evaluation
-from ..datasets import open_dataset
 from ..datasets.voc import VocFolder
 from ..episodes import EpisodeList, Protocol, novel_classes
 from ..model import FewShotModel, TrainingFreeMap
@@ -19,14 +18,14 @@ from ..runs.recipes import recipe_for
 from ..scores import Results, mean_over_folds, save_results
 from ..store.errors import InputError
 from ..store.files import data_dir, need_place
-from . import chosen_folds
+from . import chosen_dataset, chosen_folds
 
 
 def run(options: argparse.Namespace) -> None:
     """Score checkpoints and baselines; print the tables, and save them on request."""
     folds = chosen_folds(options.fold)
     seeds = tuple(options.seed) if options.seed else (0, 1, 2, 3, 4)
-    dataset = open_dataset(options.data)
+    dataset = chosen_dataset(options)
     if (options.query_scales or options.crf) and not options.checkpoint:
         raise InputError("--query-scales and --crf need checkpoints: name one")
     if options.json:
@@ -48,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
                     options.split,
                     cache_folder=cache,
                     crf=options.crf,
-                    episode_lists=_episode_lists(options, dataset, fold, protocol, cache),
+                    episode_lists=_episode_lists(options, dataset, fold, protocol),
                 )
             )
         if rank() > 0:
@@ -61,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _episode_lists(
-    options: argparse.Namespace, dataset: VocFolder, fold: int, protocol: Protocol, cache: Path
+    options: argparse.Namespace, dataset: VocFolder, fold: int, protocol: Protocol
 ) -> list[EpisodeList] | None:
     """The lists of --episode-lists; those whose file is missing are drawn and written."""
     pattern = options.episode_lists
@@ -77,7 +76,7 @@ def _episode_lists(
         path = Path(pattern.replace("{fold}", str(fold)).replace("{seed}", str(seed)))
         if not path.is_file():
             one = replace(protocol, seeds=(seed,))
-            evaluation.draw_lists(dataset, fold, one, options.split, cache)[0].save(path)
+            evaluation.draw_lists(dataset, fold, one, options.split)[0].save(path)
         lists.append(EpisodeList.load(path))
     return lists
 
@@ -122,6 +121,7 @@ def _methods(
     recipe = recipe_for(options.data)
     config = next((m.config for m in models.values()), recipe.model_config)
     for rows in ("fg", "fg_bg"):
-        model = TrainingFreeMap(replace(config, rows=rows, shots="mean"), backbone)
+        local = replace(config, transformation="local", rows=rows, shots="mean")
+        model = TrainingFreeMap(local, backbone)
         models[f"training-free map ({rows})"], backbone = model, model.backbone
     return models, rules.pop() if rules else recipe.novel_images

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..datasets import open_dataset
+from ..datasets.coverage import coverage
 from ..episodes import Protocol
 from ..model import LTM
 from ..runs.checkpoint import read_checkpoint, save_checkpoint
@@ -20,7 +20,7 @@ from ..runs.settings import Machine
 from ..store.errors import InputError
 from ..store.files import data_dir
 from ..training import fit
-from . import chosen_folds
+from . import chosen_dataset, chosen_folds
 
 
 def run(options: argparse.Namespace) -> None:
@@ -29,7 +29,10 @@ def run(options: argparse.Namespace) -> None:
     target = str(options.checkpoint or f"runs/{Path(options.data).name}_fold{{fold}}.pt")
     if len(folds) > 1 and "{fold}" not in target:
         raise InputError("--checkpoint needs {fold} in its name to write four of them")
-    dataset = open_dataset(options.data)
+    dataset = chosen_dataset(options)
+    every = range(1, len(dataset.classes) + 1)
+    if rank() == 0 and (covered := coverage(dataset, options.split, every)):
+        print(covered)
     recipe = _chosen_recipe(options)
     training = recipe.training_config
     protocol = Protocol(options.rule, options.novel_images or recipe.novel_images, options.shots)

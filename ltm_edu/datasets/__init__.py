@@ -20,9 +20,7 @@ DATASETS: dict[str, Callable[[], Path]] = {}
 def register_dataset(name: str, make: Callable[[], Path]) -> None:
     """Make a data set known by name, for `open_dataset` and `--data`.
 
-    Args:
-        name: what it is called.
-        make: returns the folder, in VOC's layout; writes it if it does not exist.
+    `make` returns its folder, in VOC's layout, and writes it first if it does not exist.
     """
     DATASETS[name] = make
 

@@ -24,15 +24,10 @@ _LAYOUT = f"{PICTURES}/, {AUGMENTED}/ and {LISTS}/val.txt"
 def read_source(
     source: str | Path | None, archives: Sequence[Archive]
 ) -> tuple[Path | None, dict[Archive, Path | None]]:
-    """What a folder offers for PASCAL-5i.
+    """What a folder offers for PASCAL-5i: a VOC2012 folder with SegmentationClassAug, or archives.
 
-    Args:
-        source: a VOC2012 folder, one above it, or a folder with archives; None offers nothing.
-        archives: those of the release.
-
-    Returns:
-        The VOC2012 folder with SegmentationClassAug, and the file of each archive; None for what
-        the source lacks.
+    The VOC2012 folder may be `source` itself or below it. What the source lacks is None, and all
+    is None without a source.
 
     Raises:
         InputError: the folder has neither; says what is expected and what it has.
@@ -57,49 +52,45 @@ def read_source(
 
 
 def check_devkit(
-    devkit: Path, target: Path, counts: Mapping[str, int], progress: bool = True
+    devkit: Path,
+    target: Path,
+    counts: Mapping[str, int],
+    progress: bool = True,
+    available: bool = False,
 ) -> dict[str, tuple[str, ...]]:
     """Read every file that will be copied from a VOCdevkit, before anything is written.
 
-    The training list is ImageSets/Segmentation/trainaug.txt; without it, all masks that val.txt
-    does not name.
-
-    Args:
-        devkit: from `read_source`.
-        target: the folder to which `copy_devkit` will copy.
-        counts: how many names each list must have.
-        progress: show a bar with the time left.
-
-    Returns:
-        Names of "train" and "val".
+    Returns the names of "train" and "val". The training list is
+    ImageSets/Segmentation/trainaug.txt; without it, all masks that val.txt does not name. With
+    `available`, pictures and masks may be missing, but not damaged.
 
     Raises:
-        InputError: a folder, list, picture or mask is missing or damaged, a count differs, or
-            the disk of `target` is too small.
+        InputError: a folder, list, picture or mask is missing or damaged, a list has another
+            number of names than `counts`, or the disk of `target` is too small.
     """
     for part in (PICTURES, LISTS):
         if not (devkit / part).is_dir():
             raise InputError(
                 f"{devkit} has no {part}/: expected {_LAYOUT}; found {first_names(devkit)}"
             )
-    origins = {"train": devkit / LISTS / "trainaug.txt", "val": devkit / LISTS / "val.txt"}
+    origins = {"val": devkit / LISTS / "val.txt", "train": devkit / LISTS / "trainaug.txt"}
     if not origins["val"].is_file():
         raise InputError(f"{devkit / LISTS} has no val.txt; found {first_names(devkit / LISTS)}")
-    names = {"val": read_list(origins["val"], NAME).names}
-    if origins["train"].is_file():
-        names["train"] = read_list(origins["train"], NAME).names
-    else:
+    names = {s: read_list(path, NAME).names for s, path in origins.items() if path.is_file()}
+    if "train" not in names:
         origins["train"] = devkit / AUGMENTED
         names["train"] = tuple(sorted(set(stems(devkit / AUGMENTED)) - set(names["val"])))
     every = sorted({*names["train"], *names["val"]})
     faults = inspect([pair_in(devkit, n, AUGMENTED) for n in every], len(VOC_CLASSES), progress)
+    if available:
+        faults = [fault for fault in faults if fault.what != "is missing"]
     if faults:
         path, what = faults[0]
         origin = origins["val" if path.stem in names["val"] else "train"]
         reason = f"{origin / path.stem}.png exists" if origin.is_dir() else f"{origin} names it"
         raise InputError(
-            f"{path} {what}, but {reason}{and_more(faults)}: complete {devkit}, or fetch the "
-            "archives instead"
+            f"{path} {what}, but {reason}{and_more(faults)}: complete {devkit}, fetch the "
+            "archives instead, or take only the pictures that are available"
         )
     for split, count in counts.items():
         if len(names[split]) != count:
@@ -114,7 +105,7 @@ def check_devkit(
 
 
 def copy_devkit(devkit: Path, target: Path, names: Mapping[str, Sequence[str]]) -> None:
-    """Copy the pictures and masks that a folder lacks; masks become palette PNGs.
+    """Copy the pictures and masks that are there and that a folder lacks; masks as palette PNGs.
 
     On the same disk a picture is not copied but gets a second name (a hard link).
 
@@ -124,13 +115,13 @@ def copy_devkit(devkit: Path, target: Path, names: Mapping[str, Sequence[str]]) 
     for name in sorted({n for part in names.values() for n in part}):
         picture, mask = pair_in(devkit, name, AUGMENTED)
         new_picture, new_mask = pair_in(target, name)
-        if not new_picture.exists():
+        if picture.exists() and not new_picture.exists():
             try:
                 os.link(picture, new_picture)
             except OSError:
                 with written_whole(new_picture) as part:
                     shutil.copyfile(picture, part)
-        if not new_mask.exists():
+        if mask.exists() and not new_mask.exists():
             put(new_mask, palette_png(read_mask(mask)))
 
 

@@ -32,22 +32,21 @@ class Fault(NamedTuple):
 def inspect(
     pairs: Sequence[tuple[Path, Path]], n_classes: int, progress: bool = True
 ) -> list[Fault]:
-    """Read every picture and mask, and list what is wrong.
+    """Read pairs of a picture's file and its mask's, and list what is wrong, in their order.
 
     Args:
-        pairs: a picture's file and its mask's.
+        pairs: the files.
         n_classes: the highest class id that a mask may contain.
         progress: show a bar with the time left.
-
-    Returns:
-        The faults, in the order of the pairs; empty if there are none.
     """
     faults = []
     for picture, mask in tqdm(pairs, "checking", unit="image", disable=not progress, leave=False):
         size, picture_fault = _attempt(checked_size, picture)
         ids, mask_fault = _attempt(read_mask, mask)
-        if ids is not None:
-            mask_fault = _mismatch(ids, size, n_classes)
+        if ids is not None and size not in (None, ids.shape[::-1]):
+            mask_fault = "has another size than its picture"
+        elif ids is not None and np.max(ids, where=ids != VOID, initial=0) > n_classes:
+            mask_fault = f"holds a class id over {n_classes}"
         both = ((picture, picture_fault), (mask, mask_fault))
         faults += [Fault(path, what) for path, what in both if what]
     return faults
@@ -87,11 +86,3 @@ def _attempt(read: Callable[[Path], T], path: Path) -> tuple[T | None, str | Non
         return read(path), None
     except InputError as error:
         return None, str(error).removeprefix(f"{path} ").split(" (")[0]
-
-
-def _mismatch(ids: np.ndarray, size: tuple[int, int] | None, n_classes: int) -> str | None:
-    if size is not None and size != ids.shape[::-1]:
-        return "has another size than its picture"
-    if ids[ids != VOID].max(initial=0) > n_classes:
-        return f"holds a class id over {n_classes}"
-    return None

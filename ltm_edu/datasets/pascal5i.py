@@ -96,7 +96,10 @@ def kept_archives() -> list[Path]:
 
 
 def fetch(
-    source: str | Path | None = None, mirrors: Sequence[str] = (), progress: bool = True
+    source: str | Path | None = None,
+    mirrors: Sequence[str] = (),
+    progress: bool = True,
+    available: bool = False,
 ) -> Path:
     """Create PASCAL-5i, or repair it: only files that are missing or damaged are written.
 
@@ -108,6 +111,7 @@ def fetch(
             is changed, and only an archive that it lacks is downloaded.
         mirrors: addresses of folders that hold the archives, tried before the known ones.
         progress: show bars with the time left.
+        available: take a VOCdevkit that lacks some of the listed pictures. The lists stay complete.
 
     Returns:
         The finished folder.
@@ -127,7 +131,7 @@ def fetch(
         if not (root / _SOURCES).exists():
             raise InputError(f"{root} exists, but was not created by fetch: move it elsewhere")
     if devkit:
-        names = check_devkit(devkit, root, RELEASE.counts, progress)
+        names = check_devkit(devkit, root, RELEASE.counts, progress, available)
     else:
         _check_archives(archives, downloads, root, progress)
     with alone(downloads):
@@ -146,12 +150,7 @@ def fetch(
 def verify(root: str | Path | None = None, progress: bool = True) -> list[Fault]:
     """List what is missing or damaged in a folder that `fetch` created; reads every file.
 
-    Args:
-        root: the folder; the data folder's pascal5i by default.
-        progress: show a bar with the time left.
-
-    Returns:
-        The faults; empty if there are none.
+    The folder is the data folder's pascal5i by default.
 
     Raises:
         InputError: there is no such folder.
@@ -178,9 +177,6 @@ def how_to_get(root: Path) -> str:
         f"{root} {state} with ltm-edu fetch pascal5i; without a network, put {RELEASE.voc} and "
         f"{RELEASE.sbd} into a folder and fetch from that folder"
     )
-
-
-# --- from the archives ----------------------------------------------------------------------------
 
 
 def _unpack(voc: Path, sbd: Path, staging: Path, progress: bool) -> dict[str, tuple[str, ...]]:
@@ -221,9 +217,6 @@ def _voc_lists(voc: Path, progress: bool) -> dict[str, tuple[str, ...]]:
     raise InputError(f"{voc} has no {_VOC2012}/{LISTS}/train.txt and val.txt: not VOC 2012")
 
 
-# --- the folder -----------------------------------------------------------------------------------
-
-
 def _check_archives(
     archives: dict[Archive, Path | None], downloads: Path, root: Path, progress: bool
 ) -> None:
@@ -242,12 +235,12 @@ def _check_archives(
 
 def _checked_list(path: Path, count: int) -> NameList:
     try:
-        content = read_list(path, NAME)
+        names, fault = read_list(path, NAME)
     except InputError:
         return NameList((), "is no list of names" if path.is_file() else "is missing")
-    if len(content.names) != count:
-        return NameList(content.names, f"has {len(content.names):,} names instead of {count:,}")
-    return content
+    if len(names) != count:
+        fault = f"has {len(names):,} names instead of {count:,}"
+    return NameList(names, fault)
 
 
 def _part(root: Path) -> Path:

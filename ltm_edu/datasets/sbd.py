@@ -11,14 +11,9 @@ from .voc import VOC_CLASSES
 
 
 def mask_of_mat(content: bytes, name: str) -> np.ndarray:
-    """Read the class ids in one of SBD's .mat files; no code in the file is run.
+    """The mask in the bytes of a .mat file: (H, W) uint8, 0 background, 1 to 20 classes.
 
-    Args:
-        content: the bytes of the file.
-        name: the file's name in an error.
-
-    Returns:
-        (H, W) uint8: 0 background, 1 to 20 classes.
+    No code in the file is run. An error calls the file `name`.
 
     Raises:
         InputError: it is not a .mat file, or its content is not a mask of SBD.

@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -67,11 +68,13 @@ class VocFolder:
         root: the folder.
         classes: names; class id c is `classes[c - 1]`.
         splits: picture names of each list, each once, in the file's order.
+        missing: names of each list that `available` has left out.
     """
 
     root: Path
     classes: tuple[str, ...]
     splits: dict[str, tuple[str, ...]] = field(repr=False)
+    missing: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, root: str | Path) -> VocFolder:
@@ -104,6 +107,19 @@ class VocFolder:
                 f"{class_list} lists {len(classes)} classes: 4 to {VOID - 1} make four folds"
             )
         return cls(root, classes, splits)
+
+    def available(self) -> VocFolder:
+        """The same folder without the listed names whose picture or mask is missing."""
+        masks = {path.stem for path in (self.root / MASKS).glob("*.png")}
+        present = masks & self._picture_files.keys()
+        kept, missing = (
+            {
+                split: tuple(n for n in names if (n in present) == wanted)
+                for split, names in self.splits.items()
+            }
+            for wanted in (True, False)
+        )
+        return replace(self, splits=kept, missing=missing)
 
     def names(self, split: str) -> tuple[str, ...]:
         """Picture names of a list; "all" is every list, each name once.
@@ -159,10 +175,10 @@ class VocFolder:
         """
         path = self._existing(self.mask_path(name))
         mask = read_mask(path)
-        ids = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:VOID])
-        if ids.size and ids[-1] > len(self.classes):
+        highest = np.max(mask, where=mask != VOID, initial=0)
+        if highest > len(self.classes):
             raise InputError(
-                f"{path} holds class id {ids[-1]}, but there are {len(self.classes)} classes "
+                f"{path} holds class id {highest}, but there are {len(self.classes)} classes "
                 f"(ids 1 to {len(self.classes)}, {VOID} for void): add it to classes.txt"
             )
         return mask
@@ -183,28 +199,34 @@ class VocFolder:
         Raises:
             InputError: as `mask` does.
         """
-        names = self.names(split)
-        pixels = np.zeros((len(names), len(self.classes)), np.int64)
-        grid = np.zeros_like(pixels)
-        for i, name in enumerate(names):
-            mask = self.mask(name)
-            for counts, part in ((pixels, mask), (grid, mask[1::32, 1::32])):
-                counts[i] = np.bincount(part.ravel(), minlength=256)[1 : len(self.classes) + 1]
-        return MaskIndex(names, pixels, grid)
+        return self.count(self.names(split))
 
-    def fingerprint(self, names: Sequence[str], pictures: bool = True) -> str:
+    def count(self, names: Sequence[str]) -> MaskIndex:
+        """The same for some names.
+
+        Raises:
+            InputError: as `mask` does.
+        """
+
+        def counts(name: str) -> list[np.ndarray]:
+            mask = self.mask(name)
+            parts = (mask, mask[1::32, 1::32])
+            return [np.bincount(p.ravel(), minlength=256)[1 : len(self.classes) + 1] for p in parts]
+
+        with ThreadPoolExecutor(8) as pool:
+            table = list(pool.map(counts, names))
+        pixels, grid = np.reshape(table, (len(names), 2, -1)).swapaxes(0, 1)
+        return MaskIndex(tuple(names), pixels, grid)
+
+    def fingerprint(self, names: Sequence[str]) -> str:
         """A hash of the names and the content of these pictures and masks: the key of a cache.
 
         Every file is read. The data set's folder and the files' times do not count.
 
-        Args:
-            names: the pictures' names.
-            pictures: False for a hash of the masks alone.
-
         Raises:
             InputError: a file is missing or cannot be read.
         """
-        kinds = (self.image_path, self.mask_path) if pictures else (self.mask_path,)
+        kinds = (self.image_path, self.mask_path)
         return joint_fingerprint([self._existing(path(n)) for n in names for path in kinds])
 
     def _existing(self, path: Path) -> Path:

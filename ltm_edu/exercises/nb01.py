@@ -114,7 +114,7 @@ OBJECT_MASK = Exercise(
 
 
 def novel(fold: int, n_classes: int) -> torch.Tensor:
-    """The class ids that a fold tests, (k,) int64, rising; ids start at 1, folds at 0."""
+    """The class ids that a fold tests, (k,) int64, ascending; ids start at 1, folds at 0."""
     if n_classes == 20:  # five consecutive classes
         return torch.arange(5 * fold + 1, 5 * fold + 6)
     return torch.arange(fold + 1, n_classes + 1, 4)  # every fourth
@@ -216,7 +216,7 @@ NOVEL = Exercise(
 
 
 def by_grid(mask: torch.Tensor, n_classes: int) -> torch.Tensor:
-    """Which classes of a mask satisfy the grid rule, (n_classes,) bool.
+    """Which classes of a mask satisfy the grid rule, (H, W) of class ids -> (n_classes,) bool.
 
     A class satisfies it when more than 2 of the pixels mask[1::32, 1::32] show it; entry c - 1 of
     the result is class c.

@@ -19,7 +19,7 @@ ONE_EPISODE = "There is one result for the whole batch. Keep the batch dimension
 
 
 def to_grid(masks: torch.Tensor, stride: int) -> torch.Tensor:
-    """The share of each cell that the object covers, (B, 1, H, W) -> (B, 1, h, w).
+    """The share of each cell that the object covers, (B, 1, H, W) -> (B, 1, h, w), in [0, 1].
 
     Sides have stride * k + 1 pixels, stride is even. Cell i is the mean of the window from pixel
     stride * i - stride / 2 to stride * i + stride / 2, both included; pixels outside the picture

@@ -127,7 +127,10 @@ MIN_MAX = Exercise(
 
 
 def raw_threshold(A: torch.Tensor, t: float) -> torch.Tensor:
-    """The threshold of each raw map that equals t on the normalised map, (B, N) -> (B,)."""
+    """The threshold on each raw map that selects the same pixels as t on the normalised map.
+
+    A is (B, N), t in [0, 1]; returns (B,).
+    """
     low, high = A.amin(dim=1), A.amax(dim=1)
     return low + t * (high - low)
 

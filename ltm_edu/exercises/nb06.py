@@ -455,7 +455,8 @@ RELATION_LOSS = Exercise(
 def total(sums: torch.Tensor, counts: torch.Tensor, lambdas: torch.Tensor) -> torch.Tensor:
     """Equation 11 from summed terms, all (3,): average each over its own count, then weight.
 
-    A term with lambda 0 is left out, even if it is infinite; a term with count 0 contributes 0.
+    Returns a scalar. A term with lambda 0 is left out, even if it is infinite; a term with count 0
+    contributes 0.
     """
     means = sums / counts.clamp_min(1)
     return torch.where(lambdas == 0, 0, lambdas * means).sum()

@@ -22,7 +22,7 @@ def class_probabilities(counts: torch.Tensor, power: float) -> torch.Tensor:
     """The probability of drawing each class, proportional to its number of pictures to a power.
 
     counts is (C,); with power 0 all classes are equally likely, with power 1 all pictures are. A
-    class without pictures has probability 0.
+    class without pictures has probability 0. Returns (C,), with the sum 1.
     """
     weights = torch.where(counts > 0, counts**power, 0)
     return weights / weights.sum()
@@ -118,6 +118,7 @@ def clip(gradients: torch.Tensor, limit: float) -> torch.Tensor:
     """Multiply all gradients by one factor, so that their common norm is at most limit.
 
     gradients is (G, n), one row per group of weights; if the norm is smaller, nothing changes.
+    Returns (G, n).
     """
     norm = torch.linalg.vector_norm(gradients)
     return gradients * (limit / norm.clamp_min(limit))
@@ -220,7 +221,7 @@ def rate(step: torch.Tensor, steps: int) -> torch.Tensor:
     """The share of the full learning rate at each update; step is (n,), 0 for the first update.
 
     In the first tenth of the updates (at least one) it grows in equal parts: the first update is
-    above 0, the last is at 1. After that it falls from 1 to 0 along half a cosine.
+    above 0, the last is at 1. After that it falls from 1 to 0 along half a cosine. Returns (n,).
     """
     warm = max(1, steps // 10)
     falling = 0.5 * (1 + torch.cos(torch.pi * (step - warm) / max(1, steps - warm)))

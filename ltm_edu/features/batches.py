@@ -36,18 +36,13 @@ class Batch:
 
 
 class BatchTensors(NamedTuple):
-    """The same episodes as tensors; the names are for messages.
+    """The same episodes as tensors: features, masks on the grid, truth; names are for messages."""
 
-    The features are F_q, (B, C, h, w) for each query scale, and F_s, (B, K, C, h, w). The masks on
-    the grid are G_q, (B, 1, h, w), and G_s, (B, K, 1, h, w). Y, (B, H, W), is the truth of 0, 1
-    and 255.
-    """
-
-    F_q: list[Tensor]
-    F_s: Tensor
-    G_q: Tensor
-    G_s: Tensor
-    Y: Tensor
+    F_q: list[Tensor]  # (B, C, h, w) for each query scale
+    F_s: Tensor  # (B, K, C, h, w)
+    G_q: Tensor  # (B, 1, h, w)
+    G_s: Tensor  # (B, K, 1, h, w)
+    Y: Tensor  # (B, H, W) of 0, 1 and 255
     queries: list[str]
     supports: list[list[str]]
 
@@ -140,10 +135,10 @@ def load_batches(
     """This process's part of the tensors of each batch, in order.
 
     Args:
-        cache: holds every picture.
+        cache: contains every picture.
         drawn: the batches, from the first on.
         steps: how many to take in all.
-        done: how many of them to draw and leave out: a run that goes on starts after them.
+        done: how many of them to draw and leave out: a run that continues starts after them.
         workers: processes that gather tensors ahead of time; 0 gathers in this one.
         pinned: gather into pinned memory, from which a GPU copies while it computes.
     """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -72,14 +71,12 @@ class FeatureCache:
         self.query_scales = tuple(query_scales or model.config.query_scales)
         if 1.0 not in self.query_scales:
             raise InputError("query_scales must hold 1.0: supports are seen at that scale")
-        self._native = self.query_scales.index(1.0)
-        arrays: list[FileOfRows] | list[Tensor]
+        self._maps: list[FileOfRows | Tensor]
+        self._masks: FileOfRows | Tensor
         if folder is None:
-            arrays = self._in_memory(model, progress)
+            *self._maps, self._masks = self._in_memory(model, progress)
         else:
-            arrays = self._in_files(model, folder.absolute(), progress)
-        self._maps: list[FileOfRows | Tensor] = [*arrays[:-1]]
-        self._masks: FileOfRows | Tensor = arrays[-1]
+            *self._maps, self._masks = self._in_files(model, folder.absolute(), progress)
 
     def __contains__(self, name: str) -> bool:
         return name in self._at
@@ -105,13 +102,12 @@ class FeatureCache:
                 f"features take {size / 1e9:.2f} GB and {device} does not have them free: "
                 "keep them in files or in the host's memory"
             )
-        self._maps, self._masks = [*moved[:-1]], moved[-1]
+        *self._maps, self._masks = moved
         return self
 
     def mean(self, names: Sequence[str]) -> Tensor:
         """The mean feature vector of some pictures at scale 1, (C,)."""
-        maps, rows = self._maps[self._native], self._rows(names, None)
-        each = [maps[torch.tensor([i])][0].float().mean(dim=(1, 2)) for i in rows]
+        each = [self._at_scale(1.0, [n], None)[0].float().mean(dim=(1, 2)) for n in names]
         return torch.stack(each).mean(dim=0)
 
     def features(
@@ -120,20 +116,20 @@ class FeatureCache:
         flips: Sequence[bool] | None = None,
         query_scales: Sequence[float] | None = None,
     ) -> list[Tensor]:
-        """Features of pictures, a (n, C, h, w) tensor for each query scale.
+        """Features of n pictures, a (n, C, h, w) tensor for each query scale, or some of them.
 
-        Args:
-            names: n picture names.
-            flips: for each, whether the mirror image is meant.
-            query_scales: some of the scales that are kept; all of them by default.
+        `flips` says for each picture whether its mirror image is meant.
         """
-        rows = torch.tensor(self._rows(names, flips))
-        wanted = map(self.query_scales.index, query_scales or self.query_scales)
-        return [self._maps[i][rows] for i in wanted]
+        return [self._at_scale(s, names, flips) for s in query_scales or self.query_scales]
 
     def support_features(self, names: Sequence[str], flips: Sequence[bool] | None = None) -> Tensor:
         """Features of pictures at scale 1, (n, C, h, w)."""
-        return self._maps[self._native][torch.tensor(self._rows(names, flips))]
+        return self._at_scale(1.0, names, flips)
+
+    def _at_scale(self, scale: float, names: Sequence[str], flips: Sequence[bool] | None) -> Tensor:
+        pairs = zip(names, flips or [False] * len(names), strict=True)
+        rows = torch.tensor([self._at[n] * self._copies + bool(f) for n, f in pairs])
+        return self._maps[self.query_scales.index(scale)][rows]
 
     def masks(
         self, names: Sequence[str], class_ids: Sequence[int], flips: Sequence[bool] | None = None
@@ -147,14 +143,8 @@ class FeatureCache:
 
     def grid_masks(self, masks: Tensor) -> Tensor:
         """Binary truth (n, H, W) on the feature grid, (n, 1, h, w); void counts as background."""
-        grid = self._maps[self._native].shape[-2:]
+        grid = self._maps[self.query_scales.index(1.0)].shape[-2:]
         return mask_to_grid((masks == 1).float()[:, None], grid, self.stride)
-
-    def _rows(self, names: Sequence[str], flips: Sequence[bool] | None) -> list[int]:
-        flips = flips or [False] * len(names)
-        return [
-            self._at[n] * self._copies + (1 if f else 0) for n, f in zip(names, flips, strict=True)
-        ]
 
     def _in_memory(self, model: FewShotModel, progress: bool) -> list[Tensor]:
         """Features of each scale, then the masks; several processes share the work."""
@@ -181,7 +171,6 @@ class FeatureCache:
             [*kinds, Kind("masks.npy", np.dtype(np.uint8), (n, self.size, self.size))],
             n,
             lambda done: self._pictures(model, self.names[done:], progress),
-            lambda size, missing: _need_room(folder, size, missing),
             progress,
         )
 
@@ -227,13 +216,3 @@ class FeatureCache:
     def _read(self, name: str) -> tuple[Tensor, np.ndarray]:
         image, mask = self.dataset.pair(name)
         return image_tensor(image, self.size), resize_mask(mask, self.size)
-
-
-def _need_room(folder: Path, size: int, missing: int) -> None:
-    """Refuse what the disk cannot take, before it is there."""
-    if (free := shutil.disk_usage(folder).free) < missing:
-        more = "" if missing == size else f", {missing / 1e9:.2f} GB of them still to come,"
-        raise InputError(
-            f"features take {size / 1e9:.2f} GB{more} and {folder} has {free / 1e9:.2f} GB "
-            "free: name another folder, or keep them in memory"
-        )

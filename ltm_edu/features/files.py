@@ -1,7 +1,7 @@
 """Arrays in .npy files: written picture by picture, and read a few rows at a time.
 
 A folder gets its name only when all its files are complete; until then it is .NAME.part. If a
-process is stopped, the next one continues after the pictures that this folder contains.
+process is stopped, the next one continues after the pictures that all files of this folder contain.
 
 The files are written with `write` and not through `numpy.lib.format.open_memmap`: on a full disk a
 write raises an error, where a memory map kills the process.
@@ -14,10 +14,9 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,25 +26,16 @@ from torch import Tensor
 from ..store.errors import InputError
 from ..store.files import locked, write_all, writing
 
-EVERY = 64
-"""After so many pictures, what is written survives a kill."""
-_DONE = "done.txt"
 _ADVICE = "solve this and start again: it resumes; or choose another folder"
 _CHUNK = 1 << 26
 
 
 class Kind(NamedTuple):
-    """The array that a file is expected to contain.
-
-    Attributes:
-        file: the file's name.
-        dtype: type of the numbers.
-        shape: rows first, the same number for each picture; None for an axis of any length.
-    """
+    """The array that a file is expected to contain, the same number of rows for each picture."""
 
     file: str
     dtype: np.dtype
-    shape: tuple[int | None, ...]
+    shape: tuple[int | None, ...]  # rows first; None for an axis of any length
 
 
 @dataclass(frozen=True)
@@ -102,6 +92,11 @@ class FileOfRows:
         """Bytes of all rows."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def written(self) -> int:
+        """Bytes of the rows that the file contains."""
+        return self.path.stat().st_size - self.offset
+
     def to(self, device: torch.device) -> Tensor:
         """All rows as a tensor on a device, copied a few at a time."""
         dtype = torch.from_numpy(np.empty(0, self.dtype)).dtype
@@ -117,7 +112,6 @@ def in_files(
     kinds: Sequence[Kind],
     pictures: int,
     make: Callable[[int], Iterable[list[np.ndarray]]],
-    need_room: Callable[[int, int], None],
     progress: bool,
 ) -> list[FileOfRows]:
     """The arrays in a folder's files, which are computed first if they are missing or damaged.
@@ -125,18 +119,16 @@ def in_files(
     Of several processes that need the same folder, one computes it and the others wait.
 
     Args:
-        folder: the folder, which contains nothing but these files.
+        folder: contains nothing but these files.
         kinds: the array of each file.
         pictures: how many pictures the rows come from.
         make: given the number of pictures in the files, computes the rows of each further picture,
             an array a file.
-        need_room: given the bytes of all rows and of those still to be written, raises InputError
-            if they are too many.
         progress: say so while this process waits for another.
 
     Raises:
-        InputError: the folder cannot be written to, or `make` raises one. Then nothing remains:
-            corrected data belong to another folder.
+        InputError: the folder cannot be written to, or `make` raises one; then nothing remains,
+            because corrected data belong to another folder.
     """
 
     def waiting() -> None:
@@ -154,54 +146,52 @@ def in_files(
             for damaged in (folder,) if done else (folder, part):
                 if damaged.is_dir():
                     shutil.rmtree(damaged)
-            part.mkdir(exist_ok=True)
-        try:
-            with ExitStack() as stack:
-                files: list[BinaryIO] = []
-                for i, arrays in enumerate(_discard_if_refused(make(done), part), done + 1):
-                    with writing(part, _ADVICE):
-                        if not files:
-                            size = sum(a.nbytes for a in arrays)
-                            need_room(size * pictures, size * (pictures - done))
-                            for kind, a in zip(kinds, arrays, strict=True):
-                                file = _open_at_end(part / kind.file, kind, a, done)
-                                files.append(stack.enter_context(file))
-                        for file, a in zip(files, arrays, strict=True):
-                            write_all(file, memoryview(a).cast("B"))
-                        if i % EVERY == 0 or i == pictures:
-                            _save_count(part, files, i)
-        except BaseException:
-            if not (part / _DONE).exists():
-                shutil.rmtree(part, ignore_errors=True)
-            raise
+        for i, arrays in enumerate(_discard_if_refused(make(done), part), done):
+            with writing(part, _ADVICE):
+                if i == done:
+                    _need_room(folder.parent, sum(a.nbytes for a in arrays), pictures, done)
+                    part.mkdir(exist_ok=True)
+                for kind, a in zip(kinds, arrays, strict=True):
+                    with (part / kind.file).open("ab", buffering=0) as file:
+                        if i == 0:
+                            header = npy.header_data_from_array_1_0(a)
+                            header["shape"] = (kind.shape[0], *a.shape[1:])
+                            npy.write_array_header_1_0(file, header)
+                        write_all(file, memoryview(a).cast("B"))
         with writing(folder, _ADVICE):
+            for kind in kinds:
+                with (part / kind.file).open("rb+") as file:
+                    os.fsync(file.fileno())  # the disk has all of it before it gets its name
             os.replace(part, folder)
-            (folder / _DONE).unlink()
-            return [FileOfRows.open(folder / kind.file, kind) for kind in kinds]
+            return _opened(folder, kinds)
+
+
+def _opened(folder: Path, kinds: Sequence[Kind]) -> list[FileOfRows]:
+    return [FileOfRows.open(folder / kind.file, kind) for kind in kinds]
 
 
 def _cached(folder: Path, kinds: Sequence[Kind]) -> list[FileOfRows] | None:
     """The files of a folder; None if one is missing or damaged."""
     try:
-        arrays = [FileOfRows.open(folder / kind.file, kind) for kind in kinds]
-        complete = all(a.path.stat().st_size == a.offset + a.nbytes for a in arrays)
+        files = _opened(folder, kinds)
+        complete = all(f.written == f.nbytes for f in files)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror or error}") from None
-    return arrays if complete else None
+    return files if complete else None
 
 
 def _pictures_in(part: Path, kinds: Sequence[Kind], pictures: int) -> int:
-    """How many pictures are in every file of an incomplete folder; 0 if a file is damaged."""
+    """How many pictures are in every file of an incomplete folder; what follows them is removed."""
     try:
-        done = int((part / _DONE).read_text(encoding="ascii"))
-        arrays = [FileOfRows.open(part / kind.file, kind) for kind in kinds]
-        sizes = [a.path.stat().st_size - a.offset for a in arrays]
+        files = _opened(part, kinds)
+        done = min(pictures, *(f.written * pictures // f.nbytes for f in files))
+        for f in files:
+            os.truncate(f.path, f.offset + f.nbytes * done // pictures)
     except (OSError, ValueError):
         return 0
-    complete = all(n >= a.nbytes * done // pictures for n, a in zip(sizes, arrays, strict=True))
-    return done if complete else 0
+    return done
 
 
 def _discard_if_refused(rows: Iterable[list[np.ndarray]], part: Path) -> Iterator[list[np.ndarray]]:
@@ -209,27 +199,16 @@ def _discard_if_refused(rows: Iterable[list[np.ndarray]], part: Path) -> Iterato
     try:
         yield from rows
     except InputError:
-        (part / _DONE).unlink(missing_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
         raise
 
 
-def _open_at_end(path: Path, kind: Kind, first: np.ndarray, done: int) -> BinaryIO:
-    """Create a file, or cut it after the rows of `done` pictures; open it at its end."""
-    if done:
-        file = path.open("r+b", buffering=0)
-        file.truncate(FileOfRows.open(path, kind).offset + done * first.nbytes)
-        file.seek(0, os.SEEK_END)
-    else:
-        file = path.open("wb", buffering=0)
-        header = npy.header_data_from_array_1_0(first)
-        npy.write_array_header_1_0(file, {**header, "shape": (kind.shape[0], *first.shape[1:])})
-    return file
-
-
-def _save_count(part: Path, files: Sequence[BinaryIO], done: int) -> None:
-    """Record how many pictures the files contain, after the disk has them."""
-    for file in files:
-        os.fsync(file.fileno())
-    new = part / f"{_DONE}.new"
-    new.write_text(str(done), encoding="ascii")
-    os.replace(new, part / _DONE)
+def _need_room(folder: Path, each: int, pictures: int, done: int) -> None:
+    """Refuse what the disk cannot take, before it is there; `each` is the bytes of a picture."""
+    size, missing = each * pictures, each * (pictures - done)
+    if (free := shutil.disk_usage(folder).free) < missing:
+        more = f", {missing / 1e9:.2f} GB of them still to come," if done else ""
+        raise InputError(
+            f"features take {size / 1e9:.2f} GB{more} and {folder} has {free / 1e9:.2f} GB "
+            "free: name another folder, or keep them in memory"
+        )

@@ -55,6 +55,7 @@ from .inverse import (
     painted,
     painted_masks,
 )
+from .league import league_chart
 from .loss_terms import (
     LOSS_COLOURS,
     attention_loss_forms,

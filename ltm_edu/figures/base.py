@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from ..segmenter import draw_overlay
+from ..segmenter import draw_overlay, inner_border
 
 OKABE_ITO = {
     "black": "#000000",
@@ -164,10 +164,7 @@ def attention_pixels(A_hat: Tensor, size: Sequence[int]) -> np.ndarray:
 
 def outline(mask: Tensor | np.ndarray, width: int = 2) -> np.ndarray:
     """Return the inner border of a mask, (H, W) bool; void (255) lies outside."""
-    inside = inner = as_array(mask) == 1
-    for _ in range(width):
-        inner = np.logical_and.reduce([inner, *_neighbours(inner, outside=True)])
-    return inside & ~inner
+    return inner_border(as_array(mask) == 1, width)
 
 
 def marked(
@@ -184,10 +181,7 @@ def marked(
     pixels = np.array(as_array(picture), dtype=np.float32)
     H, W = pixels.shape[:2]
     inside = np.outer(cell_of_pixel(H, grid[0]) == pixel[0], cell_of_pixel(W, grid[1]) == pixel[1])
-    frame = inside
-    for _ in range(3):
-        frame = np.logical_or.reduce([frame, *_neighbours(frame, outside=False)])
-    pixels[frame & ~inside] = to_rgb(colour)
+    pixels[inner_border(~inside, 3)] = to_rgb(colour)
     return (255 * pixels).round().astype(np.uint8)
 
 
@@ -226,15 +220,6 @@ def answer_on(query: Picture, mask: Tensor | np.ndarray, truth: Tensor | np.ndar
     pixels = np.array(tinted(query, mask))
     pixels[outline(truth)] = 0
     return pixels
-
-
-def _neighbours(mask: np.ndarray, outside: bool) -> list[np.ndarray]:
-    """Return the four neighbours of each pixel of an (H, W) bool mask, as four masks of its size.
-
-    Beyond the border of the picture every pixel counts as `outside`.
-    """
-    wide = np.pad(mask, 1, constant_values=outside)
-    return [wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:]]
 
 
 # On axes ------------------------------------------------------------------------------------------

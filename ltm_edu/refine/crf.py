@@ -34,11 +34,9 @@ def need_crf() -> None:
 
 
 def dense_crf(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """The object's probability after mean-field inference, (H, W) float32 in [0, 1].
+    """The object's probability (H, W) in [0, 1] after mean-field inference, float32.
 
-    Args:
-        picture: (H, W, 3) uint8, RGB.
-        probability: (H, W), of the object, in [0, 1].
+    The picture is (H, W, 3) uint8, RGB.
 
     Raises:
         InputError: pydensecrf is not installed.
@@ -58,9 +56,7 @@ def dense_crf(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
 def median_filter(mask: np.ndarray, size: int = MEDIAN) -> np.ndarray:
     """Each pixel takes the value of most of its size x size neighbours; edges are repeated.
 
-    Args:
-        mask: (H, W) bool, as is the result.
-        size: odd, in pixels.
+    The mask is (H, W) bool, as is the result; the size is odd, in pixels.
     """
     grey = Image.fromarray(mask.astype(np.uint8) * 255)
     return np.asarray(grey.filter(ImageFilter.MedianFilter(size))) > 0

@@ -20,26 +20,18 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """What a checkpoint was trained on, and how.
-
-    Attributes:
-        dataset, fold, training, split, pictures, backbone: as in `RunIdentity`.
-        base_classes: names of the classes that it trained on.
-        protocol: the rules that chose its training pairs.
-        command: the command that trains it again.
-        best_step: the update that the weights come from; 0 if unknown.
-    """
+    """What a checkpoint was trained on, and how, in the words of `RunIdentity`."""
 
     dataset: str
     fold: int | None
-    base_classes: tuple[str, ...]
-    protocol: Protocol = field(default_factory=Protocol)
+    base_classes: tuple[str, ...]  # names of the classes that it trained on
+    protocol: Protocol = field(default_factory=Protocol)  # chose its training pairs
     training: dict = field(default_factory=dict)
-    command: str = ""
+    command: str = ""  # trains it again
     split: str = ""
     pictures: str = ""
     backbone: str = ""
-    best_step: int = 0
+    best_step: int = 0  # the update that the weights come from; 0 if unknown
 
     def identity(self, network: LTMConfig) -> RunIdentity:
         """The identity of the run that made the checkpoint."""
@@ -73,9 +65,6 @@ def save_checkpoint(path: str | Path, model: LTM, trained_on: TrainedOn) -> None
 def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
     """Build the model of a file of `save_checkpoint`, in eval mode. No code of the file is run.
 
-    Returns:
-        The model, and what it was trained on.
-
     Raises:
         InputError: the file is missing or damaged, or contains another kind of model, or numbers
             that are not finite.
@@ -106,9 +95,6 @@ def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
 
 def read_checkpoint(path: str | Path) -> tuple[LTMConfig, TrainedOn, dict[str, Tensor]]:
     """What a checkpoint contains, without building its model. No code of the file is run.
-
-    Returns:
-        The network's configuration, what it was trained on, and its weights.
 
     Raises:
         InputError: the file is missing or damaged, or is not a checkpoint.

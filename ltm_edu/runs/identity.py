@@ -18,22 +18,14 @@ class RunIdentity:
     """Everything that the result of a training depends on.
 
     Two runs with equal identities give the same weights, up to rounding. An empty text stands for
-    what an old checkpoint does not say.
-
-    Attributes:
-        dataset: name of the data set's folder.
-        pictures: fingerprint of the content of its pictures and masks.
-        split: the list that is trained on.
-        fold: 0 to 3, or None for all classes.
-        backbone: key of the backbone.
-        network, training, protocol: the configurations and the rules, as plain values.
+    what an old checkpoint does not say. Configurations and rules are plain values.
     """
 
-    dataset: str
-    pictures: str
-    split: str
-    fold: int | None
-    backbone: str
+    dataset: str  # name of the data set's folder
+    pictures: str  # fingerprint of the content of its pictures and masks
+    split: str  # the list that is trained on
+    fold: int | None  # 0 to 3, or None for all classes
+    backbone: str  # its key
     network: dict
     training: dict
     protocol: dict
@@ -57,16 +49,13 @@ def run_identity(
     protocol: Protocol,
     pictures: str | None = None,
 ) -> RunIdentity:
-    """The identity of a training that is about to start.
+    """The identity of a training that is about to start, with arguments as in `fit`.
 
-    Args:
-        model: its configuration and backbone count, not its weights.
-        dataset, split, fold, training, protocol: as in `fit`.
-        pictures: the fingerprint of the list's pictures, if it is known already.
+    `pictures` is the fingerprint of the list's pictures, if it is known already.
     """
     if pictures is None:
         pictures = dataset.fingerprint(dataset.names(split))
-    plain = model.config.as_dict(), training.as_dict(), protocol.as_dict()
+    plain = model.config.as_dict(), asdict(training), protocol.as_dict()
     return RunIdentity(dataset.root.name, pictures, split, fold, model.backbone.key, *plain)
 
 

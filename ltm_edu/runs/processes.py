@@ -26,13 +26,8 @@ T = TypeVar("T")
 def processes(device: str | torch.device | None = None) -> Iterator[torch.device]:
     """Join the processes that `torchrun` started, for the length of a `with` block.
 
-    Args:
-        device: where to compute; by default this process's GPU, or the CPU where there is none.
-            "cuda" is this process's GPU.
-
-    Yields:
-        The device of this process. Without torchrun, or inside another such block, nothing else
-        happens.
+    Without torchrun, or inside another such block, this only chooses the device: by default this
+    process's GPU, or the CPU where there is none; "cuda" is this process's GPU, too.
 
     Raises:
         InputError: the device is unknown or missing.

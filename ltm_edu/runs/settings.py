@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -75,10 +75,6 @@ class TrainingConfig:
         for name, values in {**choices, "precision": tuple(DTYPES)}.items():
             if getattr(self, name) not in values:
                 raise InputError(f"{name} {getattr(self, name)!r}: it is {' or '.join(values)}")
-
-    def as_dict(self) -> dict:
-        """Plain values, for checkpoints."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

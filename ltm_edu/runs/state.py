@@ -17,20 +17,12 @@ from .identity import RunIdentity
 
 @dataclass
 class RunState:
-    """How far a run is.
-
-    Attributes:
-        identity: all that the result depends on.
-        step: number of updates so far.
-        update: weights, optimizer and schedule.
-        history: the log's records so far.
-        best_score, best_step, best: the best check on held-out classes, and its weights.
-    """
+    """How far a run is; `best` are the weights of the best check on held-out classes."""
 
     identity: RunIdentity
-    step: int = 0
-    update: dict = field(default_factory=dict)
-    history: list[dict] = field(default_factory=list)
+    step: int = 0  # number of updates so far
+    update: dict = field(default_factory=dict)  # weights, optimizer and schedule
+    history: list[dict] = field(default_factory=list)  # the log's records
     best_score: float = -math.inf
     best_step: int = 0
     best: dict[str, Tensor] | None = None
@@ -42,21 +34,17 @@ def save_run(path: Path, run: RunState) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    with written_whole(Path(path)) as part:
+    with written_whole(path) as part:
         torch.save({**vars(run), "identity": asdict(run.identity)}, part)
 
 
 def load_run(path: Path, run: RunState) -> bool:
-    """Fill a run with the state in a file of `save_run`, if there is one. No code of it is run.
-
-    Returns:
-        Whether there is a file.
+    """Fill a run with the state in a file of `save_run`, and say whether there is such a file.
 
     Raises:
         InputError: the file is damaged, or belongs to a run with another identity; the message
             names the differences.
     """
-    path = Path(path)
     for part in path.parent.glob(f".{path.name}.*"):  # left by a process that was killed
         part.unlink(missing_ok=True)  # several processes may look at once
     if not path.is_file():

@@ -32,18 +32,11 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class Archive:
-    """A file that can be downloaded.
+    """A file that can be downloaded from its addresses, which are tried in their order."""
 
-    Attributes:
-        name: its name on every server and in our folder.
-        size: in bytes.
-        md5: its checksum, in hexadecimal digits.
-        urls: its addresses, in the order in which they are tried.
-    """
-
-    name: str
-    size: int
-    md5: str
+    name: str  # on every server and in our folder
+    size: int  # in bytes
+    md5: str  # in hexadecimal digits
     urls: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -181,8 +174,8 @@ def byte_bar(label: str, size: int, progress: bool, done: int = 0) -> tqdm:
 
 def _download(url: str, part: Path, archive: Archive, progress: bool) -> str | None:
     """Complete `part` from one server; returns its fault, or None if `part` is now the archive."""
-    fault, begun_with = None, _size(part)
-    done = begun_with
+    fault, done = None, _size(part)
+    resumes = done > 0
     with byte_bar(archive.name, archive.size, progress, done) as bar:
         for _ in range(ATTEMPTS):
             if done >= archive.size:
@@ -203,7 +196,7 @@ def _download(url: str, part: Path, archive: Archive, progress: bool) -> str | N
     if 0 < done < archive.size:
         return fault
     part.unlink(missing_ok=True)
-    if begun_with == 0:
+    if not resumes:
         return "what it sends has another checksum" if done else fault
     # Bytes of an earlier run or of another server may be wrong: try again without them.
     return _download(url, part, archive, progress)
@@ -212,9 +205,7 @@ def _download(url: str, part: Path, archive: Archive, progress: bool) -> str | N
 def _append(url: str, part: Path, size: int, bar: tqdm) -> None:
     """Ask a server for the missing bytes, and append what arrives."""
     done = _size(part)
-    headers = {"User-Agent": "ltm-edu"}
-    if done:
-        headers["Range"] = f"bytes={done}-"
+    headers = {"User-Agent": "ltm-edu"} | ({"Range": f"bytes={done}-"} if done else {})
     request = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
         if reply.status == 200:  # the whole file: also from a server that ignores ranges

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
-from ..equations import normalize_attention
+from ..equations import check_shape, normalize_attention
 from ..store.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,7 +65,12 @@ class Transformation(nn.Module):
 
     def forward(self, E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
         """Return the normalised attention map, K shots joined; see the class for shapes."""
-        K = _check_shots(E_q, E_s, G_s)
+        check_shape("E_q", E_q, "B", "D", "h", "w")
+        B, D = E_q.shape[:2]
+        hint = ": the shots are the second dimension"
+        check_shape("E_s", E_s, B, "K", D, "h", "w", hint=hint)
+        K = E_s.shape[1]
+        check_shape("G_s", G_s, B, K, 1, *E_s.shape[3:])
         if self.shots == "stack":
             E_s, G_s = (x.transpose(1, 2).flatten(2) for x in (E_s, G_s))
             A_hat = normalize_attention(self.relate(E_q, E_s, G_s))
@@ -103,20 +108,6 @@ def build_transformation(config: LTMConfig) -> Transformation:
     if config.transformation not in TRANSFORMATIONS:
         raise InputError(
             f"transformation {config.transformation!r} is unknown: "
-            f"choose {' or '.join(TRANSFORMATIONS)}"
+            f"choose {', '.join(TRANSFORMATIONS)}"
         )
     return TRANSFORMATIONS[config.transformation](config)
-
-
-def _check_shots(E_q: Tensor, E_s: Tensor, G_s: Tensor) -> int:
-    if E_q.dim() != 4:
-        raise ValueError(f"E_q has shape {tuple(E_q.shape)}, expected (B, D, h, w)")
-    if E_s.dim() != 5 or E_s.shape[0] != E_q.shape[0] or E_s.shape[2] != E_q.shape[1]:
-        raise ValueError(
-            f"E_s has shape {tuple(E_s.shape)}, expected "
-            f"({E_q.shape[0]}, K, {E_q.shape[1]}, h, w): the shots are the second dimension"
-        )
-    expected = (*E_s.shape[:2], 1, *E_s.shape[3:])
-    if G_s.shape != expected:
-        raise ValueError(f"G_s has shape {tuple(G_s.shape)}, expected {expected}")
-    return E_s.shape[1]

@@ -1,0 +1,45 @@
+"""`ltm-edu compare`: transformations on the same episodes, each one's difference to the paper's."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..episodes import Protocol
+from ..league import LEAGUE, Method, score_league
+from ..runs.processes import processes
+from ..runs.recipes import recipe_for
+from ..store.files import data_dir, need_place, written_whole
+from . import chosen_dataset, chosen_folds
+
+
+def run(options: argparse.Namespace) -> None:
+    """Score every transformation, training-free and on request trained; print one table."""
+    for path in filter(None, (options.json, options.png)):
+        need_place(path)
+    folds = [fold for text in options.fold.split(",") for fold in chosen_folds(text)]
+    methods = [Method.parse(text) for text in options.method] or LEAGUE
+    recipe = recipe_for(options.data, options.recipe).changed(options.set)
+    seeds = tuple(options.seed) if options.seed else (0,)
+    protocol = Protocol(options.rule, recipe.novel_images, options.shots, options.episodes, seeds)
+    with processes(options.device) as device:
+        league = score_league(
+            methods,
+            chosen_dataset(options),
+            folds,
+            recipe,
+            protocol,
+            options.split,
+            options.train,
+            options.cache or data_dir() / "cache",
+            device=device,
+            command=options.command_line,
+        )
+    if options.json:
+        league.save(options.json)
+    print(league.table())
+    if options.png:
+        from ..figures import league_chart
+
+        figure = league_chart(league)
+        with written_whole(options.png) as part:
+            figure.savefig(part, format="png", bbox_inches="tight")

@@ -1,0 +1,14 @@
+"""A league of transformations: all on the same episodes, each beside the paper's."""
+
+from .difference import Difference, paired_difference
+from .scoring import LEAGUE, Entry, League, Method, score_league
+
+__all__ = [
+    "LEAGUE",
+    "Difference",
+    "Entry",
+    "League",
+    "Method",
+    "paired_difference",
+    "score_league",
+]

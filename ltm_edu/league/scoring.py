@@ -1,0 +1,321 @@
+"""Score transformations on the same episodes, without training and in the same trained network."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ..datasets.coverage import Coverage, coverage
+from ..datasets.voc import VocFolder
+from ..episodes import (
+    Episode,
+    EpisodeList,
+    Protocol,
+    base_classes,
+    draw_episodes,
+    find_pairs,
+    novel_classes,
+)
+from ..evaluation import count_episodes, draw_lists, score_model
+from ..features.cache import FeatureCache
+from ..model import LTM, FewShotModel, TrainingFreeMap
+from ..runs.recipes import Recipe
+from ..scores import Counts, IoUCounter
+from ..store.errors import InputError
+from ..store.files import written_whole
+from ..training import fit
+from ..transformations import build_transformation
+from .difference import Difference, paired_difference
+
+THRESHOLDS = tuple(round(0.3 + 0.05 * i, 2) for i in range(13))
+"""From which the threshold of a training-free map is chosen, on base classes."""
+
+CHECKS = 150
+"""Episodes of base classes that choose it."""
+
+
+class Method(NamedTuple):
+    """A transformation in the league: its registered name and the mask rows."""
+
+    transformation: str
+    rows: str = "fg"
+
+    def __str__(self) -> str:
+        return self.transformation if self.rows == "fg" else f"{self.transformation}:{self.rows}"
+
+    @classmethod
+    def parse(cls, text: str) -> Method:
+        """The inverse of `str`: "local:fg_bg" is the local transformation with two rows."""
+        name, _, rows = text.partition(":")
+        return cls(name, rows or "fg")
+
+
+LEAGUE = (
+    Method("local"),
+    Method("local", "fg_bg"),
+    Method("global"),
+    Method("maximum"),
+    Method("top_k"),
+    Method("softmax"),
+    Method("parts"),
+    Method("ridge"),
+    Method("reverse"),
+    Method("self_support", "fg_bg"),
+)
+"""All transformations of the course, the paper's first: the others are compared with it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The score of one method.
+
+    Attributes:
+        method: the transformation and its rows.
+        trained: whether it was scored in a trained network or as a training-free map.
+        miou: mean IoU over the classes of all folds.
+        difference: to the first method of the same kind on the same episodes.
+        of_folds: fold to mIoU.
+        per_class: class name to IoU.
+        seconds: of one episode, with features at hand.
+        parameters: how many numbers were trained.
+        thresholds: fold to the threshold of a training-free map.
+    """
+
+    method: str
+    trained: bool
+    miou: float
+    difference: Difference
+    of_folds: dict[str, float]
+    per_class: dict[str, float]
+    seconds: float
+    parameters: int
+    thresholds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class League:
+    """Entries on the same episodes, and what they were scored by."""
+
+    dataset: str
+    split: str
+    folds: tuple[int, ...]
+    protocol: Protocol
+    training: str
+    command: str
+    entries: tuple[Entry, ...]
+    coverage: Coverage | None = None
+
+    def table(self) -> str:
+        """The entries as text, the protocol first."""
+        folds = ", ".join(map(str, self.folds))
+        lines = [f"{self.dataset} ({self.split}), folds {folds}; {self.protocol}"]
+        if self.coverage:
+            lines.append(str(self.coverage))
+        if any(e.trained for e in self.entries):
+            lines.append(f"trained: {self.training}")
+        width = max(len(e.method) for e in self.entries)
+        for trained in (False, True):
+            entries = [e for e in self.entries if e.trained == trained]
+            if not entries:
+                continue
+            kind = "trained" if trained else "training-free"
+            lines += [
+                "",
+                f"{kind:{max(width, 13)}}  {'mIoU':>6}  {'difference to ' + entries[0].method:24}"
+                f"  {'ms':>6}  {'parameters':>10}",
+            ]
+            for e in entries:
+                difference = "" if e is entries[0] else str(e.difference)
+                lines.append(
+                    f"{e.method:{max(width, 13)}}  {e.miou:6.3f}  {difference:24}"
+                    f"  {1e3 * e.seconds:6.1f}  {e.parameters:10,}"
+                )
+        lines += ["", "[...]: 95 % interval of the difference, by a bootstrap over the queries"]
+        return "\n".join(lines)
+
+    def save(self, path: Path) -> None:
+        """Write everything as JSON, whole or not at all."""
+        values = {**asdict(self), "protocol": self.protocol.as_dict()}
+        for entry in values["entries"]:
+            entry["difference"] = entry["difference"]._asdict()
+        with written_whole(path) as part:
+            part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> League:
+        """The inverse of `save`.
+
+        Raises:
+            InputError: the file is missing or holds no league.
+        """
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values["protocol"] = Protocol.from_dict(values["protocol"])
+            if values["coverage"] is not None:
+                values["coverage"] = Coverage.from_dict(values["coverage"])
+            values["folds"] = tuple(values["folds"])
+            values["entries"] = tuple(
+                Entry(**{**e, "difference": Difference(**e["difference"])})
+                for e in values["entries"]
+            )
+            return cls(**values)
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise InputError(f"{path} holds no league: ltm-edu compare --json writes one") from None
+
+
+def score_league(
+    methods: Sequence[Method],
+    dataset: VocFolder,
+    folds: Sequence[int],
+    recipe: Recipe,
+    protocol: Protocol | None = None,
+    split: str = "val",
+    train: bool = False,
+    cache_folder: Path | None = None,
+    progress: bool = True,
+    device: torch.device | str = "cpu",
+    command: str = "",
+) -> League:
+    """Score methods on the same episodes of each fold's novel classes.
+
+    A training-free map is cut at a threshold that is chosen on the fold's base classes, in the
+    training list. With `train`, each transformation is also trained in the recipe's network, from
+    the same seed on the same batches.
+
+    Args:
+        methods: the first is what the others are compared with.
+        dataset: pictures and masks.
+        folds: which folds; a class is tested in one of them.
+        recipe: the network, and its training.
+        protocol: the rules; `Protocol()` by default.
+        split: the list that the episodes come from ("all" for every list).
+        train: also train each transformation, once for each fold.
+        cache_folder: where to keep features between runs; None keeps them in memory.
+        progress: show bars with the time left.
+        device: where to compute.
+        command: what to write beside the scores.
+
+    Raises:
+        InputError: too few pictures for the episodes, or as `fit` and `FeatureCache` do.
+    """
+    protocol = protocol or Protocol()
+    configs = {
+        m: replace(recipe.model_config, transformation=m.transformation, rows=m.rows)
+        for m in methods
+    }
+    for config in configs.values():
+        build_transformation(config)  # refuses an unknown one before anything is computed
+    runs = {
+        (m, trained): _Run() for trained in ((False, True) if train else (False,)) for m in methods
+    }
+    episodes: list[Episode] = []
+    backbone = None
+    for fold in folds:
+        of_fold = [e for part in draw_lists(dataset, fold, protocol, split) for e in part]
+        checks = _base_episodes(dataset, fold, protocol)
+        names = sorted({n for e in (*of_fold, *checks) for n in (e.query, *e.supports)})
+        free = TrainingFreeMap(recipe.model_config, backbone).to(device)
+        backbone = free.backbone
+        cache = FeatureCache(free, dataset, names, folder=cache_folder, progress=progress)
+        for (method, trained), run in runs.items():
+            model: FewShotModel
+            if trained:
+                torch.manual_seed(recipe.training_config.seed)
+                model = LTM(configs[method], backbone).to(device)
+                rules = replace(protocol, novel_images=recipe.novel_images)
+                fit(
+                    model,
+                    dataset,
+                    fold,
+                    recipe.training_config,
+                    rules,
+                    cache_folder=cache_folder,
+                    progress=progress,
+                )
+                run.parameters = _trainable(model)
+            else:
+                model = TrainingFreeMap(configs[method], backbone).to(device)
+                model.threshold = run.thresholds[str(fold)] = _best_threshold(model, cache, checks)
+            started = time.perf_counter()
+            counts = count_episodes(model, cache, of_fold, progress)
+            run.seconds += time.perf_counter() - started
+            run.of_folds[str(fold)] = _counter(of_fold, counts).miou()
+            run.counts += counts
+        episodes += of_fold
+    computed = len(set(episodes))
+    entries = []
+    for (method, trained), run in runs.items():
+        counter = _counter(episodes, run.counts)
+        first = runs[methods[0], trained]
+        entries.append(
+            Entry(
+                str(method),
+                trained,
+                counter.miou(),
+                paired_difference(episodes, run.counts, first.counts),
+                run.of_folds,
+                {dataset.classes[c - 1]: value for c, value in counter.per_class().items()},
+                run.seconds / computed,
+                run.parameters,
+                run.thresholds,
+            )
+        )
+    training = f"{recipe.training_config.steps} updates of {recipe.training_config.batch} episodes"
+    novel = [c for fold in folds for c in novel_classes(fold, len(dataset.classes))]
+    return League(
+        dataset.root.name,
+        split,
+        tuple(folds),
+        protocol,
+        training,
+        command,
+        tuple(entries),
+        coverage(dataset, split, novel),
+    )
+
+
+@dataclass
+class _Run:
+    """What one method has brought so far, fold by fold."""
+
+    counts: list[Counts] = field(default_factory=list)
+    of_folds: dict[str, float] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    parameters: int = 0
+
+
+def _base_episodes(dataset: VocFolder, fold: int, protocol: Protocol) -> EpisodeList:
+    """Episodes of a fold's base classes, from the training list, to choose a threshold with."""
+    classes = base_classes(fold, len(dataset.classes))
+    pairs = find_pairs(dataset.index("train"), classes, protocol.list_rule)
+    return draw_episodes(pairs, protocol.shots, CHECKS, seed=0)
+
+
+def _best_threshold(model: TrainingFreeMap, cache: FeatureCache, checks: EpisodeList) -> float:
+    """The threshold with the highest mIoU; `model` is left with the last one tried."""
+
+    def miou(threshold: float) -> float:
+        model.threshold = threshold
+        return score_model(model, cache, checks).miou()
+
+    return max(THRESHOLDS, key=miou)
+
+
+def _counter(episodes: Sequence[Episode], counts: Sequence[Counts]) -> IoUCounter:
+    counter = IoUCounter()
+    for e, of_episode in zip(episodes, counts, strict=True):
+        counter.add_counts(of_episode, e.class_id)
+    return counter
+
+
+def _trainable(model: LTM) -> int:
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
