@@ -70,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     add = train.add_argument
     add("--fold", default="0", help="0, 1, 2, 3, or all four in turn: all")
     add("--all-classes", action="store_true", help="no fold: train on every class")
+    text = "a further data set, its classes joined by name; needs --all-classes; repeat for more"
+    add("--with", dest="also", action="append", default=[], metavar="DATA", help=text)
     add("--split", default="train", help="the list to train on, or all")
     add("--checkpoint", type=Path, help="where to write; {fold} is replaced by the fold")
     add("--transformation", metavar="NAME", help="local, the paper's, or another: global, ridge...")

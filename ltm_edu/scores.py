@@ -285,7 +285,8 @@ def beside_the_paper(results: Sequence[Results]) -> str:
         cells = (f"{'-':>8}" if v is None else f"{v:8.1f}" for v in values)
         return f"{label:{width}}" + "".join(cells)
 
-    lines = [f"{first.dataset} ({first.split}); {first.protocol}", ""]
+    coverage = dict.fromkeys(str(c) for r in results for c in r.coverage)
+    lines = [f"{first.dataset} ({first.split}); {first.protocol}", *coverage, ""]
     lines.append(f"{'mIoU':{width}}{columns}   FB-IoU")
     for method in methods:
         scores = {c: s for c, r in table.items() for s in r.scores if s.method == method}

@@ -72,6 +72,8 @@ def test_a_score_carries_its_coverage_on_screen_and_in_its_file(partly, tmp_path
     *folds, mean = load_results(path)
     assert folds[0].coverage[0].of_classes == {"disc": (2, 4), "coin": (4, 4)}
     assert mean.coverage == tuple(c for r in folds for c in r.coverage)
+    assert cli.main(["results", str(path)]) == 0
+    assert capsys.readouterr().out.count("only 29 of the 32 pictures in val are there") == 4
 
 
 def test_a_league_carries_its_coverage(partly, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..datasets import open_dataset
+from ..datasets.joined import join_folders
 from ..datasets.voc import VocFolder
 from ..episodes import FOLDS
 from ..store.errors import InputError
@@ -23,13 +24,17 @@ def chosen_folds(text: str) -> list[int]:
 
 
 def chosen_dataset(options: argparse.Namespace) -> VocFolder:
-    """The data set that --data names; with --available without the pictures that are missing.
+    """The data set that --data names, joined with those of --with.
+
+    With --available it lacks the pictures that are missing.
 
     Raises:
         InputError: it cannot be opened, or the list of --split names missing pictures and
             --available was not asked for.
     """
     dataset = open_dataset(options.data)
+    if also := getattr(options, "also", ()):
+        dataset = join_folders([dataset, *map(open_dataset, also)])
     available, listed = dataset.available(), dataset.names(options.split)
     missing = sorted(set(listed).difference(*available.splits.values()))
     if missing and not options.available:

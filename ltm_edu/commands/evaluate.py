@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from .. import evaluation
+from ..datasets.joined import common_name
 from ..datasets.voc import VocFolder
 from ..episodes import EpisodeList, Protocol, novel_classes
 from ..model import FewShotModel, TrainingFreeMap
@@ -97,7 +98,8 @@ def _methods(
     for pattern in options.checkpoint:
         path = Path(pattern.replace("{fold}", str(fold)))
         model, trained_on = load_checkpoint(path)
-        if leaked := [name for name in novel if name in trained_on.base_classes]:
+        seen = {common_name(name) for name in trained_on.base_classes}
+        if leaked := [name for name in novel if common_name(name) in seen]:
             names = ", ".join(leaked[:3]) + (" and more" if leaked[3:] else "")
             raise InputError(
                 f"{path} was trained on {names}, which fold {fold} tests: its score would not be "

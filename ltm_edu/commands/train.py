@@ -29,6 +29,8 @@ def run(options: argparse.Namespace) -> None:
     target = str(options.checkpoint or f"runs/{Path(options.data).name}_fold{{fold}}.pt")
     if len(folds) > 1 and "{fold}" not in target:
         raise InputError("--checkpoint needs {fold} in its name to write four of them")
+    if options.also and not options.all_classes:
+        raise InputError("--with joins classes, and folds belong to one data set: --all-classes")
     dataset = chosen_dataset(options)
     every = range(1, len(dataset.classes) + 1)
     if rank() == 0 and (covered := coverage(dataset, options.split, every)):
