@@ -72,6 +72,8 @@ class LTMConfig:
         rows: mask rows of the local transformation.
         shots: how K supports are joined.
         query_scales: sizes of the query relative to image_size whose maps are averaged.
+        residual: add A_hat, resized and times a factor that trains, to the foreground's logit. The
+            decoder then corrects the map instead of replacing it. Not in the paper.
     """
 
     backbone: str = "efficientnet_lite0"
@@ -84,6 +86,7 @@ class LTMConfig:
     rows: Rows = "fg"
     shots: Shots = "mean"
     query_scales: tuple[float, ...] = (1.0,)
+    residual: bool = False
 
     def __post_init__(self) -> None:
         if self.image_size < 32:
@@ -241,6 +244,9 @@ class LTM(FewShotModel):
         self.T_f = nn.Conv2d(C, config.features, 1)
         self.transformation = build_transformation(config)
         self.upsam = Upsam(config.features, config.widths)
+        if config.residual:  # at the start, a map over .6 adds to the object
+            self.map_factor = nn.Parameter(torch.tensor(5.0))
+            self.map_offset = nn.Parameter(torch.tensor(-3.0))
         self.register_buffer("feature_mean", torch.zeros(C, 1, 1))
         if config.embedding in (0, C):
             # The embedding starts as the features themselves, so training starts from the
@@ -295,9 +301,14 @@ class LTM(FewShotModel):
         return self.T_e.bias[:, None, None]
 
     def decode(self, F_hat: Tensor, A_hat: Tensor, size: Sequence[int]) -> Tensor:
-        """Equation 7 and Upsam."""
+        """Equation 7 and Upsam; with `residual` the map as well."""
         M = self.upsam(attended_features(F_hat, A_hat)).float()
-        return map_to_image(M, size, A_hat.shape[-2:])
+        M = map_to_image(M, size, A_hat.shape[-2:])
+        if not self.config.residual:
+            return M
+        on_image = F.interpolate(A_hat, tuple(size), mode="bilinear", align_corners=True)
+        object_logit = M[:, 1:] + self.map_factor * on_image + self.map_offset
+        return torch.cat([M[:, :1], object_logit], dim=1)
 
     def for_inference(self) -> LTM:
         """A model in eval mode that shares these weights, except for a decoder that is faster."""

@@ -148,3 +148,43 @@ def test_two_notebooks_with_one_number_are_named(checkout):
 def test_a_folder_without_notebooks_is_named(tmp_path):
     with pytest.raises(InputError, match="holds no notebook"):
         read_notebooks(tmp_path)
+
+
+def league(methods: dict[str, float]) -> dict:
+    """What compare --json writes, as far as README's table needs it."""
+    entries = [
+        {
+            "method": name,
+            "trained": trained,
+            "miou": value,
+            "difference": {"value": value - 0.3, "low": value - 0.35, "high": value - 0.25},
+            "seconds": 0.0123,
+        }
+        for trained in (False, True)
+        for name, value in methods.items()
+    ]
+    return {
+        "dataset": "photos",
+        "split": "all",
+        "folds": [0, 1],
+        "protocol": {"shots": 1, "episodes": 300},
+        "training": "100 updates of 8 episodes",
+        "command": "ltm-edu compare --data photos",
+        "entries": entries,
+    }
+
+
+def test_every_league_in_the_data_folder_becomes_a_table(tmp_path):
+    assert course.league_tables(tmp_path) == ""
+    (tmp_path / "league_photos.json").write_text(json.dumps(league({"local": 0.3, "ridge": 0.36})))
+    table = course.league_tables(tmp_path)
+    assert "| `local` | none | 0.300 | - | 12.3 |" in table
+    assert "| `ridge` | trained | 0.360 | +0.060 (+0.010 to +0.110) | 12.3 |" in table
+    assert "*photos*: folds 0, 1 of photos (all), 1-shot, 300 episodes a fold; trained:" in table
+    assert "\nltm-edu compare --data photos\n" in table
+
+
+def test_a_file_that_is_no_league_is_named(checkout, capsys):
+    (checkout / "data" / "league_bad.json").write_text("{}")
+    assert course.main(["--root", str(checkout)]) == 2
+    assert "league_bad.json is not a league" in capsys.readouterr().err

@@ -385,3 +385,46 @@ def test_the_model_for_inference_shares_its_weights_and_changes_nothing():
     assert fast.T_e.weight is model.T_e.weight
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in model.upsam.modules())
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+# --- the map as a residual ------------------------------------------------------------------------
+
+
+def test_with_residual_the_decoder_is_added_to_the_map():
+    model = tiny_model(residual=True).eval()
+    F_hat, A_hat = torch.rand(2, 8, 7, 7), torch.rand(2, 1, 7, 7)
+    plain = tiny_model().eval()
+    plain.upsam.load_state_dict(model.upsam.state_dict())
+    size = (97, 97)
+    added = model.decode(F_hat, A_hat, size) - plain.decode(F_hat, A_hat, size)
+    on_image = F.interpolate(A_hat, size, mode="bilinear", align_corners=True)
+    torch.testing.assert_close(added[:, 1:], 5 * on_image - 3, atol=1e-5, rtol=0)
+    assert added[:, :1].abs().max() == 0
+
+
+def test_a_silent_decoder_with_residual_is_the_map_cut_at_its_threshold():
+    model = tiny_model(residual=True).eval()
+    for p in model.upsam.up4.parameters():
+        torch.nn.init.zeros_(p)
+    query, support = torch.rand(2, 3, 97, 97), torch.rand(2, 3, 97, 97)
+    output = model(support, (torch.rand(2, 97, 97) > 0.5).float(), query)
+    on_image = F.interpolate(output.A_hat, (97, 97), mode="bilinear", align_corners=True)
+    assert torch.equal(output.M[:, 1] > output.M[:, 0], on_image[:, 0] > 0.6)
+
+
+def test_the_factor_of_the_map_trains_and_is_saved():
+    model = tiny_model(residual=True)
+    output = model(torch.rand(2, 3, 97, 97), torch.ones(2, 97, 97), torch.rand(2, 3, 97, 97))
+    output.M[:, 1].mean().backward()
+    assert model.map_factor.grad != 0
+    assert model.map_offset.grad != 0
+    assert {"map_factor", "map_offset"} <= model.trainable_state().keys()
+    assert not {"map_factor", "map_offset"} & tiny_model().trainable_state().keys()
+
+
+def test_for_inference_gives_the_same_with_residual():
+    model = tiny_model(residual=True).eval()
+    pictures = torch.rand(1, 3, 97, 97), torch.ones(1, 97, 97), torch.rand(1, 3, 97, 97)
+    torch.testing.assert_close(
+        model.for_inference()(*pictures).M, model(*pictures).M, atol=1e-4, rtol=0
+    )

@@ -1,9 +1,10 @@
 """Read the course's notebooks without running them, and write README's tables from them.
 
 `make readme` (or `python -m tools.course`) rewrites the tables between README's markers: the list
-of the notebooks, the list of the equations, and the stages of the rehearsal. Titles and equation
-numbers come from the notebooks. `MOMENTS` and `EQUATIONS` hold what no notebook states. The
-rehearsal's times come from the file that it wrote, `data/rehearsal.json`.
+of the notebooks, the list of the equations, the stages of the rehearsal, and the leagues. Titles
+and equation numbers come from the notebooks. `MOMENTS` and `EQUATIONS` hold what no notebook
+states. The rehearsal's times come from `data/rehearsal.json`, which it wrote, and the leagues'
+scores from `data/league_*.json`.
 """
 
 from __future__ import annotations
@@ -263,13 +264,55 @@ def _clock(seconds: float) -> str:
     return f"{round(seconds) // 60}:{round(seconds) % 60:02}"
 
 
+def league_tables(folder: Path) -> str:
+    """A table for each league_*.json in a folder, as `ltm-edu compare --json` writes them.
+
+    Raises:
+        InputError: a file is not a league.
+    """
+    tables = []
+    for path in sorted(folder.glob("league_*.json")):
+        try:
+            league = json.loads(path.read_text(encoding="utf-8"))
+            rules = league["protocol"]
+            first = {e["trained"]: e["method"] for e in reversed(league["entries"])}
+            head = (
+                f"*{path.stem.removeprefix('league_')}*: folds "
+                f"{', '.join(map(str, league['folds']))} of {league['dataset']} "
+                f"({league['split']}), {rules['shots']}-shot, {rules['episodes']} episodes a fold"
+            )
+            if True in first:
+                head += f"; trained: {league['training']}"
+            lines = [
+                f"{head}.",
+                "",
+                "| transformation | network | mIoU | difference, 95 % interval | ms an episode |",
+                "|---|---|---|---|---|",
+            ]
+            for e in league["entries"]:
+                d = e["difference"]
+                difference = f"{d['value']:+.3f} ({d['low']:+.3f} to {d['high']:+.3f})"
+                if e["method"] == first[e["trained"]]:
+                    difference = "-"
+                network = "trained" if e["trained"] else "none"
+                cells = (f"`{e['method']}`", network, f"{e['miou']:.3f}", difference)
+                lines.append(f"| {' | '.join(cells)} | {1e3 * e['seconds']:.1f} |")
+            command = f"```sh\n{league['command']}\n```"
+            tables.append("\n".join([*lines, "", command]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is not a league ({error}): write it with ltm-edu compare --json"
+            ) from None
+    return "\n\n".join(tables)
+
+
 def with_tables(readme: str, notebooks: Sequence[Notebook], data: Path = ROOT / "data") -> str:
     """Return README's text with its tables rewritten.
 
     Args:
         readme: README's present text.
         notebooks: the notebooks of the course.
-        data: the folder that holds rehearsal.json.
+        data: the folder that holds rehearsal.json and the leagues.
 
     Raises:
         InputError: a marker is missing, or a file cannot be read.
@@ -278,6 +321,7 @@ def with_tables(readme: str, notebooks: Sequence[Notebook], data: Path = ROOT / 
         "notebooks": notebook_table(notebooks),
         "equations": equation_table(notebooks),
         "rehearsal": rehearsal_table(data / "rehearsal.json"),
+        "leagues": league_tables(data),
     }
     for name, table in tables.items():
         begin, end = f"<!-- {name}: made by `make readme` -->", f"<!-- end of {name} -->"
