@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=int)
     add("--seed", type=int)
     add("--novel-images", choices=("keep", "drop"))
-    text = "emoji5i, photos, paper or tuned (default: emoji5i for it, photos for the rest)"
+    text = "emoji5i, photos, photographs, paper or tuned (default: emoji5i for it, else photos)"
     add("--recipe", help=text)
     text = "any other field of the recipe: batch=24, precision=bfloat16, lambda_r=0..."
     add("--set", action="append", default=[], metavar="FIELD=VALUE", help=text)

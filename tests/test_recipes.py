@@ -1,7 +1,11 @@
 """Recipes by name, and the fields of them that a user sets."""
 
 import pytest
+import torch
+from helpers import TinyBackbone
 
+from ltm_edu.backbones import BACKBONES
+from ltm_edu.model import LTM
 from ltm_edu.runs.recipes import EMOJI5I, PHOTOS, RECIPES, recipe_for
 from ltm_edu.store.errors import InputError
 
@@ -11,7 +15,7 @@ def test_a_dataset_has_its_recipe_and_a_name_goes_before_it():
     assert recipe_for("some/folder") is PHOTOS
     assert recipe_for("emoji5i", "paper") is RECIPES["paper"]
     with pytest.raises(
-        InputError, match="no recipe 'none': there are emoji5i, photos, paper, tuned"
+        InputError, match="no recipe 'none': there are emoji5i, photos, photographs, paper, tuned"
     ):
         recipe_for("emoji5i", "none")
 
@@ -87,3 +91,13 @@ def test_one_number_is_a_tuple_of_one():
 def test_a_setting_that_does_not_fit_is_refused(setting, says):
     with pytest.raises(InputError, match=says):
         PHOTOS.changed([setting])
+
+
+def test_the_recipe_for_use_differs_from_the_papers_where_it_says(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "tiny", lambda stages: TinyBackbone())
+    recipe = RECIPES["photographs"].changed(["backbone=tiny", "image_size=97", "features=8"])
+    config = recipe.model_config
+    assert (config.transformation, config.rows, config.residual) == ("self_support", "fg_bg", True)
+    output = LTM(config)(torch.rand(1, 3, 97, 97), torch.ones(1, 97, 97), torch.rand(1, 3, 97, 97))
+    assert output.M.shape == (1, 2, 97, 97)
+    assert not PHOTOS.model_config.residual  # the recipe for scores stays the paper's network
