@@ -98,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = score.add_argument
     add("--fold", default="0", help="0, 1, 2, 3, or the mean of the four: all")
+    text = "no fold: ask about every class, trained on or not; that is no few-shot score"
+    add("--all-classes", action="store_true", help=text)
     add("--split", default="val", help="the list to score on, or all")
     text = "repeat for more; {fold} is replaced by the fold"
     add("--checkpoint", action="append", default=[], help=text)

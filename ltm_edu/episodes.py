@@ -117,6 +117,11 @@ def base_classes(fold: int, n_classes: int = 20) -> tuple[int, ...]:
     return tuple(c for c in range(1, n_classes + 1) if c not in novel)
 
 
+def asked_classes(fold: int | None, n_classes: int = 20) -> tuple[int, ...]:
+    """The class ids that a test asks about: a fold's novel classes, or all of them for None."""
+    return tuple(range(1, n_classes + 1)) if fold is None else novel_classes(fold, n_classes)
+
+
 @dataclass(frozen=True)
 class Episode:
     """One question: find `class_id` in `query`, given `supports` that show it.

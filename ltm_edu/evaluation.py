@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from .datasets.coverage import coverage
 from .datasets.voc import VocFolder
-from .episodes import Episode, EpisodeList, Protocol, draw_episodes, find_pairs, novel_classes
+from .episodes import Episode, EpisodeList, Protocol, asked_classes, draw_episodes, find_pairs
 from .equations import without_value_checks
 from .features.cache import FeatureCache
 from .geometry import resize_logits
@@ -34,7 +34,7 @@ MEMORY = 1_000_000_000
 def evaluate(
     models: Mapping[str, FewShotModel],
     dataset: VocFolder,
-    fold: int,
+    fold: int | None,
     protocol: Protocol | None = None,
     split: str = "val",
     name: str = "",
@@ -52,7 +52,8 @@ def evaluate(
     Args:
         models: method name to model.
         dataset: pictures and masks.
-        fold: 0 to 3; its novel classes are asked about.
+        fold: 0 to 3; its novel classes are asked about. None asks about every class: no few-shot
+            score if a model was trained on them.
         protocol: the rules; `Protocol()` by default.
         split: the list that queries and supports come from ("all" for every list).
         name: the dataset's name in the table; its folder's name by default.
@@ -99,11 +100,11 @@ def evaluate(
     for label, everywhere in (("all foreground", True), ("all background", False)):
         counters = [_score_constant(everywhere, truths, e) for e in lists]
         scores.append(score_of(label, counters, dataset.classes))
-    covered = coverage(dataset, split, novel_classes(fold, len(dataset.classes)))
+    covered = coverage(dataset, split, asked_classes(fold, len(dataset.classes)))
     return Results(
         name or dataset.root.name,
         split,
-        fold,
+        "all" if fold is None else fold,
         protocol,
         tuple(scores),
         () if covered is None else (covered,),
@@ -111,20 +112,24 @@ def evaluate(
 
 
 def draw_lists(
-    dataset: VocFolder, fold: int, protocol: Protocol, split: str = "val"
+    dataset: VocFolder, fold: int | None, protocol: Protocol, split: str = "val"
 ) -> list[EpisodeList]:
     """The episodes of a fold's novel classes that a protocol asks for, a list for each seed.
 
     Raises:
         InputError: too few pictures for the episodes, or an unreadable mask.
     """
-    novel = novel_classes(fold, len(dataset.classes))
-    pairs = find_pairs(dataset.index(split), novel, protocol.list_rule)
+    asked = asked_classes(fold, len(dataset.classes))
+    pairs = find_pairs(dataset.index(split), asked, protocol.list_rule)
     return [draw_episodes(pairs, protocol.shots, protocol.episodes, s) for s in protocol.seeds]
 
 
 def _check_lists(
-    lists: Sequence[EpisodeList], dataset: VocFolder, fold: int, protocol: Protocol, split: str
+    lists: Sequence[EpisodeList],
+    dataset: VocFolder,
+    fold: int | None,
+    protocol: Protocol,
+    split: str,
 ) -> None:
     """Refuse lists under which the protocol printed beside the scores would not be true."""
     sizes = {(len(e), e.seed) for e in lists}
@@ -137,7 +142,7 @@ def _check_lists(
     every = [e for episodes in lists for e in episodes]
     if shots := {len(e.supports) for e in every} - {protocol.shots}:
         raise InputError(f"a list has episodes with {shots.pop()} shots, not {protocol.shots}")
-    if others := {e.class_id for e in every} - set(novel_classes(fold, len(dataset.classes))):
+    if others := {e.class_id for e in every} - set(asked_classes(fold, len(dataset.classes))):
         raise InputError(f"a list asks about class {others.pop()}, which fold {fold} does not test")
     known = set(dataset.names(split))
     if missing := {n for e in every for n in (e.query, *e.supports)} - known:

@@ -123,14 +123,15 @@ class Results:
 
     dataset: str
     split: str  # which list of pictures
-    fold: int | str  # 0 to 3, or "mean" over the four
+    fold: int | str  # 0 to 3, "mean" over the four, or "all" classes at once
     protocol: Protocol
     scores: tuple[Score, ...]
     coverage: tuple[Coverage, ...] = ()  # where pictures of the list are missing: one for each fold
 
     def table(self) -> str:
         """The scores as text, protocol first."""
-        name = "mean of the four folds" if self.fold == "mean" else f"fold {self.fold}"
+        whole = {"mean": "mean of the four folds", "all": "every class, trained on or not"}
+        name = whole.get(self.fold, f"fold {self.fold}")
         width = max(len(s.method) for s in self.scores)
         lines, classes = [], ["", "IoU of each class:"]
         for s in self.scores:

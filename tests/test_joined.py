@@ -9,6 +9,7 @@ from ltm_edu import cli, load_checkpoint
 from ltm_edu.datasets.joined import join_folders
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.features.cache import FeatureCache
+from ltm_edu.scores import load_results
 
 OTHER = ("tile", "sofa", "disc", "boat")
 
@@ -86,3 +87,13 @@ def test_what_is_missing_in_a_part_is_missing_in_the_whole(two):
     assert joined.missing["train"] == ("1/train_boat_1",)
     assert "1/train_boat_1" not in joined.names("train")
     refused(lambda: join_folders(two).image("1/train_boat_1"), "train_boat_1.jpg is missing")
+
+
+def test_every_class_can_be_asked_about_and_the_table_says_so(two, tmp_path, capsys):
+    path = tmp_path / "scores.json"
+    call = f"evaluate --data {two[0].root} --all-classes --rule any --episodes 16 --seed 0"
+    assert cli.main([*call.split(), "--json", str(path)]) == 0
+    assert "every class, trained on or not" in capsys.readouterr().out
+    (results,) = load_results(path)
+    assert results.fold == "all"
+    assert set(results.scores[0].per_class) == set(CLASSES)

@@ -24,7 +24,7 @@ from . import chosen_dataset, chosen_folds
 
 def run(options: argparse.Namespace) -> None:
     """Score checkpoints and baselines; print the tables, and save them on request."""
-    folds = chosen_folds(options.fold)
+    folds = [None] if options.all_classes else chosen_folds(options.fold)
     seeds = tuple(options.seed) if options.seed else (0, 1, 2, 3, 4)
     dataset = chosen_dataset(options)
     if (options.query_scales or options.crf) and not options.checkpoint:
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _episode_lists(
-    options: argparse.Namespace, dataset: VocFolder, fold: int, protocol: Protocol
+    options: argparse.Namespace, dataset: VocFolder, fold: int | None, protocol: Protocol
 ) -> list[EpisodeList] | None:
     """The lists of --episode-lists; those whose file is missing are drawn and written."""
     pattern = options.episode_lists
@@ -74,7 +74,11 @@ def _episode_lists(
         )
     lists = []
     for seed in protocol.seeds:
-        path = Path(pattern.replace("{fold}", str(fold)).replace("{seed}", str(seed)))
+        path = Path(
+            pattern.replace("{fold}", "all" if fold is None else str(fold)).replace(
+                "{seed}", str(seed)
+            )
+        )
         if not path.is_file():
             one = replace(protocol, seeds=(seed,))
             evaluation.draw_lists(dataset, fold, one, options.split)[0].save(path)
@@ -83,7 +87,7 @@ def _episode_lists(
 
 
 def _methods(
-    options: argparse.Namespace, dataset: VocFolder, fold: int
+    options: argparse.Namespace, dataset: VocFolder, fold: int | None
 ) -> tuple[dict[str, FewShotModel], Literal["keep", "drop"]]:
     """The models of a fold's table by name, and what their training did with novel images."""
     models: dict[str, FewShotModel] = {}
@@ -94,9 +98,10 @@ def _methods(
     except ValueError:
         text = options.query_scales
         raise InputError(f"--query-scales {text}: give numbers, as in 0.7,1,1.3") from None
-    novel = [dataset.classes[c - 1] for c in novel_classes(fold, len(dataset.classes))]
+    held_out = () if fold is None else novel_classes(fold, len(dataset.classes))
+    novel = [dataset.classes[c - 1] for c in held_out]
     for pattern in options.checkpoint:
-        path = Path(pattern.replace("{fold}", str(fold)))
+        path = Path(pattern.replace("{fold}", "all" if fold is None else str(fold)))
         model, trained_on = load_checkpoint(path)
         seen = {common_name(name) for name in trained_on.base_classes}
         if leaked := [name for name in novel if common_name(name) in seen]:
