@@ -13,7 +13,15 @@ from ltm_edu.backbones import BACKBONES
 from ltm_edu.episodes import Episode, Protocol, base_classes
 from ltm_edu.evaluation import evaluate
 from ltm_edu.figures import league_chart
-from ltm_edu.league import LEAGUE, Difference, League, Method, paired_difference, score_league
+from ltm_edu.league import (
+    LEAGUE,
+    Difference,
+    League,
+    Method,
+    all_methods,
+    paired_difference,
+    score_league,
+)
 from ltm_edu.model import TrainingFreeMap
 from ltm_edu.runs.recipes import PHOTOS
 from ltm_edu.scores import Counts, IoUCounter
@@ -101,8 +109,10 @@ def _pooled(counts: list[Counts]) -> float:
 # --- the league -----------------------------------------------------------------------------------
 
 
-def test_every_registered_transformation_is_in_the_league():
-    assert {m.transformation for m in LEAGUE} == set(TRANSFORMATIONS)
+def test_every_registered_transformation_is_in_the_league(monkeypatch):
+    assert {m.transformation for m in LEAGUE} <= set(TRANSFORMATIONS)
+    monkeypatch.setitem(TRANSFORMATIONS, "of a user", TRANSFORMATIONS["local"])
+    assert all_methods() == (*LEAGUE, Method("of a user"))
     assert LEAGUE[0] == Method("local", "fg")
     assert [Method.parse(str(m)) for m in LEAGUE] == list(LEAGUE)
 

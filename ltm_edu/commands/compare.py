@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..episodes import Protocol
-from ..league import LEAGUE, Method, score_league
+from ..league import Method, all_methods, score_league
 from ..runs.processes import processes
 from ..runs.recipes import recipe_for
 from ..store.files import data_dir, need_place, written_whole
@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> None:
     for path in filter(None, (options.json, options.png)):
         need_place(path)
     folds = [fold for text in options.fold.split(",") for fold in chosen_folds(text)]
-    methods = [Method.parse(text) for text in options.method] or LEAGUE
+    methods = [Method.parse(text) for text in options.method] or all_methods()
     recipe = recipe_for(options.data, options.recipe).changed(options.set)
     seeds = tuple(options.seed) if options.seed else (0,)
     protocol = Protocol(options.rule, recipe.novel_images, options.shots, options.episodes, seeds)

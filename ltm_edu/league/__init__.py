@@ -1,7 +1,7 @@
 """A league of transformations: all on the same episodes, each beside the paper's."""
 
 from .difference import Difference, paired_difference
-from .scoring import LEAGUE, Entry, League, Method, score_league
+from .scoring import LEAGUE, Entry, League, Method, all_methods, score_league
 
 __all__ = [
     "LEAGUE",
@@ -9,6 +9,7 @@ __all__ = [
     "Entry",
     "League",
     "Method",
+    "all_methods",
     "paired_difference",
     "score_league",
 ]

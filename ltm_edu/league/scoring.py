@@ -30,7 +30,7 @@ from ..scores import Counts, IoUCounter
 from ..store.errors import InputError
 from ..store.files import written_whole
 from ..training import fit
-from ..transformations import build_transformation
+from ..transformations import TRANSFORMATIONS, build_transformation
 from .difference import Difference, paired_difference
 
 THRESHOLDS = tuple(round(0.3 + 0.05 * i, 2) for i in range(13))
@@ -68,7 +68,13 @@ LEAGUE = (
     Method("reverse"),
     Method("self_support", "fg_bg"),
 )
-"""All transformations of the course, the paper's first: the others are compared with it."""
+"""The transformations of the course, the paper's first: the others are compared with it."""
+
+
+def all_methods() -> tuple[Method, ...]:
+    """The league of the course, then every other transformation that has been registered."""
+    known = {method.transformation for method in LEAGUE}
+    return (*LEAGUE, *(Method(name) for name in TRANSFORMATIONS if name not in known))
 
 
 @dataclass(frozen=True)
