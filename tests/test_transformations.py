@@ -1,5 +1,8 @@
 """Every transformation, each against its definition written out pixel by pixel."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -321,6 +324,20 @@ def test_ridge_is_the_regression_from_features_to_the_mask():
     w = torch.linalg.inv(u_s @ u_s.T + 2 * torch.eye(5).double()) @ u_s @ g.double()
     A = relate(RidgeTransformation(ridge=2.0), E_q, E_s, g)
     torch.testing.assert_close(A.double(), u_q.T @ w, atol=1e-5, rtol=0)
+
+
+def test_ridge_works_in_the_main_thread_after_it_worked_in_others():
+    """An LU decomposition hung here: evaluation with one thread in each, then training with two."""
+    program = """
+import torch
+from ltm_edu.runs.threads import in_parallel
+from ltm_edu.transformations import RidgeTransformation
+torch.set_num_threads(2)
+ridge, E, G = RidgeTransformation(), torch.rand(8, 64, 21, 21), torch.rand(8, 1, 1, 21, 21)
+list(in_parallel(lambda i: ridge(E[:4], E[:4, None], G[:4]), range(8)))
+assert ridge(E, E[:, None], G).isfinite().all()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 def test_with_a_large_lambda_ridge_is_the_papers_mean_up_to_a_factor():

@@ -35,7 +35,8 @@ class RidgeTransformation(Transformation):
         g = G_s.flatten(1)[:, :, None]
         # The same prediction by the pixels' Gram matrix, N_s x N_s instead of D x D.
         gram = u_s.mT @ u_s + self.ridge * torch.eye(u_s.shape[2]).to(u_s)
-        return (u_q.mT @ (u_s @ torch.linalg.solve(gram, g))).squeeze(2)
+        weights = torch.cholesky_solve(g, torch.linalg.cholesky(gram))
+        return (u_q.mT @ (u_s @ weights)).squeeze(2)
 
 
 register_transformation("ridge", lambda config: RidgeTransformation(shots=config.shots))
