@@ -6,7 +6,7 @@ import argparse
 
 from ..episodes import Protocol
 from ..league import Method, all_methods, score_league
-from ..runs.processes import processes
+from ..runs.processes import processes, rank
 from ..runs.recipes import recipe_for
 from ..store.files import data_dir, need_place, written_whole
 from . import chosen_dataset, chosen_folds
@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> None:
             device=device,
             command=options.command_line,
         )
+        if rank() > 0:
+            return
     if options.json:
         league.save(options.json)
     print(league.table())

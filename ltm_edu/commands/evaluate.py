@@ -74,16 +74,17 @@ def _episode_lists(
         )
     lists = []
     for seed in protocol.seeds:
-        path = Path(
-            pattern.replace("{fold}", "all" if fold is None else str(fold)).replace(
-                "{seed}", str(seed)
-            )
-        )
+        path = Path(_of_fold(pattern, fold).replace("{seed}", str(seed)))
         if not path.is_file():
             one = replace(protocol, seeds=(seed,))
             evaluation.draw_lists(dataset, fold, one, options.split)[0].save(path)
         lists.append(EpisodeList.load(path))
     return lists
+
+
+def _of_fold(pattern: str, fold: int | None) -> str:
+    """A file's name with its {fold} filled in."""
+    return pattern.replace("{fold}", "all" if fold is None else str(fold))
 
 
 def _methods(
@@ -101,7 +102,7 @@ def _methods(
     held_out = () if fold is None else novel_classes(fold, len(dataset.classes))
     novel = [dataset.classes[c - 1] for c in held_out]
     for pattern in options.checkpoint:
-        path = Path(pattern.replace("{fold}", "all" if fold is None else str(fold)))
+        path = Path(_of_fold(pattern, fold))
         model, trained_on = load_checkpoint(path)
         seen = {common_name(name) for name in trained_on.base_classes}
         if leaked := [name for name in novel if common_name(name) in seen]:
