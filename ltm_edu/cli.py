@@ -128,7 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--method", action="append", default=[], metavar="NAME[:ROWS]", help=text)
     add("--episodes", type=int, default=1000)
     add("--seed", type=int, action="append", help="of the episodes; repeat for more (default: 0)")
-    add("--train", action="store_true", help="also train each of them, in the recipe's network")
+    text = "also train each of them in the recipe's network; N times, from N seeds"
+    add("--train", type=int, nargs="?", const=1, default=0, metavar="N", help=text)
     add("--recipe", help="the network and its training (default: the one of the data)")
     text = "any field of the recipe: steps=400, features=64..."
     add("--set", action="append", default=[], metavar="FIELD=VALUE", help=text)

@@ -25,6 +25,7 @@ from ltm_edu.league import (
 from ltm_edu.model import TrainingFreeMap
 from ltm_edu.runs.recipes import PHOTOS
 from ltm_edu.scores import Counts, IoUCounter
+from ltm_edu.store.errors import InputError
 from ltm_edu.transformations import TRANSFORMATIONS
 
 RULES = Protocol("any", episodes=24, seeds=(0, 1))
@@ -59,7 +60,7 @@ def test_the_difference_is_that_of_the_two_mious():
     rng = np.random.default_rng(0)
     episodes = [Episode(1 + i % 3, f"q{i % 20}", ("s",)) for i in range(60)]
     one, two = answers(rng, 60, 0.1), answers(rng, 60)
-    found = paired_difference(episodes, one, two)
+    found = paired_difference(episodes, [one], [two])
     assert found.value == pytest.approx(miou(episodes, one) - miou(episodes, two), abs=1e-6)
     assert found.low < found.value < found.high
 
@@ -67,7 +68,7 @@ def test_the_difference_is_that_of_the_two_mious():
 def test_a_method_does_not_differ_from_itself():
     episodes = [Episode(1, f"q{i}", ("s",)) for i in range(10)]
     counts = answers(np.random.default_rng(0), 10)
-    assert paired_difference(episodes, counts, counts) == Difference(0, 0, 0)
+    assert paired_difference(episodes, [counts], [counts]) == Difference(0, 0, 0)
 
 
 def test_a_query_counts_once_however_many_episodes_it_has():
@@ -75,11 +76,11 @@ def test_a_query_counts_once_however_many_episodes_it_has():
     rng = np.random.default_rng(0)
     episodes = [Episode(1, f"q{i}", ("s",)) for i in range(30)]
     one, two = answers(rng, 30, 0.05), answers(rng, 30)
-    once = paired_difference(episodes, one, two)
-    often = paired_difference(10 * episodes, 10 * one, 10 * two)
+    once = paired_difference(episodes, [one], [two])
+    often = paired_difference(10 * episodes, [10 * one], [10 * two])
     assert often == pytest.approx(once, abs=1e-6)
     separate = [Episode(1, f"q{i}", ("s",)) for i in range(300)]  # 300 queries would narrow it
-    narrow = paired_difference(separate, 10 * one, 10 * two)
+    narrow = paired_difference(separate, [10 * one], [10 * two])
     assert narrow.high - narrow.low < 0.5 * (once.high - once.low)
 
 
@@ -95,15 +96,30 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
             Counts(int(10_000 * (2 * x / (1 + x))), 10_000, 10_000, 20_000)
             for x in (c.both / (20_000 - c.both) + d for c, d in zip(theirs, change, strict=True))
         ]
-        low, high = paired_difference(episodes, ours, theirs, draws=400)[1:]
+        low, high = paired_difference(episodes, [ours], [theirs], draws=400)[1:]
         held += low < _pooled(ours) - _pooled(theirs) < high
     assert held >= 99  # of its own sample
-    _, low, high = paired_difference(episodes, ours, theirs)
+    _, low, high = paired_difference(episodes, [ours], [theirs])
     assert 0.02 < high - low < 0.12
 
 
 def _pooled(counts: list[Counts]) -> float:
     return sum(c.both for c in counts) / sum(c.either for c in counts)
+
+
+def test_trainings_that_differ_widen_the_interval():
+    """Three trainings that agree say what one says; if they do not, chance has more to say."""
+    rng = np.random.default_rng(0)
+    episodes = [Episode(1, f"q{i}", ("s",)) for i in range(40)]
+    one, two = answers(rng, 40, 0.05), answers(rng, 40)
+    alone = paired_difference(episodes, [one], [two])
+    alike = paired_difference(episodes, [one] * 3, [two] * 3)
+    assert alike == pytest.approx(alone, abs=0.01)
+    good, bad = ([c._replace(both=round(c.both * f)) for c in one] for f in (1.3, 0.7))
+    apart = paired_difference(episodes, [good, one, bad], [two] * 3)
+    differences = [miou(episodes, x) - miou(episodes, two) for x in (good, one, bad)]
+    assert apart.value == pytest.approx(np.mean(differences), abs=1e-6)
+    assert apart.high - apart.low > 2 * (alone.high - alone.low)
 
 
 # --- the league -----------------------------------------------------------------------------------
@@ -119,7 +135,7 @@ def test_every_registered_transformation_is_in_the_league(monkeypatch):
 
 def test_all_methods_are_scored_on_the_same_episodes_and_trained_alike(tiny, recipe):
     methods = [Method("local"), Method("self_support", "fg_bg"), Method("softmax")]
-    scored = score_league(methods, tiny, (0, 1), recipe, RULES, train=True, progress=False)
+    scored = score_league(methods, tiny, (0, 1), recipe, RULES, trainings=1, progress=False)
     assert [(e.method, e.trained) for e in scored.entries] == [
         (str(m), trained) for trained in (False, True) for m in methods
     ]
@@ -132,6 +148,23 @@ def test_all_methods_are_scored_on_the_same_episodes_and_trained_alike(tiny, rec
     assert softmax.parameters == first.parameters + 1  # the temperature
     assert scored.entries[0].parameters == 0
     assert first.difference == Difference(0, 0, 0)
+
+
+def test_several_trainings_are_those_of_single_runs(tiny, recipe):
+    """Training t starts from the recipe's seed + t, and its mIoU stands beside the mean."""
+    both = score_league([Method("local")], tiny, (0,), recipe, RULES, trainings=2, progress=False)
+    (*_, entry) = both.entries
+    singles = []
+    for seed in (0, 1):
+        other = replace(recipe, training_config=recipe.training(seed=seed))
+        one = score_league([Method("local")], tiny, (0,), other, RULES, trainings=1, progress=False)
+        singles.append(one.entries[-1].miou)
+    assert entry.of_trainings == pytest.approx(singles)
+    assert entry.miou == pytest.approx(np.mean(singles))
+    assert "from seeds 0, 1" in both.table()
+    assert f"{singles[0]:.3f} {singles[1]:.3f}, training by training" in both.table()
+    with pytest.raises(InputError, match="trainings is -1"):
+        score_league([Method("local")], tiny, (0,), recipe, RULES, trainings=-1)
 
 
 def test_a_training_free_score_is_that_of_evaluate_at_its_threshold(tiny, recipe):
@@ -186,7 +219,7 @@ def test_the_command_writes_table_file_and_picture(voc, recipe, monkeypatch, tmp
 
 def test_the_chart_has_a_panel_for_each_kind_and_a_dot_for_each_method(tiny, recipe):
     methods = [Method("local"), Method("ridge"), Method("maximum")]
-    scored = score_league(methods, tiny, (0,), recipe, RULES, train=True, progress=False)
+    scored = score_league(methods, tiny, (0,), recipe, RULES, trainings=1, progress=False)
     figure = league_chart(scored)
     assert len(figure.axes) == 2
     for axes in figure.axes:
@@ -210,7 +243,7 @@ def test_an_unknown_method_or_a_damaged_file_is_refused(voc, tmp_path, capsys):
 def test_the_same_seed_trains_the_same_network(tiny, recipe):
     torch.manual_seed(5)
     one, two = (
-        score_league([Method("local")], tiny, (0,), recipe, RULES, train=True, progress=False)
+        score_league([Method("local")], tiny, (0,), recipe, RULES, trainings=1, progress=False)
         for _ in range(2)
     )
     assert [e.per_class for e in one.entries] == [e.per_class for e in two.entries]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -84,13 +85,14 @@ class Entry:
     Attributes:
         method: the transformation and its rows.
         trained: whether it was scored in a trained network or as a training-free map.
-        miou: mean IoU over the classes of all folds.
+        miou: mean IoU over the classes of all folds, and over the trainings.
         difference: to the first method of the same kind on the same episodes.
         of_folds: fold to mIoU.
         per_class: class name to IoU.
         seconds: of one episode, with features at hand.
         parameters: how many numbers were trained.
         thresholds: fold to the threshold of a training-free map.
+        of_trainings: the mIoU of each training, in the order of their seeds.
     """
 
     method: str
@@ -102,6 +104,7 @@ class Entry:
     seconds: float
     parameters: int
     thresholds: dict[str, float]
+    of_trainings: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,16 @@ class League:
                     f"{e.method:{max(width, 13)}}  {e.miou:6.3f}  {difference:24}"
                     f"  {1e3 * e.seconds:6.1f}  {e.parameters:10,}"
                 )
-        lines += ["", "[...]: 95 % interval of the difference, by a bootstrap over the queries"]
+        drawn = "the queries"
+        if several := max(len(e.of_trainings) for e in self.entries) > 1:
+            drawn += " and the trainings"
+        lines += ["", f"[...]: 95 % interval of the difference, by a bootstrap over {drawn}"]
+        if several:
+            lines += [
+                f"{e.method}: {' '.join(f'{x:.3f}' for x in e.of_trainings)}, training by training"
+                for e in self.entries
+                if e.trained
+            ]
         return "\n".join(lines)
 
     def save(self, path: Path) -> None:
@@ -167,7 +179,13 @@ class League:
                 values["coverage"] = Coverage.from_dict(values["coverage"])
             values["folds"] = tuple(values["folds"])
             values["entries"] = tuple(
-                Entry(**{**e, "difference": Difference(**e["difference"])})
+                Entry(
+                    **{
+                        **e,
+                        "difference": Difference(**e["difference"]),
+                        "of_trainings": tuple(e.get("of_trainings", ())),
+                    }
+                )
                 for e in values["entries"]
             )
             return cls(**values)
@@ -184,7 +202,7 @@ def score_league(
     recipe: Recipe,
     protocol: Protocol | None = None,
     split: str = "val",
-    train: bool = False,
+    trainings: int = 0,
     cache_folder: Path | None = None,
     progress: bool = True,
     device: torch.device | str = "cpu",
@@ -193,8 +211,9 @@ def score_league(
     """Score methods on the same episodes of each fold's novel classes.
 
     A training-free map is cut at a threshold that is chosen on the fold's base classes, in the
-    training list. With `train`, each transformation is also trained in the recipe's network, from
-    the same seed on the same batches.
+    training list. With `trainings`, each transformation is also trained in the recipe's network,
+    so many times: from the recipe's seed, the next one, and so on. A seed gives every
+    transformation the same batches.
 
     Args:
         methods: the first is what the others are compared with.
@@ -203,15 +222,18 @@ def score_league(
         recipe: the network, and its training.
         protocol: the rules; `Protocol()` by default.
         split: the list that the episodes come from ("all" for every list).
-        train: also train each transformation, once for each fold.
+        trainings: how often each transformation is trained in each fold.
         cache_folder: where to keep features between runs; None keeps them in memory.
         progress: show bars with the time left.
         device: where to compute.
         command: what to write beside the scores.
 
     Raises:
-        InputError: too few pictures for the episodes, or as `fit` and `FeatureCache` do.
+        InputError: too few pictures for the episodes, trainings below 0, or as `fit` and
+            `FeatureCache` do.
     """
+    if trainings < 0:
+        raise InputError(f"trainings is {trainings}: it must be 0 or more")
     protocol = protocol or Protocol()
     configs = {
         m: replace(recipe.model_config, transformation=m.transformation, rows=m.rows)
@@ -219,9 +241,7 @@ def score_league(
     }
     for config in configs.values():
         build_transformation(config)  # refuses an unknown one before anything is computed
-    runs = {
-        (m, trained): _Run() for trained in ((False, True) if train else (False,)) for m in methods
-    }
+    runs = {(m, t): _Run() for t in range(trainings + 1) for m in methods}  # 0: training-free
     episodes: list[Episode] = []
     backbone = None
     for fold in folds:
@@ -231,17 +251,18 @@ def score_league(
         free = TrainingFreeMap(recipe.model_config, backbone).to(device)
         backbone = free.backbone
         cache = FeatureCache(free, dataset, names, folder=cache_folder, progress=progress)
-        for (method, trained), run in runs.items():
+        for (method, t), run in runs.items():
             model: FewShotModel
-            if trained:
-                torch.manual_seed(recipe.training_config.seed)
+            if t:
+                training = recipe.training(seed=recipe.training_config.seed + t - 1)
+                torch.manual_seed(training.seed)
                 model = LTM(configs[method], backbone).to(device)
                 rules = replace(protocol, novel_images=recipe.novel_images)
                 fit(
                     model,
                     dataset,
                     fold,
-                    recipe.training_config,
+                    training,
                     rules,
                     cache_folder=cache_folder,
                     progress=progress,
@@ -258,23 +279,32 @@ def score_league(
         episodes += of_fold
     computed = len(set(episodes))
     entries = []
-    for (method, trained), run in runs.items():
-        counter = _counter(episodes, run.counts)
-        first = runs[methods[0], trained]
-        entries.append(
-            Entry(
-                str(method),
-                trained,
-                counter.miou(),
-                paired_difference(episodes, run.counts, first.counts),
-                run.of_folds,
-                {dataset.classes[c - 1]: value for c, value in counter.per_class().items()},
-                run.seconds / computed,
-                run.parameters,
-                run.thresholds,
+    for alike in ((0,), range(1, trainings + 1)):
+        first = [runs[methods[0], t].counts for t in alike]
+        for method in methods if first else ():
+            own = [runs[method, t] for t in alike]
+            counters = [_counter(episodes, run.counts) for run in own]
+            per_class = [counter.per_class() for counter in counters]
+            mious = tuple(counter.miou() for counter in counters)
+            entries.append(
+                Entry(
+                    str(method),
+                    bool(alike[0]),
+                    fmean(mious),
+                    paired_difference(episodes, [run.counts for run in own], first),
+                    {fold: fmean(run.of_folds[fold] for run in own) for fold in own[0].of_folds},
+                    {dataset.classes[c - 1]: fmean(x[c] for x in per_class) for c in per_class[0]},
+                    fmean(run.seconds for run in own) / computed,
+                    own[0].parameters,
+                    own[0].thresholds,
+                    mious,
+                )
             )
-        )
-    training = f"{recipe.training_config.steps} updates of {recipe.training_config.batch} episodes"
+    config = recipe.training_config
+    training = f"{config.steps} updates of {config.batch} episodes"
+    if trainings:
+        seeds = ", ".join(str(config.seed + t) for t in range(trainings))
+        training += f", from seed{'s' if trainings > 1 else ''} {seeds}"
     novel = [c for fold in folds for c in novel_classes(fold, len(dataset.classes))]
     return League(
         dataset.root.name,
@@ -290,7 +320,7 @@ def score_league(
 
 @dataclass
 class _Run:
-    """What one method has brought so far, fold by fold."""
+    """What one method has brought so far in one training, fold by fold."""
 
     counts: list[Counts] = field(default_factory=list)
     of_folds: dict[str, float] = field(default_factory=dict)
