@@ -199,16 +199,19 @@ def attended_features(F_q: Tensor, A_hat: Tensor) -> Tensor:
     return F_q * A_hat
 
 
-def mask_loss(M: Tensor, Y: Tensor, reduction: Reduction = "mean") -> Tensor:
+def mask_loss(
+    M: Tensor, Y: Tensor, reduction: Reduction = "mean", object_weight: float = 1.0
+) -> Tensor:
     """Equation 8: L_m, the cross-entropy of the decoder's mask against the truth.
 
-    M (B, 2, H, W), Y (B, H, W) -> L_m, a scalar; 0 where no pixel counts.
+    M (B, 2, H, W), Y (B, H, W) -> L_m, a scalar; 0 where no pixel counts. `object_weight` counts
+    a pixel of the object so many times; it is 1 in the paper.
 
     >>> round(mask_loss(torch.zeros(1, 2, 2, 2), torch.ones(1, 2, 2)).item(), 4)
     0.6931
     """
     check_shape("M", M, "B", 2, "H", "W", hint=" logits")
-    return _label_loss(M.log_softmax(dim=1), Y, reduction)
+    return _label_loss(M.log_softmax(dim=1), Y, reduction, object_weight)
 
 
 def attention_loss(
@@ -364,13 +367,16 @@ def _squeeze_one_row(A: Tensor) -> Tensor:
     return A.squeeze(2) if A.shape[2] == 1 else A
 
 
-def _label_loss(log_p: Tensor, Y: Tensor, reduction: Reduction) -> Tensor:
+def _label_loss(
+    log_p: Tensor, Y: Tensor, reduction: Reduction, object_weight: float = 1.0
+) -> Tensor:
     """-log p of the true labels Y (B, H, W), under log p of both classes, (B, 2, H, W)."""
     check_shape("Y", Y, log_p.shape[0], *log_p.shape[2:], hint=", a label a pixel")
     Y = Y.long()
     if _look_at_values() and not ((Y == 0) | (Y == 1) | (Y == VOID)).all():
         raise ValueError("Y holds labels other than 0, 1 and 255: compare the mask with the class")
-    total = F.nll_loss(log_p, Y, ignore_index=VOID, reduction="sum")
+    weight = None if object_weight == 1 else log_p.new_tensor([1.0, object_weight])
+    total = F.nll_loss(log_p, Y, weight, ignore_index=VOID, reduction="sum")
     return _reduce(total, (Y != VOID).sum(), reduction)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +34,9 @@ class LossWeights:
         lambda_r: weight of L_r, the relationship matrix. 0 leaves it out.
         form: "printed" or "released" L_a; see `attention_loss`.
         reduction: "mean" as released, "sum" as printed.
+        object_weight: how often a pixel of the object counts in L_m; 1 in the paper. A network
+            that is trained with 1 gives too low a probability to objects of classes that it has
+            not seen, and misses them.
     """
 
     lambda_m: float = 1.0
@@ -40,8 +44,11 @@ class LossWeights:
     lambda_r: float = 1.0
     form: Literal["printed", "released"] = "printed"
     reduction: Reduction = "mean"
+    object_weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.object_weight < math.inf:
+            raise InputError(f"object_weight is {self.object_weight}: it must be over 0, finite")
         for name, known in (("form", ("printed", "released")), ("reduction", ("mean", "sum"))):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} {getattr(self, name)!r}: it is {' or '.join(known)}")
@@ -61,7 +68,7 @@ def ltm_loss(
     Returns:
         L, and {"L_m", "L_a", "L_r"} before weighting (detached).
     """
-    L_m = mask_loss(output.M, Y, weights.reduction)
+    L_m = mask_loss(output.M, Y, weights.reduction, weights.object_weight)
     L_a = attention_loss(output.A_hat, Y, weights.form, weights.reduction)
     L_r = L_m.new_zeros(())
     if weights.lambda_r:

@@ -437,6 +437,15 @@ def test_mask_loss_is_binary_cross_entropy_of_the_difference_of_the_logits():
         torch.testing.assert_close(mask_loss(M, Y, reduction), expected)
 
 
+def test_a_pixel_of_the_object_counts_as_often_as_its_weight_says():
+    M, Y = torch.randn(2, 2, 5, 6), truth_with_void(2, 5, 6)
+    logits, labels = (M[:, 1] - M[:, 0])[Y != 255], Y[Y != 255].float()
+    for reduction in ("mean", "sum"):
+        each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+        expected = getattr(each * (1 + 2 * labels), reduction)()
+        torch.testing.assert_close(mask_loss(M, Y, reduction, object_weight=3), expected)
+
+
 def test_printed_attention_loss_is_binary_cross_entropy_of_the_resized_map():
     A_hat, Y = torch.rand(2, 1, 4, 5), truth_with_void(2, 9, 11)
     probability = F.interpolate(A_hat, (9, 11), mode="bilinear", align_corners=True)[:, 0]

@@ -14,6 +14,7 @@ from ltm_edu.equations import (
 )
 from ltm_edu.losses import LossWeights, ltm_loss
 from ltm_edu.model import LTMOutput
+from ltm_edu.store.errors import InputError
 
 
 def batch(K: int = 1, m: int = 1) -> tuple[LTMOutput, Tensor, Tensor]:
@@ -50,6 +51,21 @@ def test_L_is_the_weighted_sum_of_the_three_terms_with_R_of_every_shot(K, m, for
     L_a = attention_loss(out.A_hat, Y, form, reduction)
     torch.testing.assert_close(L, 0.5 * L_m + 2 * L_a + 3 * L_r)
     torch.testing.assert_close(terms, {"L_m": L_m, "L_a": L_a, "L_r": L_r})
+
+
+def test_the_weight_of_the_object_is_that_of_L_m_alone():
+    out, Y, G_q = batch(1, 1)
+    _, plain = ltm_loss(out, Y, G_q, LossWeights())
+    _, weighted = ltm_loss(out, Y, G_q, LossWeights(object_weight=3))
+    torch.testing.assert_close(weighted.pop("L_m"), mask_loss(out.M, Y, object_weight=3))
+    del plain["L_m"]
+    torch.testing.assert_close(weighted, plain)
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("inf"), float("nan")])
+def test_a_weight_that_counts_nothing_is_refused(weight):
+    with pytest.raises(InputError, match="object_weight is"):
+        LossWeights(object_weight=weight)
 
 
 def test_each_term_reaches_its_own_part_of_the_network():
