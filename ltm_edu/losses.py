@@ -19,6 +19,7 @@ from .equations import (
     total_loss,
 )
 from .store.errors import InputError
+from .store.pictures import VOID
 
 if TYPE_CHECKING:
     from .model import LTMOutput
@@ -34,6 +35,7 @@ class LossWeights:
         lambda_r: weight of L_r, the relationship matrix. 0 leaves it out.
         form: "printed" or "released" L_a; see `attention_loss`.
         reduction: "mean" as released, "sum" as printed.
+        lambda_d: weight of L_d, `overlap_loss`, which is not in the paper; 0 leaves it out.
         object_weight: how often a pixel of the object counts in L_m; 1 in the paper. A network
             that is trained with 1 gives too low a probability to objects of classes that it has
             not seen, and misses them.
@@ -44,6 +46,7 @@ class LossWeights:
     lambda_r: float = 1.0
     form: Literal["printed", "released"] = "printed"
     reduction: Reduction = "mean"
+    lambda_d: float = 0.0
     object_weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -66,7 +69,7 @@ def ltm_loss(
         weights: lambdas and forms.
 
     Returns:
-        L, and {"L_m", "L_a", "L_r"} before weighting (detached).
+        L, and {"L_m", "L_a", "L_r"} before weighting (detached); with lambda_d also "L_d".
     """
     L_m = mask_loss(output.M, Y, weights.reduction, weights.object_weight)
     L_a = attention_loss(output.A_hat, Y, weights.form, weights.reduction)
@@ -81,7 +84,31 @@ def ltm_loss(
             weights.reduction,
         )
     L = total_loss(L_m, L_a, L_r, weights.lambda_m, weights.lambda_a, weights.lambda_r)
-    return L, {"L_m": L_m.detach(), "L_a": L_a.detach(), "L_r": L_r.detach()}
+    terms = {"L_m": L_m.detach(), "L_a": L_a.detach(), "L_r": L_r.detach()}
+    if weights.lambda_d:
+        L_d = overlap_loss(output.M, Y)
+        L, terms["L_d"] = L + weights.lambda_d * L_d, L_d.detach()
+    return L, terms
+
+
+def overlap_loss(M: Tensor, Y: Tensor) -> Tensor:
+    """L_d: how little the mask and the truth overlap, 1 minus their soft Dice coefficient.
+
+    M (B, 2, H, W), Y (B, H, W) of 0, 1 and 255 -> L_d, a scalar in [0, 1], the mean over the
+    queries; 0 for a query in which neither shows the object. A cross-entropy is a mean over
+    pixels, in which a small object hardly counts; here every query counts alike.
+
+    Source: V-Net, Milletari et al., 3DV 2016, arXiv:1606.04797; 1 added above and below.
+
+    >>> import torch
+    >>> right = torch.tensor([[0, 1], [1, 255]])[None]
+    >>> round(overlap_loss(99.0 * torch.stack([1 - right, right], dim=1), right).item(), 4)
+    0.0
+    """
+    counted, true = Y != VOID, Y == 1
+    p = M.softmax(dim=1)[:, 1] * counted
+    both, either = (p * true).flatten(1).sum(dim=1), (p + true).flatten(1).sum(dim=1)
+    return (1 - (2 * both + 1) / (either + 1)).mean()
 
 
 def relationship_loss_either_way(

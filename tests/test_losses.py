@@ -12,7 +12,7 @@ from ltm_edu.equations import (
     relationship_matrix,
     relationship_truth,
 )
-from ltm_edu.losses import LossWeights, ltm_loss
+from ltm_edu.losses import LossWeights, ltm_loss, overlap_loss
 from ltm_edu.model import LTMOutput
 from ltm_edu.store.errors import InputError
 
@@ -60,6 +60,34 @@ def test_the_weight_of_the_object_is_that_of_L_m_alone():
     torch.testing.assert_close(weighted.pop("L_m"), mask_loss(out.M, Y, object_weight=3))
     del plain["L_m"]
     torch.testing.assert_close(weighted, plain)
+
+
+def test_the_overlap_is_the_dice_coefficient_of_each_query():
+    """For masks of 0 and 1: twice the common pixels over the sum of both, void left out."""
+    Y = torch.zeros(2, 6, 6, dtype=torch.long)
+    Y[0, :2, :3], Y[0, 5] = 1, 255  # 6 pixels, and a void row
+    Y[1, :5, :5] = 1
+    found = torch.zeros_like(Y)
+    found[0, 1:, :3] = 1  # 3 of the 6, 9 others, 3 void
+    found[1] = 1
+    M = 50.0 * torch.stack([1 - found, found], dim=1)
+    each = [1 - (2 * 3 + 1) / (6 + 12 + 1), 1 - (2 * 25 + 1) / (25 + 36 + 1)]
+    torch.testing.assert_close(overlap_loss(M, Y), torch.tensor(each).mean())
+
+
+def test_where_neither_shows_the_object_nothing_is_lost():
+    M = torch.stack([torch.full((1, 4, 4), 50.0), torch.zeros(1, 4, 4)], dim=1)
+    assert overlap_loss(M, torch.zeros(1, 4, 4)) == pytest.approx(0, abs=1e-6)
+    assert overlap_loss(M, torch.full((1, 4, 4), 255)) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_overlap_joins_L_with_its_lambda_and_is_logged():
+    out, Y, G_q = batch(1, 1)
+    without, terms = ltm_loss(out, Y, G_q, LossWeights())
+    assert "L_d" not in terms
+    L, terms = ltm_loss(out, Y, G_q, LossWeights(lambda_d=2))
+    torch.testing.assert_close(terms["L_d"], overlap_loss(out.M, Y))
+    torch.testing.assert_close(L, without + 2 * terms["L_d"])
 
 
 @pytest.mark.parametrize("weight", [0, -1, float("inf"), float("nan")])
