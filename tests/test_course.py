@@ -184,7 +184,20 @@ def test_every_league_in_the_data_folder_becomes_a_table(tmp_path):
     assert "\nltm-edu compare --data photos\n" in table
 
 
-def test_a_file_that_is_no_league_is_named(checkout, capsys):
-    (checkout / "data" / "league_bad.json").write_text("{}")
+def test_every_ablation_in_the_data_folder_becomes_a_table(tmp_path):
+    assert course.ablation_tables(tmp_path) == ""
+    rows = [{"name": "the recipe", "differs": "", "folds": {"2": 0.25, "3": 0.5}, "mean": 0.375}]
+    record = {"command": "python -m tools.ablation --fold 2,3", "dataset": "voc", "steps": 300}
+    (tmp_path / "ablation_voc.json").write_text(json.dumps({**record, "episodes": 9, "rows": rows}))
+    table = course.ablation_tables(tmp_path)
+    assert "| variant | fold 2 | fold 3 | mean |" in table
+    assert "| the recipe | 0.250 | 0.500 | 0.375 |" in table
+    assert "*voc*: novel classes, 9 episodes a fold, 300 updates, one seed." in table
+    assert "\npython -m tools.ablation --fold 2,3\n" in table
+
+
+@pytest.mark.parametrize("kind", ["league", "ablation"])
+def test_a_file_that_is_none_is_named(checkout, capsys, kind):
+    (checkout / "data" / f"{kind}_bad.json").write_text("{}")
     assert course.main(["--root", str(checkout)]) == 2
-    assert "league_bad.json is not a league" in capsys.readouterr().err
+    assert f"{kind}_bad.json is no" in capsys.readouterr().err

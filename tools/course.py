@@ -1,10 +1,10 @@
 """Read the course's notebooks without running them, and write README's tables from them.
 
 `make readme` (or `python -m tools.course`) rewrites the tables between README's markers: the list
-of the notebooks, the list of the equations, the stages of the rehearsal, and the leagues. Titles
-and equation numbers come from the notebooks. `MOMENTS` and `EQUATIONS` hold what no notebook
+of the notebooks, the list of the equations, the stages of the rehearsal, leagues and ablations.
+Titles and equation numbers come from the notebooks. `MOMENTS` and `EQUATIONS` hold what no notebook
 states. The rehearsal's times come from `data/rehearsal.json`, which it wrote, and the leagues'
-scores from `data/league_*.json`.
+and ablations' scores from `data/league_*.json` and `data/ablation_*.json`.
 """
 
 from __future__ import annotations
@@ -306,13 +306,42 @@ def league_tables(folder: Path) -> str:
     return "\n\n".join(tables)
 
 
+def ablation_tables(folder: Path) -> str:
+    """A table for each ablation_*.json in a folder; see `tools.ablation`.
+
+    Raises:
+        InputError: `tools.ablation` did not write a file.
+    """
+    tables = []
+    for path in sorted(folder.glob("ablation_*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            folds = [*record["rows"][0]["folds"]]
+            lines = [
+                f"*{record['dataset']}*: novel classes, {record['episodes']} episodes a fold, "
+                f"{record['steps']} updates, one seed.",
+                "",
+                f"| variant | {' | '.join(f'fold {fold}' for fold in folds)} | mean |",
+                f"|---|{'---|' * len(folds)}---|",
+            ]
+            for row in record["rows"]:
+                cells = [*(row["folds"][fold] for fold in folds), row["mean"]]
+                lines.append(f"| {row['name']} | {' | '.join(f'{x:.3f}' for x in cells)} |")
+            tables.append("\n".join([*lines, "", f"```sh\n{record['command']}\n```"]))
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise InputError(
+                f"{path} is no ablation ({error}): write it with python -m tools.ablation --json"
+            ) from None
+    return "\n\n".join(tables)
+
+
 def with_tables(readme: str, notebooks: Sequence[Notebook], data: Path = ROOT / "data") -> str:
     """Return README's text with its tables rewritten.
 
     Args:
         readme: README's present text.
         notebooks: the notebooks of the course.
-        data: the folder that holds rehearsal.json and the leagues.
+        data: the folder that holds rehearsal.json, the leagues and the ablations.
 
     Raises:
         InputError: a marker is missing, or a file cannot be read.
@@ -322,6 +351,7 @@ def with_tables(readme: str, notebooks: Sequence[Notebook], data: Path = ROOT / 
         "equations": equation_table(notebooks),
         "rehearsal": rehearsal_table(data / "rehearsal.json"),
         "leagues": league_tables(data),
+        "ablations": ablation_tables(data),
     }
     for name, table in tables.items():
         begin, end = f"<!-- {name}: made by `make readme` -->", f"<!-- end of {name} -->"

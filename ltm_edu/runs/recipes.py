@@ -74,8 +74,14 @@ EMOJI5I = Recipe(
 PHOTOS = Recipe(replace(SMALL, features=64), TrainingConfig(steps=100))
 # For use and not for a comparison with the paper: what helped on classes that were held out.
 PHOTOGRAPHS = Recipe(
-    replace(PHOTOS.model_config, transformation="self_support", rows="fg_bg", residual=True),
-    TrainingConfig(steps=1600),
+    replace(
+        PHOTOS.model_config,
+        image_size=417,
+        transformation="self_support",
+        rows="fg_bg",
+        residual=True,
+    ),
+    TrainingConfig(steps=1200, losses=LossWeights(lambda_d=1, object_weight=2)),
 )
 # As the released code trains, as far as it is known; but the step is chosen on held-out training
 # classes, not on the test fold, and the backbone's BatchNorm is frozen. 26,000 updates are about

@@ -1,0 +1,81 @@
+"""tools.ablation: which settings a variant has, what it scores, and the file that it writes."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers import TinyBackbone
+
+from ltm_edu.backbones import BACKBONES
+from ltm_edu.datasets import open_dataset
+from ltm_edu.episodes import Protocol
+from ltm_edu.evaluation import evaluate
+from ltm_edu.model import LTM
+from ltm_edu.runs.recipes import PHOTOGRAPHS
+from ltm_edu.training import fit
+from tools import ablation
+
+SMALL = ("backbone=tiny", "image_size=97", "features=4", "widths=4,2,2", "steps=2", "batch=2")
+
+
+@pytest.fixture
+def tiny_backbone(monkeypatch):
+    """A backbone that tests can afford."""
+    monkeypatch.setitem(BACKBONES, "tiny", lambda stages: TinyBackbone())
+
+
+def test_the_variants_lead_from_the_papers_network_to_the_recipe():
+    first, *_ = (PHOTOGRAPHS.changed(settings) for settings in ablation.VARIANTS.values())
+    assert (first.model_config.transformation, first.model_config.rows) == ("local", "fg")
+    assert not first.model_config.residual
+    assert first.training_config.losses == replace(
+        PHOTOGRAPHS.training_config.losses, lambda_d=0, object_weight=1
+    )
+    recipes = [PHOTOGRAPHS.changed(settings) for settings in ablation.VARIANTS.values()]
+    assert recipes.count(PHOTOGRAPHS) == 1  # the recipe itself is one of them
+    assert len({str(recipe) for recipe in recipes}) == len(recipes)  # no two are the same
+
+
+def test_a_variant_scores_what_its_network_scores_when_trained_alone(tiny, tiny_backbone):
+    name = "+ a second mask row"
+    (row,) = ablation.ablation(
+        str(tiny.root), [0, 2], SMALL, [name], episodes=8, rule="any", progress=False
+    )
+    recipe = PHOTOGRAPHS.changed([*ablation.VARIANTS[name], *SMALL])
+    rules = Protocol("any", recipe.novel_images, episodes=8, seeds=(0,))
+    for fold in (0, 2):
+        backbone = TinyBackbone()
+        torch.manual_seed(0)
+        model = LTM(recipe.model_config, backbone)
+        fit(model, tiny, fold, recipe.training_config, rules, progress=False)
+        score = evaluate({"alone": model}, tiny, fold, rules, progress=False).scores[0].miou
+        assert row["folds"][str(fold)] == pytest.approx(score)
+    assert row["mean"] == pytest.approx(sum(row["folds"].values()) / 2)
+
+
+def test_the_command_writes_the_rows_and_itself(voc, tiny_backbone, tmp_path, capsys):
+    names = [*ablation.VARIANTS][:2]
+    call = ["--data", str(voc), "--fold", "0", "--steps", "1", "--rule", "any", "--episodes", "4"]
+    call += [part for name in names for part in ("--variant", name)]
+    call += [part for setting in SMALL if "steps" not in setting for part in ("--set", setting)]
+    assert ablation.main([*call, "--json", str(tmp_path / "a.json")]) == 0
+    record = json.loads((tmp_path / "a.json").read_text())
+    assert [row["name"] for row in record["rows"]] == names
+    assert record["command"].startswith(f"python -m tools.ablation --data {voc} --fold 0")
+    assert (record["dataset"], record["steps"], record["episodes"]) == ("voc", 1, 4)
+    assert names[0] in capsys.readouterr().out
+    assert open_dataset(voc).names("val")  # the data set is as it was
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (["--variant", "none"], "no variant 'none': there are the paper's"),
+        (["--fold", "7"], "there are folds 0, 1, 2 and 3"),
+        (["--set", "colour=3"], "no such field"),
+    ],
+)
+def test_a_wrong_option_is_one_line(voc, wrong, says, capsys):
+    assert ablation.main(["--data", str(voc), *wrong]) == 2
+    assert says in capsys.readouterr().err

@@ -1,0 +1,161 @@
+"""What each part of the recipe `photographs` brings, on classes that no variant has seen.
+
+Each variant trains from the same seed on the same folds, and answers the same episodes of the novel
+classes. The first is the paper's network with the paper's losses; the next ones add one part each,
+up to the whole recipe; the last ones change one thing of it.
+
+    python -m tools.ablation --data voc_photos --fold 2,3 --steps 300 --set image_size=321
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from ltm_edu.backbones import build_backbone
+from ltm_edu.commands import chosen_folds
+from ltm_edu.datasets import open_dataset
+from ltm_edu.episodes import Protocol
+from ltm_edu.evaluation import evaluate
+from ltm_edu.model import LTM
+from ltm_edu.runs.recipes import PHOTOGRAPHS
+from ltm_edu.store.errors import InputError
+from ltm_edu.store.files import data_dir, need_place, written_whole
+from ltm_edu.training import fit
+
+_PAPERS_NETWORK = ("transformation=local", "rows=fg", "residual=False")
+_ONE_ROW_MORE = ("transformation=local", "residual=False")
+_PAPERS_LOSSES = ("object_weight=1", "lambda_d=0")
+
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "the paper's network and losses": (*_PAPERS_NETWORK, *_PAPERS_LOSSES),
+    "+ a second mask row": (*_ONE_ROW_MORE, *_PAPERS_LOSSES),
+    "+ the map as a residual": ("transformation=local", *_PAPERS_LOSSES),
+    "+ self-support": _PAPERS_LOSSES,
+    "+ pixels of the object count twice": ("lambda_d=0",),
+    "+ the overlap as a loss: the recipe": (),
+    "the paper's network, the recipe's losses": _PAPERS_NETWORK,
+    "the recipe with the overlap, not counting twice": ("object_weight=1",),
+    "the recipe without mirrored pictures": ("flips=False",),
+    "the recipe, query at 0.7, 1 and 1.3": ("query_scales=0.7,1.0,1.3",),
+}
+"""What a variant is called, and the settings in which it differs from the recipe."""
+
+
+def ablation(
+    data: str,
+    folds: Sequence[int],
+    settings: Sequence[str] = (),
+    variants: Sequence[str] = tuple(VARIANTS),
+    episodes: int = 600,
+    rule: str = "grid",
+    cache: Path | None = None,
+    progress: bool = True,
+) -> list[dict]:
+    """Train and score variants.
+
+    Args:
+        data: a folder in VOC's layout.
+        folds: which folds; a class is tested in one of them.
+        settings: fields of the recipe that all variants share, such as "steps=300".
+        variants: their names.
+        episodes: for each fold.
+        rule: which pairs are episodes; see `Protocol`.
+        cache: folder for features; None keeps them in memory.
+        progress: show bars with the time left.
+
+    Returns:
+        For each variant its name, its settings, the mIoU on each fold and their mean.
+
+    Raises:
+        InputError: no such variant or setting, or as `fit` and `evaluate` do.
+    """
+    for name in variants:
+        if name not in VARIANTS:
+            raise InputError(f"no variant {name!r}: there are {'; '.join(VARIANTS)}")
+    recipes = {name: PHOTOGRAPHS.changed([*VARIANTS[name], *settings]) for name in variants}
+    dataset, rows = open_dataset(data), []
+    config = next(iter(recipes.values())).model_config
+    backbone = build_backbone(config.backbone, config.stages)
+    for name, recipe in recipes.items():
+        rules = Protocol(rule, recipe.novel_images, episodes=episodes, seeds=(0,))
+        scores = {}
+        for fold in folds:
+            torch.manual_seed(recipe.training_config.seed)
+            model = LTM(recipe.model_config, backbone)
+            fit(
+                model,
+                dataset,
+                fold,
+                recipe.training_config,
+                rules,
+                cache_folder=cache,
+                progress=progress,
+            )
+            scored = evaluate(
+                {name: model}, dataset, fold, rules, cache_folder=cache, progress=progress
+            )
+            scores[str(fold)] = scored.scores[0].miou
+        differs = " ".join(VARIANTS[name])
+        rows.append(
+            {"name": name, "differs": differs, "folds": scores, "mean": fmean(scores.values())}
+        )
+        if progress:
+            print(f"{name}: {rows[-1]['mean']:.3f}", flush=True)
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train and score the variants, and write a JSON. An error is one line and exit status 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser("python -m tools.ablation", description=main.__doc__)
+    add = parser.add_argument
+    add("--data", required=True, help="a folder in VOC's layout")
+    add("--fold", default="all", help="0, 1, 2, 3, several as in 1,2,3, or all")
+    add("--steps", type=int, default=300, help="updates of each variant")
+    text = "a field of the recipe that all variants share; repeat for more"
+    add("--set", action="append", default=[], metavar="FIELD=VALUE", help=text)
+    add("--variant", action="append", help="one of them; repeat for more (default: all)")
+    add("--episodes", type=int, default=600, help="of each fold")
+    add("--rule", choices=("grid", "area", "any"), default="grid")
+    add("--cache", type=Path, help="folder for features (default: cache/ in the data folder)")
+    add("--json", type=Path, help="write the scores here")
+    options = parser.parse_args(given)
+    try:
+        if options.json:
+            need_place(options.json)
+        folds = [fold for text in options.fold.split(",") for fold in chosen_folds(text)]
+        rows = ablation(
+            options.data,
+            folds,
+            [f"steps={options.steps}", *options.set],
+            options.variant or tuple(VARIANTS),
+            options.episodes,
+            options.rule,
+            options.cache or data_dir() / "cache",
+        )
+        if options.json:
+            record = {
+                "command": f"python -m tools.ablation {shlex.join(given)}",
+                "dataset": Path(options.data).name,
+                "steps": options.steps,
+                "episodes": options.episodes,
+                "rows": rows,
+            }
+            with written_whole(options.json) as part:
+                part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    except (InputError, FloatingPointError) as error:
+        print(f"tools.ablation: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
