@@ -38,6 +38,8 @@ def run(options: argparse.Namespace) -> int:
     paths = {fold: Path(of_fold(target, fold)) for fold in folds}
     for path in paths.values():
         need_place(path)
+        if path.suffix in (".jsonl", ".state"):
+            raise InputError(f"--checkpoint {path}: name it .pt, the log and the state end so")
         if path.exists() and not (options.overwrite or options.resume):
             raise InputError(
                 f"{path} exists: --overwrite replaces it, --resume continues its run, and --init "
