@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
@@ -47,7 +47,7 @@ class Backbone(nn.Module):
     @property
     def key(self) -> str:
         """What the features depend on: name, options and weights. Caches are named by it."""
-        digest = _digest(self)
+        digest = state_digest(self.state_dict())
         digest = self.__dict__.get("digest_of_folded", {}).get(digest, digest)
         return f"{self.name} {self.extra_repr()} {digest}"
 
@@ -115,9 +115,9 @@ class TimmBackbone(Backbone):
         if self.mean.is_meta:  # sizes without numbers
             return
         # Folding rounds, and not alike on all machines: the key is that of the weights before it.
-        before = _digest(self)
+        before = state_digest(self.state_dict())
         self.folded = folded and self._fold()
-        self.digest_of_folded = {_digest(self): before}
+        self.digest_of_folded = {state_digest(self.state_dict()): before}
 
     def _choose(self, stages: tuple[int, ...], known: Sequence[int]) -> None:
         if not set(stages) <= set(known) or len(set(stages)) < len(stages):
@@ -325,10 +325,10 @@ def _reach_hub(repository: str) -> None:
     socket.create_connection((url.hostname, port), timeout=10).close()
 
 
-def _digest(module: nn.Module) -> str:
-    """A hash of all parameters and buffers."""
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """A hash of parameters and buffers, 16 characters."""
     digest = hashlib.sha256()
-    for name, value in module.state_dict().items():
+    for name, value in state.items():
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:16]

@@ -23,14 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     options.command_line = "ltm-edu " + shlex.join(given)
     try:
-        import_module(f".commands.{options.command}", __package__).run(options)
+        return import_module(f".commands.{options.command}", __package__).run(options) or 0
     except (InputError, FloatingPointError) as error:
-        print(f"ltm-edu: {error}", file=sys.stderr)
+        from .commands import in_options
+
+        print(f"ltm-edu: {in_options(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         print("ltm-edu: stopped", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,14 +67,23 @@ def _parser() -> argparse.ArgumentParser:
     add = verify.add_argument
     add("dataset", nargs="?", default="pascal5i", help="or a folder in VOC's layout")
 
-    train = commands.add_parser("train", parents=[shared], help="train a fold on its base classes")
-    add = train.add_argument
-    add("--fold", default="0", help="0, 1, 2, 3, or all four in turn: all")
+    text = "Exit status 1: a fold had nothing to train on; the other folds are trained."
+    train = commands.add_parser(
+        "train", parents=[shared], help="train a fold on its base classes", epilog=text
+    )
+    add = train.add_mutually_exclusive_group().add_argument
+    add("--fold", default="0", help="0, 1, 2, 3, several as in 1,2,3, or all four in turn: all")
+    text = "instead of a fold: train on all classes but these"
+    add("--novel", metavar="NAME,NAME", help=text)
     add("--all-classes", action="store_true", help="no fold: train on every class")
-    text = "a further data set, its classes joined by name; needs --all-classes; repeat for more"
+    add = train.add_argument
+    text = "a further data set, its classes joined by name; not with --fold; repeat for more"
     add("--with", dest="also", action="append", default=[], metavar="DATA", help=text)
     add("--split", default="train", help="the list to train on, or all")
     add("--checkpoint", type=Path, help="where to write; {fold} is replaced by the fold")
+    text = "a checkpoint whose weights the training starts from, and whose network it keeps unless "
+    text += "--recipe names another; {fold} is replaced by the fold"
+    add("--init", type=Path, metavar="CHECKPOINT", help=text)
     add("--transformation", metavar="NAME", help="local, the paper's, or another: global, ridge...")
     add("--rows", choices=("fg", "fg_bg"), help="mask rows of the transformation")
     add("--size", type=int, help="pictures are resized to this square")
@@ -88,18 +98,27 @@ def _parser() -> argparse.ArgumentParser:
     add("--features", choices=("file", "memory", "device"), default="file", help=text)
     add("--workers", type=int, default=0, help="processes that gather batches")
     add("--compile", action="store_true", help="compile the update with torch.compile")
+    exists = train.add_mutually_exclusive_group().add_argument
     text = "keep the run's state beside the checkpoint, and continue from it if it exists"
-    add("--resume", action="store_true", help=text)
+    exists("--resume", action="store_true", help=text)
+    exists("--overwrite", action="store_true", help="replace a checkpoint that exists")
     add("--save-every", type=int, help="updates between two states (default: five minutes)")
     add("--tensorboard", type=Path, help="also write learning curves to this folder")
 
+    text = "Exit status 1: a fold had no episodes; the other folds are scored and written."
     score = commands.add_parser(
-        "evaluate", parents=[shared], help="score checkpoints on novel classes"
+        "evaluate", parents=[shared], help="score checkpoints on novel classes", epilog=text
     )
-    add = score.add_argument
-    add("--fold", default="0", help="0, 1, 2, 3, or the mean of the four: all")
+    add = score.add_mutually_exclusive_group().add_argument
+    add(
+        "--fold",
+        default="0",
+        help="0, 1, 2, 3, several as in 1,2,3, or all four and their mean: all",
+    )
+    add("--novel", metavar="NAME,NAME", help="instead of a fold: ask about these classes")
     text = "no fold: ask about every class, trained on or not; that is no few-shot score"
     add("--all-classes", action="store_true", help=text)
+    add = score.add_argument
     add("--split", default="val", help="the list to score on, or all")
     text = "repeat for more; {fold} is replaced by the fold"
     add("--checkpoint", action="append", default=[], help=text)
@@ -117,11 +136,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--json", type=Path, help="write the results here")
 
+    text = "Exit status 1: a fold had no episodes; the other folds are compared and written."
     league = commands.add_parser(
-        "compare", parents=[shared], help="score all transformations on the same episodes"
+        "compare",
+        parents=[shared],
+        help="score all transformations on the same episodes",
+        epilog=text,
     )
-    add = league.add_argument
+    add = league.add_mutually_exclusive_group().add_argument
     add("--fold", default="0", help="0, 1, 2, 3, several as in 1,2,3, or all")
+    add("--novel", metavar="NAME,NAME", help="instead of a fold: ask about these classes")
+    add = league.add_argument
     add("--split", default="val", help="the list to score on, or all")
     text = "a transformation, or one with two mask rows as in local:fg_bg; repeat for more; the "
     text += "others are compared with the first (default: all)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .datasets.coverage import coverage
-from .datasets.voc import VocFolder
-from .episodes import Episode, EpisodeList, Protocol, asked_classes, draw_episodes, find_pairs
+from .datasets.voc import MaskIndex, VocFolder
+from .episodes import (
+    Episode,
+    EpisodeList,
+    Fold,
+    NoEpisodes,
+    Protocol,
+    class_roles,
+    count_asked,
+    draw_episodes,
+    find_pairs,
+    fold_label,
+    why_no_class,
+)
 from .equations import without_value_checks
 from .features.cache import FeatureCache
 from .geometry import resize_logits
@@ -34,7 +47,7 @@ MEMORY = 1_000_000_000
 def evaluate(
     models: Mapping[str, FewShotModel],
     dataset: VocFolder,
-    fold: int | None,
+    fold: Fold,
     protocol: Protocol | None = None,
     split: str = "val",
     name: str = "",
@@ -52,8 +65,8 @@ def evaluate(
     Args:
         models: method name to model.
         dataset: pictures and masks.
-        fold: 0 to 3; its novel classes are asked about. None asks about every class: no few-shot
-            score if a model was trained on them.
+        fold: 0 to 3, or names of novel classes; the novel classes are asked about. None asks about
+            every class: no few-shot score if a model was trained on them.
         protocol: the rules; `Protocol()` by default.
         split: the list that queries and supports come from ("all" for every list).
         name: the dataset's name in the table; its folder's name by default.
@@ -67,15 +80,20 @@ def evaluate(
         A score for each model, then all-foreground and all-background.
 
     Raises:
-        InputError: too few pictures for the episodes, an unreadable file, no CRF installed, or
-            lists that the fold and the protocol do not allow.
+        NoEpisodes: too few pictures for any episode.
+        InputError: an unreadable file, no CRF installed, or lists that the fold, the protocol and
+            the pictures do not allow.
         FloatingPointError: a model's embedding is not finite; names the picture.
     """
     if crf:
         refinement.need_crf()
     protocol = protocol or Protocol()
-    lists = episode_lists or draw_lists(dataset, fold, protocol, split)
-    _check_lists(lists, dataset, fold, protocol, split)
+    roles, index = class_roles(fold, dataset.classes), dataset.index(split)
+    lists = episode_lists or draw_lists(dataset, fold, protocol, split, index)
+    if episode_lists:
+        _check_lists(lists, dataset, fold, protocol, split, index)
+    pairs = find_pairs(index, roles.asked, protocol.list_rule)
+    asked = count_asked(lists, pairs, roles.asked, protocol.shots)
     names = sorted({n for episodes in lists for n in episodes.names()})
     progress = progress and rank() == 0
     truths = _TruthReader(dataset)
@@ -100,7 +118,9 @@ def evaluate(
     for label, everywhere in (("all foreground", True), ("all background", False)):
         counters = [_score_constant(everywhere, truths, e) for e in lists]
         scores.append(score_of(label, counters, dataset.classes))
-    covered = coverage(dataset, split, asked_classes(fold, len(dataset.classes)))
+    if len({part.episodes for part in lists}) == 1:  # nothing was drawn anew
+        scores = [replace(s, miou_spread=None) for s in scores]
+    covered = coverage(dataset, split, roles.asked)
     return Results(
         name or dataset.root.name,
         split,
@@ -108,45 +128,94 @@ def evaluate(
         protocol,
         tuple(scores),
         () if covered is None else (covered,),
+        {dataset.classes[c - 1]: of_class for c, of_class in asked.items()},
     )
 
 
 def draw_lists(
-    dataset: VocFolder, fold: int | None, protocol: Protocol, split: str = "val"
+    dataset: VocFolder,
+    fold: Fold,
+    protocol: Protocol,
+    split: str = "val",
+    index: MaskIndex | None = None,
 ) -> list[EpisodeList]:
     """The episodes of a fold's novel classes that a protocol asks for, a list for each seed.
 
+    `index` is that of the split, if it is known already.
+
     Raises:
-        InputError: too few pictures for the episodes, or an unreadable mask.
+        NoEpisodes: too few pictures for any episode; says why.
+        InputError: an unreadable mask.
     """
-    asked = asked_classes(fold, len(dataset.classes))
-    pairs = find_pairs(dataset.index(split), asked, protocol.list_rule)
-    return [draw_episodes(pairs, protocol.shots, protocol.episodes, s) for s in protocol.seeds]
+    index = index or dataset.index(split)
+    asked, shots = class_roles(fold, dataset.classes).asked, protocol.shots
+    pairs = find_pairs(index, asked, protocol.list_rule)
+    try:
+        return [draw_episodes(pairs, shots, protocol.episodes, s) for s in protocol.seeds]
+    except NoEpisodes:
+        of_fold = "" if fold is None else f", fold {fold_label(fold)}"
+        raise NoEpisodes(
+            f"no episode with {shots} shots can be drawn from {dataset.root} ({split}){of_fold}: "
+            f"it takes {shots + 1} images of one class, and "
+            + why_no_class(dataset, index, asked, protocol)
+        ) from None
 
 
 def _check_lists(
     lists: Sequence[EpisodeList],
     dataset: VocFolder,
-    fold: int | None,
+    fold: Fold,
     protocol: Protocol,
     split: str,
+    index: MaskIndex,
 ) -> None:
     """Refuse lists under which the protocol printed beside the scores would not be true."""
+    classes, asked = dataset.classes, class_roles(fold, dataset.classes).asked
+    row = {name: i for i, name in enumerate(index.names)}
+    pairs = find_pairs(index, asked, protocol.list_rule)
+    counted = set(pairs)
+
+    def fault(e: Episode) -> str | None:
+        if len(e.supports) != protocol.shots:
+            return f"it has {len(e.supports)} shots, not {protocol.shots}"
+        if not 1 <= e.class_id <= len(classes):
+            return f"it asks about class {e.class_id}, but there are classes 1 to {len(classes)}"
+        name = classes[e.class_id - 1]
+        if e.class_id not in asked:
+            return (
+                f"it asks about class {e.class_id} ({name}), which fold {fold_label(fold)} does "
+                "not test"
+            )
+        if e.query in e.supports:
+            return f"its query {e.query} is also its support"
+        if len(set(e.supports)) < len(e.supports):
+            return "it has the same support twice"
+        for picture in (e.query, *e.supports):
+            if picture not in row:
+                return f"it names {picture}, which is not in {split}: another dataset?"
+            if not index.pixels[row[picture], e.class_id - 1]:
+                return f"picture {picture} does not show its class {e.class_id} ({name})"
+            if (picture, e.class_id) not in counted:
+                return (
+                    f"picture {picture} shows too little of its class {e.class_id} ({name}) for "
+                    f'the {protocol.list_rule} rule: list_rule="any" counts it'
+                )
+        return None
+
+    for part in lists:
+        for i, e in enumerate(part):
+            if what := fault(e):
+                raise InputError(f"{part.place(i)}: {what}")
     sizes = {(len(e), e.seed) for e in lists}
-    if sizes != {(protocol.episodes, seed) for seed in protocol.seeds}:
+    expected = {(protocol.episodes, seed) for seed in protocol.seeds}
+    if sizes != expected and sizes != {
+        (len(draw_episodes(pairs, protocol.shots, n, seed)), seed) for n, seed in expected
+    }:
         described = " and ".join(f"{n} of seed {seed}" for n, seed in sorted(sizes))
         raise InputError(
             f"the lists hold {described} episodes, the protocol asks for {protocol.episodes} of "
             f"seeds {', '.join(map(str, protocol.seeds))}: use the options they were drawn with"
         )
-    every = [e for episodes in lists for e in episodes]
-    if shots := {len(e.supports) for e in every} - {protocol.shots}:
-        raise InputError(f"a list has episodes with {shots.pop()} shots, not {protocol.shots}")
-    if others := {e.class_id for e in every} - set(asked_classes(fold, len(dataset.classes))):
-        raise InputError(f"a list asks about class {others.pop()}, which fold {fold} does not test")
-    known = set(dataset.names(split))
-    if missing := {n for e in every for n in (e.query, *e.supports)} - known:
-        raise InputError(f"a list names {min(missing)}, which is not in {split}: another dataset?")
 
 
 def feature_key(model: FewShotModel) -> Hashable:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .datasets.coverage import Coverage
-from .episodes import FOLDS, Protocol
+from .episodes import FOLDS, Asked, Protocol, describe_few, fold_label
 from .store.errors import InputError
 from .store.files import written_whole
 from .store.pictures import VOID
@@ -109,7 +109,7 @@ class Score:
 
     method: str
     miou: float
-    miou_spread: float  # standard deviation over the seeds
+    miou_spread: float | None  # standard deviation over the seeds; None if they ask the same
     fb_iou: float
     pooled_foreground_iou: float
     per_class: dict[str, float]  # IoU by the class's name
@@ -123,19 +123,21 @@ class Results:
 
     dataset: str
     split: str  # which list of pictures
-    fold: int | str  # 0 to 3, "mean" over the four, or "all" classes at once
+    fold: int | str | tuple[str, ...]  # 0 to 3, the novel classes, "mean", or "all" classes
     protocol: Protocol
     scores: tuple[Score, ...]
     coverage: tuple[Coverage, ...] = ()  # where pictures of the list are missing: one for each fold
+    asked: dict[str, Asked] = field(default_factory=dict)  # by the class's name
 
     def table(self) -> str:
         """The scores as text, protocol first."""
         whole = {"mean": "mean of the four folds", "all": "every class, trained on or not"}
-        name = whole.get(self.fold, f"fold {self.fold}")
+        name = whole.get(self.fold, f"fold {fold_label(self.fold)}")
         width = max(len(s.method) for s in self.scores)
         lines, classes = [], ["", "IoU of each class:"]
         for s in self.scores:
-            cells = {"mIoU": f"{s.miou:6.3f}", "+-": f"{s.miou_spread:5.3f}"}
+            spread = f"{'-':>5}" if s.miou_spread is None else f"{s.miou_spread:5.3f}"
+            cells = {"mIoU": f"{s.miou:6.3f}", "+-": spread}
             cells |= {"FB-IoU": f"{s.fb_iou:6.3f}", "pooled fg": f"{s.pooled_foreground_iou:9.3f}"}
             cells |= {m: f"{v:{max(6, len(m))}.3f}" for m, v in s.metrics.items()}
             lines.append("  ".join([f"{s.method:{width}}", *cells.values()]))
@@ -144,14 +146,19 @@ class Results:
         titles = [title.rjust(len(cell)) for title, cell in cells.items()]
         head = "  ".join([f"{'method':{width}}", *titles])
         about = f"{self.dataset} ({self.split}), {name}; {self.protocol}"
-        return "\n".join([about, *map(str, self.coverage), head, *lines, *classes])
+        notes = [*map(str, self.coverage), *describe_few(self.asked)]
+        if any(a.once for a in self.asked.values()) and self.scores[0].miou_spread is not None:
+            notes.append("+-: over the seeds, whose episodes differ only in the other classes")
+        return "\n".join([about, *notes, head, *lines, *classes])
 
     def as_dict(self) -> dict:
         """Plain values, for JSON."""
         scores = [vars(s) for s in self.scores]
         coverage = [vars(c) for c in self.coverage]
         rules = self.protocol.as_dict()
-        return {**vars(self), "protocol": rules, "scores": scores, "coverage": coverage}
+        asked = {name: of_class._asdict() for name, of_class in self.asked.items()}
+        parts = {"protocol": rules, "scores": scores, "coverage": coverage, "asked": asked}
+        return {**vars(self), **parts}
 
 
 def save_results(path: str | Path, results: Sequence[Results]) -> None:
@@ -173,6 +180,10 @@ def load_results(path: str | Path) -> list[Results]:
             scores = [{**s, "miou_of_seeds": tuple(s["miou_of_seeds"])} for s in values["scores"]]
             values["scores"] = tuple(Score(**s) for s in scores)
             values["coverage"] = tuple(map(Coverage.from_dict, values.get("coverage", ())))
+            asked = values.get("asked", {})
+            values["asked"] = {name: Asked.from_dict(a) for name, a in asked.items()}
+            if isinstance(values["fold"], list):
+                values["fold"] = tuple(values["fold"])
         return [Results(**values) for values in every]
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
@@ -220,7 +231,7 @@ def mean_over_folds(results: Sequence[Results]) -> Results:
             Score(
                 score.method,
                 float(np.mean(of_seeds)),
-                float(np.std(of_seeds)),
+                None if all(s.miou_spread is None for s in same) else float(np.std(of_seeds)),
                 fmean(s.fb_iou for s in same),
                 fmean(s.pooled_foreground_iou for s in same),
                 _means([s.per_class for s in same]),
@@ -229,7 +240,8 @@ def mean_over_folds(results: Sequence[Results]) -> Results:
             )
         )
     every = tuple(c for r in results for c in r.coverage)
-    return replace(first, fold="mean", scores=tuple(means), coverage=every)
+    asked = {name: of_class for r in results for name, of_class in r.asked.items()}
+    return replace(first, fold="mean", scores=tuple(means), coverage=every, asked=asked)
 
 
 # --- beside the paper -----------------------------------------------------------------------------
@@ -244,7 +256,7 @@ PAPER_MIOU: dict[str, dict[int, tuple[float, ...]]] = {
 COLUMNS = (0, 1, 2, 3, "mean")
 
 
-def by_fold(results: Sequence[Results]) -> dict[int | str, Results]:
+def by_fold(results: Sequence[Results]) -> dict[int | str | tuple[str, ...], Results]:
     """Results that belong in one table, by their fold; with the mean if all four are given.
 
     Raises:
@@ -253,15 +265,17 @@ def by_fold(results: Sequence[Results]) -> dict[int | str, Results]:
     if not results:
         raise InputError("no results to show: write them with ltm-edu evaluate or save_results")
     first = results[0]
-    table: dict[int | str, Results] = {}
+    table: dict[int | str | tuple[str, ...], Results] = {}
     for other in results:
         if any(getattr(other, k) != getattr(first, k) for k in ("dataset", "split", "protocol")):
             raise InputError(
-                f"fold {other.fold} and fold {first.fold} differ in dataset, split or protocol: "
-                "such scores do not belong in one table"
+                f"fold {fold_label(other.fold)} and fold {fold_label(first.fold)} differ in "
+                "dataset, split or protocol: such scores do not belong in one table"
             )
         if other.fold in table:
-            raise InputError(f"fold {other.fold} occurs twice: name each results file once")
+            raise InputError(
+                f"fold {fold_label(other.fold)} occurs twice: name each results file once"
+            )
         table[other.fold] = other
     if set(table) == set(range(FOLDS)):
         table["mean"] = mean_over_folds([table[f] for f in range(FOLDS)])
@@ -271,7 +285,8 @@ def by_fold(results: Sequence[Results]) -> dict[int | str, Results]:
 def beside_the_paper(results: Sequence[Results]) -> str:
     """Results of one dataset and protocol as a table by folds, in percent, above the paper's.
 
-    A "-" stands where a fold was not scored or a number not printed.
+    A "-" stands where a fold was not scored or a number not printed. Results of other novel classes
+    than a fold's, or of all classes, have a column of their own.
 
     Raises:
         InputError: as `by_fold`.
@@ -280,19 +295,25 @@ def beside_the_paper(results: Sequence[Results]) -> str:
     methods = list(dict.fromkeys(s.method for r in results for s in r.scores))
     printed = "printed in the paper"
     width = max(map(len, (*methods, *PAPER_MIOU, printed)))
-    columns = "".join(f"{c:>8}" for c in COLUMNS)
+    others = [c for c in table if c not in COLUMNS]
+    places = (*COLUMNS, *others)
+    titles = [f"  {fold_label(c):>6}" for c in places]
+    columns = "".join(titles)
 
     def line(label: str, values: Sequence[float | None]) -> str:
-        cells = (f"{'-':>8}" if v is None else f"{v:8.1f}" for v in values)
-        return f"{label:{width}}" + "".join(cells)
+        texts = ("-" if v is None else f"{v:.1f}" for v in values)
+        sizes = (*map(len, titles), 8)
+        return f"{label:{width}}" + "".join(f"{t:>{n}}" for t, n in zip(texts, sizes, strict=True))
 
     coverage = dict.fromkeys(str(c) for r in results for c in r.coverage)
-    lines = [f"{first.dataset} ({first.split}); {first.protocol}", *coverage, ""]
+    asked = {name: of_class for r in results for name, of_class in r.asked.items()}
+    notes = [*coverage, *describe_few(asked)]
+    lines = [f"{first.dataset} ({first.split}); {first.protocol}", *notes, ""]
     lines.append(f"{'mIoU':{width}}{columns}   FB-IoU")
     for method in methods:
         scores = {c: s for c, r in table.items() for s in r.scores if s.method == method}
         mean = scores.get("mean")
-        values = [100 * scores[c].miou if c in scores else None for c in COLUMNS]
+        values = [100 * scores[c].miou if c in scores else None for c in places]
         lines.append(line(method, [*values, mean and 100 * mean.fb_iou]))
         if mean and mean.miou_spread:
             lines[-1] += f"  +- {100 * mean.miou_spread:.1f} over the seeds"
@@ -300,7 +321,7 @@ def beside_the_paper(results: Sequence[Results]) -> str:
     for method, of_shots in PAPER_MIOU.items():
         if shots in of_shots:
             fb_iou = _PUBLISHED["fb_iou"].get(method, {}).get(str(shots))
-            lines.append(line(method, [*of_shots[shots], fb_iou]))
+            lines.append(line(method, [*of_shots[shots], *[None] * len(others), fb_iou]))
     if not any(shots in of_shots for of_shots in PAPER_MIOU.values()):
         lines.append(f"(the paper prints no {shots}-shot row)")
     if first.dataset != "pascal5i":

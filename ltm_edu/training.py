@@ -20,13 +20,15 @@ from tqdm import tqdm
 from .datasets.voc import VocFolder
 from .episodes import (
     EpisodeList,
+    Fold,
+    NoEpisodes,
     Protocol,
-    base_classes,
+    class_roles,
     draw_episodes,
     drop_images,
     find_pairs,
     images_by_class,
-    novel_classes,
+    why_no_class,
 )
 from .equations import without_value_checks
 from .evaluation import score_model
@@ -56,6 +58,8 @@ class Fitted:
         held_out: names of the base classes that chose it.
         base_classes: names of all base classes, the held-out ones included.
         identity: everything that the result depends on.
+        without_pictures: names of the base classes that have too few pictures for an episode.
+        started_from: what the model had been trained on before, if it had been.
     """
 
     history: list[dict]
@@ -63,6 +67,8 @@ class Fitted:
     held_out: tuple[str, ...]
     base_classes: tuple[str, ...]
     identity: RunIdentity
+    without_pictures: tuple[str, ...] = ()
+    started_from: TrainedOn | None = None
 
     def trained_on(self, command: str = "") -> TrainedOn:
         """What a checkpoint stores beside the weights, the command that makes it included."""
@@ -78,13 +84,15 @@ class Fitted:
             run.pictures,
             run.backbone,
             self.best_step,
+            run.started_from,
+            self.started_from,
         )
 
 
 def fit(
     model: LTM,
     dataset: VocFolder,
-    fold: int | None,
+    fold: Fold,
     config: TrainingConfig | None = None,
     protocol: Protocol | None = None,
     split: str = "train",
@@ -93,6 +101,7 @@ def fit(
     progress: bool = True,
     on_step: Callable[[int, dict], None] | None = None,
     machine: Machine | None = None,
+    started_from: TrainedOn | None = None,
 ) -> Fitted:
     """Train a model in place on episodes of a fold's base classes; its backbone stays frozen.
 
@@ -101,17 +110,21 @@ def fit(
     Args:
         model: its T_e, T_f and Upsam are trained, from where they are, on the device it is on.
         dataset: pictures and masks.
-        fold: 0 to 3, or None to train on every class (for use, not for a score).
+        fold: 0 to 3, names of novel classes to leave out, or None to train on every class (for
+            use, not for a score).
         config, protocol, machine: by default `TrainingConfig()`, `Protocol()` and `Machine()`.
         split: the list to train on.
         cache_folder: where to keep features between runs; None keeps them in memory.
         log: a file to which one JSON object is written after each update.
         progress: show bars with the time left.
         on_step: called with the step and its record, for live figures.
+        started_from: what the model's weights have been trained on before, as `load_checkpoint`
+            returns it. The mean feature that they subtract then stays theirs.
 
     Raises:
-        InputError: no class has the pictures that an episode needs, an unreadable file, a batch
-            that the processes cannot share, or a state of another run.
+        NoEpisodes: no base class has the pictures that an episode needs; says why.
+        InputError: an unreadable file, a batch that the processes cannot share, or a state of
+            another run.
         FloatingPointError: the loss is not finite; names the episodes.
     """
     config, protocol = config or TrainingConfig(), protocol or Protocol()
@@ -127,11 +140,15 @@ def fit(
     if machine.features_on_device:
         cache.to(device)
     torch.manual_seed(config.seed)
-    if config.centre:
+    before = started_from is not None
+    identity = run_identity(
+        model, dataset, split, fold, config, protocol, cache.fingerprint, before
+    )
+    if config.centre and not before:
         training_names = sorted({n for pool in task.pools.values() for n in pool})
         model.centre_features(cache.mean(training_names).to(device))
     update = Update(model, config, sum(len(v) for v in task.pools.values()), machine.compile)
-    run = RunState(run_identity(model, dataset, split, fold, config, protocol, cache.fingerprint))
+    run = RunState(identity)
     if machine.state is not None and load_run(machine.state, run):
         update.load_state_dict(run.update)
     rng, shots = np.random.default_rng(config.seed), protocol.shots
@@ -171,9 +188,14 @@ def fit(
     if run.best is not None:
         model.load_state_dict(run.best, strict=False)
     model.eval()
-    held_out, base = ([dataset.classes[c - 1] for c in ids] for ids in (task.held_out, task.base))
+    without = [c for c in task.base if c not in {*task.pools, *task.held_out}]
+    held_out, base, without_pictures = (
+        tuple(dataset.classes[c - 1] for c in ids) for ids in (task.held_out, task.base, without)
+    )
     best_step = run.best_step or config.steps
-    return Fitted(run.history, best_step, tuple(held_out), tuple(base), run.identity)
+    return Fitted(
+        run.history, best_step, held_out, base, run.identity, without_pictures, started_from
+    )
 
 
 class _Task(NamedTuple):
@@ -186,22 +208,23 @@ class _Task(NamedTuple):
 
 
 def _training_task(
-    dataset: VocFolder, fold: int | None, config: TrainingConfig, protocol: Protocol, split: str
+    dataset: VocFolder, fold: Fold, config: TrainingConfig, protocol: Protocol, split: str
 ) -> _Task:
-    n_classes, shots = len(dataset.classes), protocol.shots
-    base = tuple(range(1, n_classes + 1)) if fold is None else base_classes(fold, n_classes)
+    (novel, base), shots = class_roles(fold, dataset.classes), protocol.shots
+    if not base:
+        raise InputError("every class is novel: leave at least one to train on")
     index = dataset.index(split)
     pairs = find_pairs(index, base, protocol.list_rule)
-    if protocol.novel_images == "drop" and fold is not None:
-        dropped = drop_images(index, novel_classes(fold, n_classes))
-        pairs = [p for p in pairs if p[0] not in dropped]
+    dropped = drop_images(index, novel) if protocol.novel_images == "drop" else set()
+    pairs = [p for p in pairs if p[0] not in dropped]
     pools = {c: v for c, v in images_by_class(pairs).items() if len(v) > shots}
     held_out = _held_out_classes(pools, config.held_out)
     train_pools = {c: v for c, v in pools.items() if c not in held_out}
     if not train_pools:
-        raise InputError(
-            f"{dataset.root} has no training class with {shots + 1} pictures in {split}.txt: "
-            "use fewer shots or more pictures"
+        place = "its lists" if split == "all" else f"{split}.txt"
+        raise NoEpisodes(
+            f"{dataset.root} has no training class with {shots + 1} pictures in {place}: "
+            + why_no_class(dataset, index, base, protocol, dropped)
         )
     checks = None
     if held_out:

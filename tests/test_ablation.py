@@ -39,9 +39,7 @@ def test_the_variants_lead_from_the_papers_network_to_the_recipe():
 
 def test_a_variant_scores_what_its_network_scores_when_trained_alone(tiny, tiny_backbone):
     name = "+ a second mask row"
-    (row,) = ablation.ablation(
-        str(tiny.root), [0, 2], SMALL, [name], episodes=8, rule="any", progress=False
-    )
+    (row,) = ablation.ablation(tiny, [0, 2], SMALL, [name], episodes=8, rule="any", progress=False)
     recipe = PHOTOGRAPHS.changed([*ablation.VARIANTS[name], *SMALL])
     rules = Protocol("any", recipe.novel_images, episodes=8, seeds=(0,))
     for fold in (0, 2):

@@ -545,7 +545,7 @@ def test_a_training_that_fails_leaves_the_old_checkpoint_and_log(
     assert command(*given) == 0
     before = contents(path.parent)
     spoil(voc, "a picture cut short")
-    assert command(*given) == 2
+    assert command(*given, "--overwrite") == 2
     assert contents(path.parent) == before
 
     def full(content, part):
@@ -555,7 +555,8 @@ def test_a_training_that_fails_leaves_the_old_checkpoint_and_log(
     write_voc(tmp_path / "other", train=3, val=1)
     monkeypatch.setattr(torch, "save", full)
     capsys.readouterr()
-    assert command("train", "--data", tmp_path / "other", "--checkpoint", path, *FAST) == 2
+    given = ("train", "--data", tmp_path / "other", "--checkpoint", path, *FAST, "--overwrite")
+    assert command(*given) == 2
     err = capsys.readouterr().err
     assert "No space left" in err
     assert contents(path.parent)["m.pt"] == before["m.pt"]

@@ -1,9 +1,11 @@
 """Folds, rules and episodes: the published counts, and what every list promises."""
 
 from collections import Counter
+from itertools import permutations
 
 import numpy as np
 import pytest
+from helpers import refused
 
 from ltm_edu.datasets.voc import VOC_CLASSES, MaskIndex
 from ltm_edu.episodes import (
@@ -11,9 +13,12 @@ from ltm_edu.episodes import (
     EpisodeList,
     Protocol,
     base_classes,
+    class_roles,
+    count_asked,
     draw_episodes,
     drop_images,
     find_pairs,
+    fold_label,
     images_by_class,
     novel_classes,
 )
@@ -62,6 +67,26 @@ def test_a_fold_over_3_is_refused(fold):
 def test_fewer_than_four_classes_make_no_folds():
     with pytest.raises(InputError, match="3 classes"):
         novel_classes(0, 3)
+
+
+def test_named_classes_are_novel_in_any_order_and_the_others_are_base():
+    classes = ("disc", "square", "tower")
+    for names in (("tower", "disc"), ("disc", "tower")):
+        roles = class_roles(names, classes)
+        assert (roles.novel, roles.base, roles.asked) == ((1, 3), (2,), (1, 3))
+    assert class_roles(None, classes) == ((), (1, 2, 3))
+    assert class_roles(None, classes).asked == (1, 2, 3)
+    for fold in range(4):
+        assert class_roles(fold, VOC_CLASSES) == (novel_classes(fold), base_classes(fold))
+
+
+def test_a_class_that_does_not_exist_is_named_with_those_that_do():
+    refused(lambda: class_roles(("disc", "disk"), ("disc", "wall")), "'disk'", "disc, wall")
+
+
+def test_folds_have_a_label_each():
+    labels = [fold_label(f) for f in (0, 3, ("disc", "wall"), ("disc",), None, "mean")]
+    assert labels == ["0", "3", "disc+wall", "disc", "all", "mean"]
 
 
 # The protocol
@@ -182,7 +207,7 @@ PAIRS_OF_TWO = [(f"a{i}", 1) for i in range(6)] + [(f"b{i}", 2) for i in range(9
 def test_supports_are_distinct_show_the_class_and_are_never_the_query(shots):
     pools = images_by_class(PAIRS_OF_TWO)
     episodes = draw_episodes(PAIRS_OF_TWO, shots, 200, seed=0)
-    assert len(episodes) == 200
+    assert {e.class_id for e in episodes} == {1, 2}
     for e in episodes:
         assert len(set(e.supports)) == len(e.supports) == shots
         assert e.query not in e.supports
@@ -235,6 +260,94 @@ def test_a_class_with_too_few_pictures_is_left_out():
 def test_more_shots_than_pictures_are_refused_with_the_number_there_is(pairs, most):
     with pytest.raises(InputError, match=f"2 shots .* takes 3 images .* is {most}; use fewer"):
         draw_episodes(pairs, 2, 10, seed=0)
+
+
+def plain_draw(pairs, shots, count, seed):
+    """The rule as a plain loop, whatever the number of pictures."""
+    by_class = images_by_class(pairs)
+    queries = [(name, c) for name, c in pairs if len(by_class[c]) > shots]
+    rng, episodes = np.random.default_rng(seed), []
+    while True:
+        for i in rng.permutation(len(queries)):
+            if len(episodes) == count:
+                return episodes
+            name, c = queries[i]
+            others = [n for n in by_class[c] if n != name]
+            chosen = rng.choice(len(others), shots, replace=False)
+            episodes.append(Episode(c, name, tuple(others[j] for j in chosen)))
+
+
+def distinct(pairs, c, shots):
+    """Every episode of a class, by going through all orders of its pictures."""
+    names = images_by_class(pairs)[c]
+    return {(p[0], frozenset(p[1:])) for p in permutations(names, shots + 1)}
+
+
+@pytest.mark.parametrize(("shots", "count"), [(1, 10), (1, 80), (2, 160), (5, 16)])
+def test_where_pictures_are_plenty_a_list_is_that_of_the_plain_loop(shots, count):
+    """The seeds that published numbers were drawn with go on to give the same episodes."""
+    for seed in range(3):
+        drawn = draw_episodes(PAIRS_OF_TWO, shots, count, seed)
+        assert list(drawn) == plain_draw(PAIRS_OF_TWO, shots, count, seed)
+
+
+@pytest.mark.parametrize("shots", [1, 2])
+def test_a_class_with_few_pictures_has_each_distinct_episode_once(shots):
+    pairs = [(f"a{i}", 1) for i in range(3)] + [(f"b{i}", 2) for i in range(30)]
+    for seed in range(3):
+        drawn = draw_episodes(pairs, shots, 200, seed)
+        few = [(e.query, frozenset(e.supports)) for e in drawn if e.class_id == 1]
+        assert len(few) == len(set(few))
+        assert set(few) == distinct(pairs, 1, shots)
+        others = [e for e in drawn if e.class_id == 2]
+        assert others == [e for e in plain_draw(pairs, shots, 200, seed) if e.class_id == 2]
+
+
+def test_three_pictures_are_six_episodes_however_many_are_asked_for():
+    pairs = [(n, 1) for n in "abc"]
+    assert len(draw_episodes(pairs, 1, 5000, seed=0)) == 6
+    assert len(draw_episodes(pairs, 1, 6, seed=0)) == 6
+    assert len(draw_episodes(pairs, 1, 4, seed=0)) == 4
+
+
+def test_what_a_class_is_asked_about_is_counted_as_loops_count():
+    pairs = [(f"a{i}", 1) for i in range(3)] + [(f"b{i}", 2) for i in range(30)] + [("c", 3)]
+    lists = [draw_episodes(pairs, 2, 100, seed) for seed in (0, 1)]
+    asked = count_asked(lists, pairs, (1, 2, 3, 4), 2)
+    for c, pictures in ((1, 3), (2, 30), (3, 1), (4, 0)):
+        counts = tuple(sum(e.class_id == c for e in part) for part in lists)
+        assert (asked[c].pictures, asked[c].episodes) == (pictures, counts)
+    assert asked[1].distinct == len(distinct(pairs, 1, 2)) == 3
+    assert asked[2].distinct == len(distinct(pairs, 2, 2))
+    assert [c for c in asked if asked[c].once] == [1]
+    again = EpisodeList((*lists[0].episodes, Episode(1, "a0", ("a2", "a1"))), 0)
+    assert not count_asked([again], pairs, (1,), 2)[1].once  # one of them twice
+
+
+def test_a_list_written_by_hand_knows_its_lines(tmp_path):
+    path = tmp_path / "list.json"
+    path.write_text(
+        '{"episodes":\n\n [[1, "a", "b"], [1, "b",\n "a"],\n\n[2, "c", "d"]],\n"seed": 3}'
+    )
+    episodes = EpisodeList.load(path)
+    assert episodes == EpisodeList(
+        (Episode(1, "a", ("b",)), Episode(1, "b", ("a",)), Episode(2, "c", ("d",))), 3
+    )
+    assert [episodes.place(i) for i in range(3)] == [
+        f"{path}, line 3 (episode 1 of 3)",
+        f"{path}, line 3 (episode 2 of 3)",
+        f"{path}, line 6 (episode 3 of 3)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "row", ['"disc"', "[1]", '[1, "a"]', '["1", "a", "b"]', '[true, "a", "b"]', "[1, 2, 3]", "[]"]
+)
+def test_a_row_that_is_no_episode_is_named_with_its_line(tmp_path, row):
+    path = tmp_path / "list.json"
+    path.write_text(f'{{"seed": 0, "episodes": [\n[1, "a", "b"],\n{row}\n]}}')
+    says = ("cannot be read as a list of episodes", f"line 3: {row} is not", "class id")
+    refused(lambda: EpisodeList.load(path), str(path), *says)
 
 
 def test_a_list_survives_its_file(tmp_path):

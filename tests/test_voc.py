@@ -365,10 +365,10 @@ def test_a_missing_list_is_named_with_those_that_exist(voc):
     refused(lambda: VocFolder.open(voc).index("test"), "test.txt", "train, val")
 
 
-@pytest.mark.parametrize("count", [3, 300])
+@pytest.mark.parametrize("count", [0, 300])
 def test_too_few_or_too_many_classes_are_counted(voc, count):
     (voc / "classes.txt").write_text("\n".join(f"c{i}" for i in range(count)))
-    refused(lambda: VocFolder.open(voc), "classes.txt", str(count), "4 to 254")
+    refused(lambda: VocFolder.open(voc), "classes.txt", str(count), "1 to 254")
 
 
 @pytest.mark.parametrize("spoil", ["missing", "cut short", "no picture", "a folder", "empty"])

@@ -22,7 +22,8 @@ import torch
 from ltm_edu.backbones import build_backbone
 from ltm_edu.commands import chosen_folds
 from ltm_edu.datasets import open_dataset
-from ltm_edu.episodes import Protocol
+from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.episodes import Fold, Protocol, fold_label
 from ltm_edu.evaluation import evaluate
 from ltm_edu.model import LTM
 from ltm_edu.runs.recipes import PHOTOGRAPHS
@@ -50,8 +51,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 
 def ablation(
-    data: str,
-    folds: Sequence[int],
+    dataset: VocFolder,
+    folds: Sequence[Fold],
     settings: Sequence[str] = (),
     variants: Sequence[str] = tuple(VARIANTS),
     episodes: int = 600,
@@ -62,8 +63,8 @@ def ablation(
     """Train and score variants.
 
     Args:
-        data: a folder in VOC's layout.
-        folds: which folds; a class is tested in one of them.
+        dataset: pictures and masks.
+        folds: which folds, 0 to 3 or names of novel classes.
         settings: fields of the recipe that all variants share, such as "steps=300".
         variants: their names.
         episodes: for each fold.
@@ -81,7 +82,7 @@ def ablation(
         if name not in VARIANTS:
             raise InputError(f"no variant {name!r}: there are {'; '.join(VARIANTS)}")
     recipes = {name: PHOTOGRAPHS.changed([*VARIANTS[name], *settings]) for name in variants}
-    dataset, rows = open_dataset(data), []
+    rows = []
     config = next(iter(recipes.values())).model_config
     backbone = build_backbone(config.backbone, config.stages)
     for name, recipe in recipes.items():
@@ -102,7 +103,7 @@ def ablation(
             scored = evaluate(
                 {name: model}, dataset, fold, rules, cache_folder=cache, progress=progress
             )
-            scores[str(fold)] = scored.scores[0].miou
+            scores[fold_label(fold)] = scored.scores[0].miou
         differs = " ".join(VARIANTS[name])
         rows.append(
             {"name": name, "differs": differs, "folds": scores, "mean": fmean(scores.values())}
@@ -119,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--data", required=True, help="a folder in VOC's layout")
     add("--fold", default="all", help="0, 1, 2, 3, several as in 1,2,3, or all")
+    add("--novel", metavar="NAME,NAME", help="classes to leave out and to test, instead of a fold")
     add("--steps", type=int, default=300, help="updates of each variant")
     text = "a field of the recipe that all variants share; repeat for more"
     add("--set", action="append", default=[], metavar="FIELD=VALUE", help=text)
@@ -131,10 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.json:
             need_place(options.json)
-        folds = [fold for text in options.fold.split(",") for fold in chosen_folds(text)]
+        dataset = open_dataset(options.data)
         rows = ablation(
-            options.data,
-            folds,
+            dataset,
+            chosen_folds(options, dataset),
             [f"steps={options.steps}", *options.set],
             options.variant or tuple(VARIANTS),
             options.episodes,
@@ -144,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json:
             record = {
                 "command": f"python -m tools.ablation {shlex.join(given)}",
-                "dataset": Path(options.data).name,
+                "dataset": dataset.root.name,
                 "steps": options.steps,
                 "episodes": options.episodes,
                 "rows": rows,

@@ -3,24 +3,85 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import re
+import sys
+from collections.abc import Mapping
 
 from ..datasets import open_dataset
-from ..datasets.joined import join_folders
+from ..datasets.joined import common_name, join_folders
 from ..datasets.voc import VocFolder
-from ..episodes import FOLDS
+from ..episodes import FOLDS, Fold, class_roles, fold_label
+from ..runs.checkpoint import TrainedOn
 from ..store.errors import InputError
 
+_OPTION_OF = {
+    'list_rule="any"': "--rule any",
+    'novel_images="keep"': "--novel-images keep",
+    'novel_images="drop"': "--novel-images drop",
+}
 
-def chosen_folds(text: str) -> list[int]:
-    """The folds that --fold names.
+
+def chosen_folds(options: argparse.Namespace, dataset: VocFolder) -> list[Fold]:
+    """The folds that --fold, --novel or --all-classes names.
 
     Raises:
-        InputError: it is neither a fold nor "all".
+        InputError: there is no such fold, no such class, or the classes are too few for folds.
     """
+    if getattr(options, "all_classes", False):
+        return [None]
+    if options.novel is not None:
+        names = tuple(name.strip() for name in options.novel.split(","))
+        novel = class_roles(names, dataset.classes).novel
+        return [tuple(dataset.classes[c - 1] for c in novel)]  # in the order of the classes
     folds = {str(fold): [fold] for fold in range(FOLDS)} | {"all": list(range(FOLDS))}
-    if text not in folds:
-        raise InputError(f"--fold {text}: there are folds 0, 1, 2 and 3, or all")
-    return folds[text]
+    chosen: dict[Fold, None] = {}
+    for text in options.fold.split(","):
+        if text not in folds:
+            raise InputError(f"--fold {text}: there are folds 0, 1, 2 and 3, or all")
+        chosen |= dict.fromkeys(folds[text])
+    if len(dataset.classes) < FOLDS:
+        raise InputError(
+            f"{dataset.root} has {len(dataset.classes)} classes, too few for {FOLDS} folds: choose "
+            "--novel NAME,NAME" + " or --all-classes" * hasattr(options, "all_classes")
+        )
+    return list(chosen)
+
+
+def of_fold(pattern: object, fold: Fold) -> str:
+    """A file's name with its {fold} filled in: as 2, _all, or _cat+dog."""
+    text = fold_label(fold)
+    if not isinstance(fold, int):
+        text = "_" + re.sub(r"[^\w+.-]+", "-", text)
+        if len(text) > 60:  # a file's name has a largest length
+            text = f"{text[:50]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return str(pattern).replace("{fold}", text)
+
+
+def leaked_classes(trained_on: TrainedOn, dataset: VocFolder, fold: Fold) -> str:
+    """The novel classes of a fold that a checkpoint was trained on, as text; "" if none."""
+    seen = {common_name(name) for name in trained_on.seen_classes}
+    novel = [dataset.classes[c - 1] for c in class_roles(fold, dataset.classes).novel]
+    leaked = [name for name in novel if common_name(name) in seen]
+    return ", ".join(leaked[:3]) + (" and more" if leaked[3:] else "")
+
+
+def in_options(text: str) -> str:
+    """An error with the arguments that the library advises in the words of the command line.
+
+    >>> in_options('use list_rule="any"')
+    'use --rule any'
+    """
+    for argument, option in _OPTION_OF.items():
+        text = text.replace(argument, option)
+    return text
+
+
+def report_skipped(skipped: Mapping[str, str], done: str) -> int:
+    """Say on stderr which folds had no episodes, and why; the exit status."""
+    for fold, why in skipped.items():
+        print(f"ltm-edu: fold {fold} is not {done}: {in_options(why)}", file=sys.stderr)
+    return 1 if skipped else 0
 
 
 def chosen_dataset(options: argparse.Namespace) -> VocFolder:

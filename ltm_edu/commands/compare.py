@@ -9,14 +9,15 @@ from ..league import Method, all_methods, score_league
 from ..runs.processes import processes, rank
 from ..runs.recipes import recipe_for
 from ..store.files import data_dir, need_place, written_whole
-from . import chosen_dataset, chosen_folds
+from . import chosen_dataset, chosen_folds, report_skipped
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Score every transformation, training-free and on request trained; print one table."""
     for path in filter(None, (options.json, options.png)):
         need_place(path)
-    folds = [fold for text in options.fold.split(",") for fold in chosen_folds(text)]
+    dataset = chosen_dataset(options)
+    folds = chosen_folds(options, dataset)
     methods = [Method.parse(text) for text in options.method] or all_methods()
     recipe = recipe_for(options.data, options.recipe).changed(options.set)
     seeds = tuple(options.seed) if options.seed else (0,)
@@ -24,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
     with processes(options.device) as device:
         league = score_league(
             methods,
-            chosen_dataset(options),
+            dataset,
             folds,
             recipe,
             protocol,
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
             command=options.command_line,
         )
         if rank() > 0:
-            return
+            return 0
     if options.json:
         league.save(options.json)
     print(league.table())
@@ -45,3 +46,4 @@ def run(options: argparse.Namespace) -> None:
         figure = league_chart(league)
         with written_whole(options.png) as part:
             figure.savefig(part, format="png", bbox_inches="tight")
+    return report_skipped(league.skipped, "compared")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from .. import evaluation
-from ..datasets.joined import common_name
 from ..datasets.voc import VocFolder
-from ..episodes import EpisodeList, Protocol, novel_classes
+from ..episodes import FOLDS, EpisodeList, Fold, NoEpisodes, Protocol, fold_label
 from ..model import FewShotModel, TrainingFreeMap
 from ..runs.checkpoint import load_checkpoint
 from ..runs.processes import processes, rank
@@ -19,28 +19,30 @@ from ..runs.recipes import recipe_for
 from ..scores import Results, mean_over_folds, save_results
 from ..store.errors import InputError
 from ..store.files import data_dir, need_place
-from . import chosen_dataset, chosen_folds
+from . import chosen_dataset, chosen_folds, leaked_classes, of_fold, report_skipped
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Score checkpoints and baselines; print the tables, and save them on request."""
-    folds = [None] if options.all_classes else chosen_folds(options.fold)
-    seeds = tuple(options.seed) if options.seed else (0, 1, 2, 3, 4)
     dataset = chosen_dataset(options)
+    folds = chosen_folds(options, dataset)
+    seeds = tuple(options.seed) if options.seed else (0, 1, 2, 3, 4)
     if (options.query_scales or options.crf) and not options.checkpoint:
         raise InputError("--query-scales and --crf need checkpoints: name one")
     if options.json:
         need_place(options.json)
-    results: list[Results] = []
+    scored: dict[Fold, Results] = {}
+    skipped: dict[str, str] = {}
     cache = options.cache or data_dir() / "cache"
     with processes(options.device) as device:
-        for fold in folds:
-            models, novel_images = _methods(options, dataset, fold)
+        # The checkpoints of every fold are read before the first fold is scored.
+        of_folds = [(fold, *_methods(options, dataset, fold)) for fold in folds]
+        for fold, models, novel_images in of_folds:
             for model in models.values():
                 model.to(device)
             protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
-            results.append(
-                evaluation.evaluate(
+            try:
+                scored[fold] = evaluation.evaluate(
                     models,
                     dataset,
                     fold,
@@ -48,33 +50,46 @@ def run(options: argparse.Namespace) -> None:
                     options.split,
                     cache_folder=cache,
                     crf=options.crf,
-                    episode_lists=_episode_lists(options, dataset, fold, protocol),
+                    episode_lists=_episode_lists(options, dataset, folds, fold, protocol),
                 )
-            )
+            except NoEpisodes as error:
+                skipped[fold_label(fold)] = str(error)
+                if len(skipped) == len(folds):
+                    raise
         if rank() > 0:
-            return
-    if len(results) > 1:
+            return 0
+    results = list(scored.values())
+    if len(results) == FOLDS:
         results.append(mean_over_folds(results))
     if options.json:
         save_results(options.json, results)
-    print("\n\n".join(r.table() for r in results))
+    tables = [r.table() for r in results]
+    if skipped:
+        without = f"{dataset.root.name} ({options.split}), fold {', '.join(skipped)}: no episodes"
+        tables.append(without + ", so there is no mean of the four" * (len(folds) == FOLDS))
+    print("\n\n".join(tables))
+    return report_skipped(skipped, "scored")
 
 
 def _episode_lists(
-    options: argparse.Namespace, dataset: VocFolder, fold: int | None, protocol: Protocol
+    options: argparse.Namespace,
+    dataset: VocFolder,
+    folds: Sequence[Fold],
+    fold: Fold,
+    protocol: Protocol,
 ) -> list[EpisodeList] | None:
     """The lists of --episode-lists; those whose file is missing are drawn and written."""
     pattern = options.episode_lists
     if pattern is None:
         return None
-    several = {"{fold}": options.fold == "all", "{seed}": len(protocol.seeds) > 1}
+    several = {"{fold}": len(folds) > 1, "{seed}": len(protocol.seeds) > 1}
     if lacking := [part for part in several if several[part] and part not in pattern]:
         raise InputError(
             f"--episode-lists needs {' and '.join(lacking)} in its name, one file for each"
         )
     lists = []
     for seed in protocol.seeds:
-        path = Path(_of_fold(pattern, fold).replace("{seed}", str(seed)))
+        path = Path(of_fold(pattern, fold).replace("{seed}", str(seed)))
         if not path.is_file():
             one = replace(protocol, seeds=(seed,))
             evaluation.draw_lists(dataset, fold, one, options.split)[0].save(path)
@@ -82,13 +97,8 @@ def _episode_lists(
     return lists
 
 
-def _of_fold(pattern: str, fold: int | None) -> str:
-    """A file's name with its {fold} filled in."""
-    return pattern.replace("{fold}", "all" if fold is None else str(fold))
-
-
 def _methods(
-    options: argparse.Namespace, dataset: VocFolder, fold: int | None
+    options: argparse.Namespace, dataset: VocFolder, fold: Fold
 ) -> tuple[dict[str, FewShotModel], Literal["keep", "drop"]]:
     """The models of a fold's table by name, and what their training did with novel images."""
     models: dict[str, FewShotModel] = {}
@@ -99,23 +109,20 @@ def _methods(
     except ValueError:
         text = options.query_scales
         raise InputError(f"--query-scales {text}: give numbers, as in 0.7,1,1.3") from None
-    held_out = () if fold is None else novel_classes(fold, len(dataset.classes))
-    novel = [dataset.classes[c - 1] for c in held_out]
+    number = re.escape(of_fold("{fold}", fold).lstrip("_"))
     for pattern in options.checkpoint:
-        path = Path(_of_fold(pattern, fold))
+        path = Path(of_fold(pattern, fold))
         model, trained_on = load_checkpoint(path)
-        seen = {common_name(name) for name in trained_on.base_classes}
-        if leaked := [name for name in novel if common_name(name) in seen]:
-            names = ", ".join(leaked[:3]) + (" and more" if leaked[3:] else "")
+        if names := leaked_classes(trained_on, dataset, fold):
             raise InputError(
-                f"{path} was trained on {names}, which fold {fold} tests: its score would not be "
-                "few-shot (leakage); use that fold's checkpoint"
+                f"{path} was trained on {names}, which fold {fold_label(fold)} tests: its score "
+                "would not be few-shot (leakage); use that fold's checkpoint"
             )
         backbone = backbone or model.backbone
         c = model.config
         kind = f"local, {c.rows}" if c.transformation == "local" else c.transformation
         # One name for all folds, whether {fold} or the name of each fold's file was given.
-        stem = re.sub(rf"[_-]?(fold)?\{{fold\}}|[_-]?fold_?{fold}$", "", Path(pattern).stem)
+        stem = re.sub(rf"[_-]?(fold)?\{{fold\}}|[_-]?fold_?{number}$", "", Path(pattern).stem)
         stem = stem or "LTM"
         for scales in dict.fromkeys([c.query_scales, other_scales or c.query_scales]):
             at = "" if scales == (1.0,) else f", query at {' '.join(map('{:g}'.format, scales))}"

@@ -3,51 +3,72 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ..datasets.coverage import coverage
-from ..episodes import Protocol
+from ..episodes import Fold, NoEpisodes, Protocol, fold_label
 from ..model import LTM
-from ..runs.checkpoint import read_checkpoint, save_checkpoint
+from ..runs.checkpoint import read_checkpoint, save_checkpoint, start_from
 from ..runs.identity import run_identity
 from ..runs.processes import processes, rank
 from ..runs.recipes import Recipe, recipe_for, recipe_name
 from ..runs.settings import Machine
 from ..store.errors import InputError
-from ..store.files import data_dir
+from ..store.files import data_dir, need_place
 from ..training import fit
-from . import chosen_dataset, chosen_folds
+from . import chosen_dataset, chosen_folds, leaked_classes, of_fold, report_skipped
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Train a fold, or all four in turn, and write checkpoints and logs."""
-    folds = [None] if options.all_classes else chosen_folds(options.fold)
+    if options.also and not options.all_classes and options.novel is None:
+        raise InputError(
+            "--with joins classes, and folds belong to one data set: --all-classes or --novel"
+        )
+    dataset = chosen_dataset(options)
+    folds = chosen_folds(options, dataset)
     target = str(options.checkpoint or f"runs/{Path(options.data).name}_fold{{fold}}.pt")
     if len(folds) > 1 and "{fold}" not in target:
-        raise InputError("--checkpoint needs {fold} in its name to write four of them")
-    if options.also and not options.all_classes:
-        raise InputError("--with joins classes, and folds belong to one data set: --all-classes")
-    dataset = chosen_dataset(options)
+        raise InputError("--checkpoint needs {fold} in its name to write several of them")
+    paths = {fold: Path(of_fold(target, fold)) for fold in folds}
+    for path in paths.values():
+        need_place(path)
+        if path.suffix in (".jsonl", ".state"):
+            raise InputError(f"--checkpoint {path}: name it .pt, the log and the state end so")
+        if path.exists() and not (options.overwrite or options.resume):
+            raise InputError(
+                f"{path} exists: --overwrite replaces it, --resume continues its run, and --init "
+                "trains it further into another --checkpoint"
+            )
     every = range(1, len(dataset.classes) + 1)
     if rank() == 0 and (covered := coverage(dataset, options.split, every)):
         print(covered)
-    recipe = _chosen_recipe(options)
+    recipe = _chosen_recipe(options, folds)
     training = recipe.training_config
     protocol = Protocol(options.rule, options.novel_images or recipe.novel_images, options.shots)
     cache = None if options.features == "memory" else options.cache or data_dir() / "cache"
+    skipped: dict[str, str] = {}
     with processes(options.device) as device:
         backbone = None
-        for fold in folds:
-            path = Path(target.replace("{fold}", "_all" if fold is None else str(fold)))
+        for fold, path in paths.items():
             torch.manual_seed(training.seed)
-            model = LTM(recipe.model_config, backbone).to(device)
+            model = LTM(recipe.model_config, backbone)
+            before = start_from(of_fold(options.init, fold), model) if options.init else None
+            if rank() == 0 and before and (names := leaked_classes(before, dataset, fold)):
+                print(
+                    f"{options.init} was trained on {names}: no score of fold {fold_label(fold)} "
+                    "will be few-shot, and evaluate will refuse it"
+                )
+            model.to(device)
             backbone = model.backbone
             if options.resume and path.is_file():
-                identity = run_identity(model, dataset, options.split, fold, training, protocol)
+                rules = training, protocol, None, before is not None
+                identity = run_identity(model, dataset, options.split, fold, *rules)
                 network, trained_on, _ = read_checkpoint(path)
                 if differences := trained_on.identity(network).differences(identity):
                     raise InputError(
@@ -60,36 +81,54 @@ def run(options: argparse.Namespace) -> None:
             state = path.with_suffix(".state") if options.resume else None
             rest = options.workers, options.compile, state, options.save_every
             machine = Machine(options.features == "device", *rest)
-            with _curves(options.tensorboard, path.stem) as on_step:
-                fitted = fit(
-                    model,
-                    dataset,
-                    fold,
-                    training,
-                    protocol,
-                    options.split,
-                    cache,
-                    log=path.with_suffix(".jsonl"),
-                    on_step=on_step,
-                    machine=machine,
-                )
+            try:
+                with _curves(options.tensorboard, path.stem) as on_step:
+                    fitted = fit(
+                        model,
+                        dataset,
+                        fold,
+                        training,
+                        protocol,
+                        options.split,
+                        cache,
+                        log=path.with_suffix(".jsonl"),
+                        on_step=on_step,
+                        machine=machine,
+                        started_from=before,
+                    )
+            except NoEpisodes as error:
+                skipped[fold_label(fold)] = str(error)
+                if len(skipped) == len(folds):
+                    raise
+                continue
             if rank() == 0:
                 save_checkpoint(path, model, fitted.trained_on(options.command_line))
                 if state is not None:
                     state.unlink(missing_ok=True)
-                classes = "all classes" if fold is None else f"fold {fold}"
+                classes = "all classes" if fold is None else f"fold {fold_label(fold)}"
                 chosen = f" chosen on {', '.join(fitted.held_out)}" if fitted.held_out else ""
                 print(
                     f"{path}: {classes}, step {fitted.best_step} of {training.steps}{chosen}, "
                     f"recipe {options.recipe or recipe_name(options.data)}"
                 )
+                if fitted.without_pictures:
+                    print(
+                        "not trained on, for want of pictures that the "
+                        f"{protocol.list_rule} rule counts: {', '.join(fitted.without_pictures)}"
+                    )
+    return report_skipped(skipped, "trained")
 
 
-def _chosen_recipe(options: argparse.Namespace) -> Recipe:
+def _chosen_recipe(options: argparse.Namespace, folds: Sequence[Fold]) -> Recipe:
+    """The recipe with its changed fields; its network is that of --init, if no recipe is named."""
     fields = {name: getattr(options, name) for name in ("transformation", "rows", "steps", "seed")}
     fields["image_size"] = options.size
     settings = [f"{name}={value}" for name, value in fields.items() if value is not None]
-    return recipe_for(options.data, options.recipe).changed([*settings, *options.set])
+    recipe = recipe_for(options.data, options.recipe)
+    if options.init and options.recipe is None:
+        networks = [read_checkpoint(of_fold(options.init, fold))[0] for fold in folds]
+        recipe = replace(recipe, model_config=networks[0])
+    return recipe.changed([*settings, *options.set])
 
 
 @contextmanager

@@ -102,10 +102,8 @@ class VocFolder:
         class_list, classes = root / "classes.txt", VOC_CLASSES
         if class_list.exists():
             classes = tuple(read_lines(class_list))
-        if not 4 <= len(classes) < VOID:
-            raise InputError(
-                f"{class_list} lists {len(classes)} classes: 4 to {VOID - 1} make four folds"
-            )
+        if not 0 < len(classes) < VOID:
+            raise InputError(f"{class_list} lists {len(classes)} classes: give 1 to {VOID - 1}")
         return cls(root, classes, splits)
 
     def available(self) -> VocFolder:

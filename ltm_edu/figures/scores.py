@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ..episodes import fold_label
 from ..scores import IoUCounter, Results
 from .base import (
     OKABE_ITO,
@@ -73,7 +74,7 @@ def per_class_bars(results: Results) -> Figure:
     with style():
         figure, axes = plt.subplots(figsize=(1.4 * len(classes) + 3.5, 3.6))
         grouped_bars(axes, heights, classes)
-        axes.set(ylim=(0, 1), ylabel="IoU", xlabel=f"classes of fold {results.fold}")
+        axes.set(ylim=(0, 1), ylabel="IoU", xlabel=f"classes of fold {fold_label(results.fold)}")
         axes.set_title(f"{results.dataset}: IoU of each class")
         legend_beside(axes)
     return figure

@@ -15,13 +15,19 @@ import torch
 from ..datasets.coverage import Coverage, coverage
 from ..datasets.voc import VocFolder
 from ..episodes import (
+    Asked,
     Episode,
     EpisodeList,
+    Fold,
+    NoEpisodes,
     Protocol,
-    base_classes,
+    class_roles,
+    count_asked,
+    describe_few,
     draw_episodes,
     find_pairs,
-    novel_classes,
+    fold_label,
+    why_no_class,
 )
 from ..evaluation import count_episodes, draw_lists, score_model
 from ..features.cache import FeatureCache
@@ -109,23 +115,31 @@ class Entry:
 
 @dataclass(frozen=True)
 class League:
-    """Entries on the same episodes, and what they were scored by."""
+    """Entries on the same episodes, and what they were scored by.
+
+    `asked` says for each class what its score rests on; `skipped` says for a fold without episodes
+    why it is not in `folds`.
+    """
 
     dataset: str
     split: str
-    folds: tuple[int, ...]
+    folds: tuple[int | tuple[str, ...], ...]
     protocol: Protocol
     training: str
     command: str
     entries: tuple[Entry, ...]
     coverage: Coverage | None = None
+    asked: dict[str, Asked] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def table(self) -> str:
         """The entries as text, the protocol first."""
-        folds = ", ".join(map(str, self.folds))
+        folds = ", ".join(map(fold_label, self.folds))
         lines = [f"{self.dataset} ({self.split}), folds {folds}; {self.protocol}"]
         if self.coverage:
             lines.append(str(self.coverage))
+        lines += describe_few(self.asked)
+        lines += [f"fold {fold}: not scored: {why}" for fold, why in self.skipped.items()]
         if any(e.trained for e in self.entries):
             lines.append(f"trained: {self.training}")
         width = max(len(e.method) for e in self.entries)
@@ -148,7 +162,10 @@ class League:
         drawn = "the queries"
         if several := max(len(e.of_trainings) for e in self.entries) > 1:
             drawn += " and the trainings"
-        lines += ["", f"[...]: 95 % interval of the difference, by a bootstrap over {drawn}"]
+        interval = f"[...]: 95 % interval of the difference, by a bootstrap over {drawn}"
+        if any(of_class.once for of_class in self.asked.values()):
+            interval += "; so few pictures make it too narrow"
+        lines += ["", interval]
         if several:
             lines += [
                 f"{e.method}: {' '.join(f'{x:.3f}' for x in e.of_trainings)}, training by training"
@@ -162,6 +179,7 @@ class League:
         values = {**asdict(self), "protocol": self.protocol.as_dict()}
         for entry in values["entries"]:
             entry["difference"] = entry["difference"]._asdict()
+        values["asked"] = {name: of_class._asdict() for name, of_class in self.asked.items()}
         with written_whole(path) as part:
             part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
@@ -177,7 +195,9 @@ class League:
             values["protocol"] = Protocol.from_dict(values["protocol"])
             if values["coverage"] is not None:
                 values["coverage"] = Coverage.from_dict(values["coverage"])
-            values["folds"] = tuple(values["folds"])
+            values["folds"] = tuple(tuple(f) if isinstance(f, list) else f for f in values["folds"])
+            asked = values.get("asked", {})
+            values["asked"] = {name: Asked.from_dict(a) for name, a in asked.items()}
             values["entries"] = tuple(
                 Entry(
                     **{
@@ -198,7 +218,7 @@ class League:
 def score_league(
     methods: Sequence[Method],
     dataset: VocFolder,
-    folds: Sequence[int],
+    folds: Sequence[int | tuple[str, ...]],
     recipe: Recipe,
     protocol: Protocol | None = None,
     split: str = "val",
@@ -218,7 +238,8 @@ def score_league(
     Args:
         methods: the first is what the others are compared with.
         dataset: pictures and masks.
-        folds: which folds; a class is tested in one of them.
+        folds: which folds, 0 to 3 or names of novel classes; a class is tested in one of them. A
+            fold without episodes is left out, and the table says so.
         recipe: the network, and its training.
         protocol: the rules; `Protocol()` by default.
         split: the list that the episodes come from ("all" for every list).
@@ -229,8 +250,8 @@ def score_league(
         command: what to write beside the scores.
 
     Raises:
-        InputError: too few pictures for the episodes, trainings below 0, or as `fit` and
-            `FeatureCache` do.
+        NoEpisodes: no fold has the pictures for an episode.
+        InputError: trainings below 0, or as `fit` and `FeatureCache` do.
     """
     if trainings < 0:
         raise InputError(f"trainings is {trainings}: it must be 0 or more")
@@ -243,10 +264,23 @@ def score_league(
         build_transformation(config)  # refuses an unknown one before anything is computed
     runs = {(m, t): _Run() for t in range(trainings + 1) for m in methods}  # 0: training-free
     episodes: list[Episode] = []
-    backbone = None
+    backbone, index = None, dataset.index(split)
+    drawn: dict[Fold, tuple[list[EpisodeList], EpisodeList]] = {}
+    skipped: dict[str, str] = {}
     for fold in folds:
-        of_fold = [e for part in draw_lists(dataset, fold, protocol, split) for e in part]
-        checks = _base_episodes(dataset, fold, protocol)
+        try:
+            lists = draw_lists(dataset, fold, protocol, split, index)
+            drawn[fold] = lists, _base_episodes(dataset, fold, protocol)
+        except NoEpisodes as error:
+            skipped[fold_label(fold)] = str(error)
+            if len(skipped) == len(folds):
+                raise
+    asked: dict[int, Asked] = {}
+    for fold, (lists, checks) in drawn.items():
+        novel = class_roles(fold, dataset.classes).novel
+        pairs = find_pairs(index, novel, protocol.list_rule)
+        asked |= count_asked(lists, pairs, novel, protocol.shots)
+        of_fold = [e for part in lists for e in part]
         names = sorted({n for e in (*of_fold, *checks) for n in (e.query, *e.supports)})
         free = TrainingFreeMap(recipe.model_config, backbone).to(device)
         backbone = free.backbone
@@ -270,11 +304,12 @@ def score_league(
                 run.parameters = _trainable(model)
             else:
                 model = TrainingFreeMap(configs[method], backbone).to(device)
-                model.threshold = run.thresholds[str(fold)] = _best_threshold(model, cache, checks)
+                best = _best_threshold(model, cache, checks)
+                model.threshold = run.thresholds[fold_label(fold)] = best
             started = time.perf_counter()
             counts = count_episodes(model, cache, of_fold, progress)
             run.seconds += time.perf_counter() - started
-            run.of_folds[str(fold)] = _counter(of_fold, counts).miou()
+            run.of_folds[fold_label(fold)] = _counter(of_fold, counts).miou()
             run.counts += counts
         episodes += of_fold
     computed = len(set(episodes))
@@ -305,16 +340,17 @@ def score_league(
     if trainings:
         seeds = ", ".join(str(config.seed + t) for t in range(trainings))
         training += f", from seed{'s' if trainings > 1 else ''} {seeds}"
-    novel = [c for fold in folds for c in novel_classes(fold, len(dataset.classes))]
     return League(
         dataset.root.name,
         split,
-        tuple(folds),
+        tuple(drawn),
         protocol,
         training,
         command,
         tuple(entries),
-        coverage(dataset, split, novel),
+        coverage(dataset, split, asked),
+        {dataset.classes[c - 1]: of_class for c, of_class in asked.items()},
+        skipped,
     )
 
 
@@ -329,11 +365,17 @@ class _Run:
     parameters: int = 0
 
 
-def _base_episodes(dataset: VocFolder, fold: int, protocol: Protocol) -> EpisodeList:
+def _base_episodes(dataset: VocFolder, fold: Fold, protocol: Protocol) -> EpisodeList:
     """Episodes of a fold's base classes, from the training list, to choose a threshold with."""
-    classes = base_classes(fold, len(dataset.classes))
-    pairs = find_pairs(dataset.index("train"), classes, protocol.list_rule)
-    return draw_episodes(pairs, protocol.shots, CHECKS, seed=0)
+    base, index = class_roles(fold, dataset.classes).base, dataset.index("train")
+    pairs = find_pairs(index, base, protocol.list_rule)
+    try:
+        return draw_episodes(pairs, protocol.shots, CHECKS, seed=0)
+    except NoEpisodes:
+        raise NoEpisodes(
+            f"{dataset.root} has no training class with {protocol.shots + 1} pictures in train.txt "
+            f"to choose a threshold with: {why_no_class(dataset, index, base, protocol)}"
+        ) from None
 
 
 def _best_threshold(model: TrainingFreeMap, cache: FeatureCache, checks: EpisodeList) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..episodes import Protocol
+from ..episodes import Fold, Protocol
 from ..model import LTM, LTMConfig
 from ..store.errors import InputError
 from ..store.files import written_whole
@@ -23,7 +23,7 @@ class TrainedOn:
     """What a checkpoint was trained on, and how, in the words of `RunIdentity`."""
 
     dataset: str
-    fold: int | None
+    fold: Fold
     base_classes: tuple[str, ...]  # names of the classes that it trained on
     protocol: Protocol = field(default_factory=Protocol)  # chose its training pairs
     training: dict = field(default_factory=dict)
@@ -32,12 +32,51 @@ class TrainedOn:
     pictures: str = ""
     backbone: str = ""
     best_step: int = 0  # the update that the weights come from; 0 if unknown
+    initial: str = ""  # the weights before the first update, as in `RunIdentity.started_from`
+    started_from: TrainedOn | None = None  # what those had been trained on, if they had been
+
+    @property
+    def seen_classes(self) -> tuple[str, ...]:
+        """Names of all classes that the weights have been trained on, also those before them."""
+        before = self.started_from.seen_classes if self.started_from else ()
+        return tuple(dict.fromkeys((*self.base_classes, *before)))
 
     def identity(self, network: LTMConfig) -> RunIdentity:
         """The identity of the run that made the checkpoint."""
         plain = network.as_dict(), self.training, self.protocol.as_dict()
-        return RunIdentity(
-            self.dataset, self.pictures, self.split, self.fold, self.backbone, *plain
+        where = self.dataset, self.pictures, self.split, self.fold, self.backbone
+        return RunIdentity(*where, *plain, self.initial)
+
+    def as_dict(self) -> dict:
+        """Plain values, for a checkpoint."""
+        return {
+            **vars(self),
+            "base_classes": list(self.base_classes),
+            "protocol": self.protocol.as_dict(),
+            "started_from": self.started_from and self.started_from.as_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict) -> TrainedOn:
+        """The inverse of `as_dict`; what an old checkpoint does not say is empty.
+
+        Raises:
+            InputError, KeyError, TypeError, ValueError, AttributeError: it holds something else.
+        """
+        training, fold = dict(values["training"]), values["fold"]
+        best_step = values.get("best_step", training.pop("best_step", 0))  # old files: inside
+        before = values.get("started_from")
+        return cls(
+            values["dataset"],
+            tuple(fold) if isinstance(fold, list) else fold,
+            tuple(values["base_classes"]),
+            Protocol.from_dict(values["protocol"]),
+            training,
+            values["command"],
+            *(values.get(name, "") for name in ("split", "pictures", "backbone")),
+            best_step,
+            values.get("initial", ""),
+            cls.from_dict(before) if before else None,
         )
 
 
@@ -53,9 +92,7 @@ def save_checkpoint(path: str | Path, model: LTM, trained_on: TrainedOn) -> None
     content = {
         "format": _FORMAT,
         "model": model.config.as_dict(),
-        **asdict(trained_on),
-        "base_classes": list(trained_on.base_classes),
-        "protocol": trained_on.protocol.as_dict(),
+        **trained_on.as_dict(),
         "state": {k: v.half() if v.is_floating_point() else v for k, v in state.items()},
     }
     with written_whole(Path(path)) as part:
@@ -74,12 +111,34 @@ def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
         model = LTM(config)
     except InputError as error:  # the backbone's weights are missing
         raise InputError(f"{path}: {error}") from None
+    _fill(model, path, trained_on, stored)
+    return model.eval(), trained_on
+
+
+def start_from(path: str | Path, model: LTM) -> TrainedOn:
+    """Give a model, in place, the weights of a checkpoint, and say what those were trained on.
+
+    Raises:
+        InputError: as `load_checkpoint` does, or the model is of another form.
+    """
+    _, trained_on, stored = read_checkpoint(path)
+    try:
+        _fill(model, path, trained_on, stored)
+    except InputError as error:
+        raise InputError(f"{error}; a training starts from a network of its own form") from None
+    return trained_on
+
+
+def _fill(model: LTM, path: str | Path, trained_on: TrainedOn, stored: dict[str, Tensor]) -> None:
     if trained_on.backbone not in ("", model.backbone.key):
         raise InputError(
             f"{path} was trained on features of {trained_on.backbone}, but the backbone here is "
             f"{model.backbone.key}: use the same weights, or train it again"
         )
-    for name, tensor in model.trainable_state().items():
+    state = model.trainable_state()
+    if more := [name for name in stored if name not in state]:
+        raise InputError(f"{path} is a checkpoint of another model, which also has {more[0]}")
+    for name, tensor in state.items():
         shape = getattr(stored.get(name), "shape", None)
         if shape != tensor.shape:
             found = "nothing" if shape is None else tuple(shape)
@@ -90,7 +149,6 @@ def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
         if not stored[name].isfinite().all():
             raise InputError(f"{path}: {name} holds NaN or infinite values: train it again")
     model.load_state_dict(stored, strict=False)
-    return model.eval(), trained_on
 
 
 def read_checkpoint(path: str | Path) -> tuple[LTMConfig, TrainedOn, dict[str, Tensor]]:
@@ -107,18 +165,7 @@ def read_checkpoint(path: str | Path) -> tuple[LTMConfig, TrainedOn, dict[str, T
             f"{path} has checkpoint format {content.get('format')}, this version reads {_FORMAT}"
         )
     try:
-        training = dict(content["training"])
-        best_step = content.get("best_step", training.pop("best_step", 0))  # old files: inside
-        trained_on = TrainedOn(
-            content["dataset"],
-            content["fold"],
-            tuple(content["base_classes"]),
-            Protocol.from_dict(content["protocol"]),
-            training,
-            content["command"],
-            *(content.get(name, "") for name in ("split", "pictures", "backbone")),
-            best_step,
-        )
+        trained_on = TrainedOn.from_dict(content)
         return LTMConfig.from_dict(content["model"]), trained_on, dict(content["state"])
     except InputError as error:  # its own line says more: a rule, a size
         raise InputError(f"{path}: {error}") from None

@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from ..backbones import state_digest
+
 if TYPE_CHECKING:
     from ..datasets.voc import VocFolder
-    from ..episodes import Protocol
+    from ..episodes import Fold, Protocol
     from ..model import LTM
     from .settings import TrainingConfig
+
+
+RANDOM = "random weights"
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,12 @@ class RunIdentity:
     dataset: str  # name of the data set's folder
     pictures: str  # fingerprint of the content of its pictures and masks
     split: str  # the list that is trained on
-    fold: int | None  # 0 to 3, or None for all classes
+    fold: Fold  # 0 to 3, names of novel classes, or None for all classes
     backbone: str  # its key
     network: dict
     training: dict
     protocol: dict
+    started_from: str = ""  # a hash of the weights before the first update, or `RANDOM`
 
     def differences(self, other: RunIdentity) -> list[str]:
         """What differs between this run and another one, a phrase each.
@@ -44,19 +50,23 @@ def run_identity(
     model: LTM,
     dataset: VocFolder,
     split: str,
-    fold: int | None,
+    fold: Fold,
     training: TrainingConfig,
     protocol: Protocol,
     pictures: str | None = None,
+    trained_before: bool = False,
 ) -> RunIdentity:
     """The identity of a training that is about to start, with arguments as in `fit`.
 
-    `pictures` is the fingerprint of the list's pictures, if it is known already.
+    `pictures` is the fingerprint of the list's pictures, if it is known already;
+    `trained_before` says that the model's weights are those of a checkpoint.
     """
     if pictures is None:
         pictures = dataset.fingerprint(dataset.names(split))
     plain = model.config.as_dict(), asdict(training), protocol.as_dict()
-    return RunIdentity(dataset.root.name, pictures, split, fold, model.backbone.key, *plain)
+    started_from = state_digest(model.trainable_state()) if trained_before else RANDOM
+    key = model.backbone.key
+    return RunIdentity(dataset.root.name, pictures, split, fold, key, *plain, started_from)
 
 
 def _differences(before: object, now: object, name: str = "") -> Iterator[str]:
