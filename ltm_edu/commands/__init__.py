@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import warnings
 
 from ..datasets import open_dataset
 from ..datasets.joined import join_folders
 from ..datasets.voc import VocFolder
 from ..episodes import FOLDS
 from ..store.errors import InputError
+
+# Pillow warns about large pictures and damaged EXIF blocks, which are read; the rest has errors.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def chosen_folds(text: str) -> list[int]:
@@ -35,6 +40,8 @@ def chosen_dataset(options: argparse.Namespace) -> VocFolder:
     dataset = open_dataset(options.data)
     if also := getattr(options, "also", ()):
         dataset = join_folders([dataset, *map(open_dataset, also)])
+    for line in dataset.warnings:
+        print(f"ltm-edu: warning: {line}", file=sys.stderr)
     available, listed = dataset.available(), dataset.names(options.split)
     missing = sorted(set(listed).difference(*available.splits.values()))
     if missing and not options.available:

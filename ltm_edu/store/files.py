@@ -123,6 +123,18 @@ def writing(path: Path, advice: str = "") -> Iterator[None]:
         raise InputError(f"cannot write {path}: {error.strerror or error}{end}") from None
 
 
+def check_no_pointer(path: str | Path) -> None:
+    """Check that a file is not what a clone without git-lfs has in its place.
+
+    Raises:
+        InputError: it is.
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        if file.read(40).startswith(b"version https://git-lfs.github.com/spec/"):
+            raise InputError(f"{path} is a git-lfs pointer, not the file itself: run git lfs pull")
+
+
 def write_all(file: BinaryIO, chunk: bytes | memoryview) -> int:
     """Write to an unbuffered file until everything is written: one write may take only a part.
 
