@@ -89,23 +89,27 @@ def is_background(name: str) -> bool:
     return name.lower() in _BACKGROUND
 
 
-def files_by_name(folder: Path, preferred: str) -> dict[str, str]:
-    """Name to file of the pictures in a folder; of several with one name, one that is preferred.
-
-    Args:
-        folder: whose files to list.
-        preferred: an ending, such as "jpg".
+def picture_files(folder: Path) -> list[Path]:
+    """The files in a folder that end like pictures, without hidden ones (macOS creates ._a.jpg).
 
     Raises:
         InputError: the folder cannot be read.
     """
     try:
-        paths = [p for p in folder.iterdir() if re.fullmatch(_FILE, p.suffix, re.IGNORECASE)]
+        paths = sorted(folder.iterdir())
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror or error})") from None
-    paths.sort(key=lambda p: (p.suffix.lower() == f".{preferred}", p.name))
-    # The last one with a name replaces the others. Hidden files are no pictures: macOS's ._a.jpg.
-    return {normalize("NFC", p.stem): p.name for p in paths if not p.name.startswith(".")}
+    return [p for p in paths if re.fullmatch(_FILE, p.suffix, re.I) and not p.name.startswith(".")]
+
+
+def files_by_name(folder: Path, preferred: str) -> dict[str, str]:
+    """Name to file of the pictures in a folder; of several with one name, that with an ending.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    files = sorted(picture_files(folder), key=lambda p: p.suffix.lower() == f".{preferred}")
+    return {normalize("NFC", p.stem): p.name for p in files}  # the last with a name replaces others
 
 
 def read_lines(path: Path | str, content: bytes | None = None) -> list[str]:
@@ -127,7 +131,7 @@ def read_lines(path: Path | str, content: bytes | None = None) -> list[str]:
 
 
 def _name(line: str, path: Path | str, pattern: str) -> str:
-    pair = re.fullmatch(rf"(.+{_FILE})\s+(.+{_FILE})", line, re.IGNORECASE)
+    pair = re.fullmatch(rf"(.+{_FILE})\s+(.+{_FILE})", line, re.I)
     files = pair.groups() if pair else (line,)
     stems = {re.sub(rf"(?i)^.*[/\\]|{_FILE}$", "", f) for f in files}
     name = stems.pop()

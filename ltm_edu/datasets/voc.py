@@ -329,16 +329,47 @@ def write_voc_folder(
         InputError: the folder cannot be written, or a mask has another size than its picture.
     """
     with made_whole(root) as part:
-        for folder in (PICTURES, MASKS, LISTS):
-            (part / folder).mkdir(parents=True)
-        texts = {**(texts or {}), CLASS_LIST: "".join(f"{name}\n" for name in classes)}
+        make_folders(part)
+        lists: dict[str, list[str]] = {}
         for split, pictures in splits.items():
-            names = []
+            lists[split] = []
             for name, image, mask in pictures:
                 check_same_size(image, f"picture {name}", mask, f"mask {name}")
-                image.convert("RGB").save(part / PICTURES / f"{name}.jpg", quality=quality)
-                (part / MASKS / f"{name}.png").write_bytes(palette_png(mask))
-                names.append(f"{name}\n")
-            texts[f"{LISTS}/{split}.txt"] = "".join(names)
-        for name, text in texts.items():
-            (part / name).write_text(text, encoding="utf-8", newline="\n")
+                write_picture(part, name, image, quality)
+                write_mask(part, name, mask)
+                lists[split].append(name)
+        write_texts(part, classes, lists, texts or {})
+
+
+def make_folders(root: Path) -> None:
+    """Create the folders of VOC's layout."""
+    for folder in (PICTURES, MASKS, LISTS):
+        (root / folder).mkdir(parents=True)
+
+
+def write_picture(root: Path, name: str, image: Image.Image, quality: int = 95) -> None:
+    """Write a picture into a folder of this layout, as a JPEG."""
+    image.convert("RGB").save(root / PICTURES / f"{name}.jpg", quality=quality)
+
+
+def write_mask(root: Path, name: str, mask: np.ndarray) -> None:
+    """Write a mask of class ids, (H, W) uint8, into a folder of this layout."""
+    (root / MASKS / f"{name}.png").write_bytes(palette_png(mask))
+
+
+def write_texts(
+    root: Path,
+    classes: Sequence[str],
+    lists: Mapping[str, Sequence[str]],
+    texts: Mapping[str, str],
+) -> None:
+    """Write the classes, the lists (names by list), and further files (content by name)."""
+    texts = {CLASS_LIST: lines_of(classes), **texts}
+    texts |= {f"{LISTS}/{split}.txt": lines_of(names) for split, names in lists.items()}
+    for name, text in texts.items():
+        (root / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def lines_of(words: Iterable[str]) -> str:
+    """Words as the lines of a text."""
+    return "".join(f"{word}\n" for word in words)

@@ -123,17 +123,20 @@ def turn_of(picture: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def is_plain(path: str | Path) -> bool:
-    """Whether any program reads this file as `read_image` does.
+def plain_kind(path: str | Path) -> str | None:
+    """Whether every program reads this file as `read_image` does: its format, or None.
 
-    True for a grey or RGB picture of 8 bits, JPEG or PNG, that needs no turning.
+    Returns:
+        "jpg" or "png" for a grey or RGB picture of 8 bits that needs no turning; None for others.
 
     Raises:
-        InputError: the file is missing, not a picture, or holds several.
+        InputError: the file is missing, damaged, not a picture, or holds several.
     """
     with open_picture(path) as picture:
-        common = picture.format in (*_JPEG, "PNG") and picture.mode in ("RGB", "L")
-        return common and turn_of(picture) is None and not picture.has_transparency_data
+        odd = turn_of(picture) is not None or picture.has_transparency_data
+        if odd or picture.mode not in ("RGB", "L"):
+            return None
+        return "jpg" if picture.format in _JPEG else "png" if picture.format == "PNG" else None
 
 
 def checked_size(path: str | Path) -> tuple[int, int]:
