@@ -14,7 +14,6 @@ from ..store.errors import InputError
 
 # Pillow warns about large pictures and damaged EXIF blocks, which are read; the rest has errors.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-warnings.filterwarnings("ignore", message="Glyph .* missing from")  # emoji in names of classes
 
 
 def chosen_folds(text: str) -> list[int]:

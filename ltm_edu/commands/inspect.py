@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 
 from ..datasets import open_dataset
@@ -33,7 +34,7 @@ def draw_sheet(found: Survey, path: Path) -> None:
     if not (names := found.examples()):
         print(f"no contact sheet: no picture of {found.dataset.root} shows a class")
         return
-    figure = contact_sheet(found.dataset, names)
-    with written_whole(path) as part:
-        figure.savefig(part, format="png")
+    with warnings.catch_warnings(), written_whole(path) as part:
+        warnings.filterwarnings("ignore", message="Glyph ")  # a sign that the font lacks is a box
+        contact_sheet(found.dataset, names).savefig(part, format="png")
     print(f"contact sheet: {path}")

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from unicodedata import normalize
 
@@ -182,7 +183,7 @@ def split_lists(
 
     Args:
         shown: name to the class ids that the picture shows.
-        share: the part of val, 0 to 1. With 0 and 1 there is one list only.
+        share: the part of val, 0 to 1. An empty list is left out.
         seed: of the random choice.
 
     >>> split_lists({"a": [1], "b": [1], "c": [2], "d": [2]}, 0.5, 0)
@@ -204,7 +205,8 @@ def split_lists(
     rest = [n for n in order if n not in place]
     missing = round(share * len(names)) - list(place.values()).count("val")
     place |= dict.fromkeys(rest[: max(0, missing)], "val")
-    return {s: [n for n in names if place.get(n, "train") == s] for s in ("train", "val")}
+    lists = {s: [n for n in names if place.get(n, "train") == s] for s in ("train", "val")}
+    return {split: part for split, part in lists.items() if part}
 
 
 def read_json(path: Path, kind: str, *keys: str) -> dict:
@@ -247,8 +249,8 @@ def free_name(text: str, taken: Collection[str]) -> str:
     """
     text = normalize("NFC", "".join(c if c not in '/\\:*?"<>|' and c >= " " else "_" for c in text))
     text = text.strip(" .") or "picture"
-    numbers = ("", *(f"_{i}" for i in range(2, len(taken) + 3)))
-    return next(name for name in (text + n for n in numbers) if name not in taken)
+    numbered = (f"{text}_{i}" for i in count(2))
+    return next(name for name in chain([text], numbered) if name not in taken)
 
 
 def label_of(

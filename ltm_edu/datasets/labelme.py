@@ -65,10 +65,10 @@ def import_labelme(folder: str | Path, target: Target) -> Imported:
             found.append((path, picture, (data.get("imageWidth"), data.get("imageHeight")), things))
     labels = {thing.label for *_, things in found for thing in things}
     classes = sorted(labels - {None, BACKGROUND})
-    scenes: list[Scene] = []
+    scenes, taken = [], set()
     for path, picture, size, things in found:
-        taken = {scene.name for scene in scenes}
         name = free_name(str(path.relative_to(folder).with_suffix("")), taken)
+        taken.add(name)
         file = picture if isinstance(picture, Path) else None
         label = label_of(file, size, things, classes, problems)
         scenes.append(Scene(name, picture, str(path), label))

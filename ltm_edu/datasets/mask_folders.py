@@ -11,7 +11,7 @@ import numpy as np
 from ..store.errors import InputError
 from ..store.marks import object_mask
 from ..store.pictures import VOID, read_mask
-from .importing import Imported, Scene, Target, drawn_size, free_name, turned, write_import
+from .importing import Imported, Scene, Target, drawn_size, turned, write_import
 from .name_lists import files_by_name, unused_name
 
 _ENDING = r"(?i)[_.-](mask|masks|label|labels|gt)$"
@@ -61,7 +61,7 @@ def import_masks(
     names = [_class_name(c, classes, binary, masks) for c in ids]
     contiguous = np.zeros(256, np.uint8)
     contiguous[[*ids, VOID]] = [*range(1, len(ids) + 1), VOID]
-    scenes: list[Scene] = []
+    scenes = []
     for name in found:
         picture, path = pairs[name]
 
@@ -69,8 +69,7 @@ def import_masks(
             mask = contiguous[read(path)]
             return turned(mask, drawn_size(picture, mask.shape[::-1], shown)[1])
 
-        free = free_name(name, {scene.name for scene in scenes})
-        scenes.append(Scene(free, picture, str(path), label))
+        scenes.append(Scene(name, picture, str(path), label))
     return write_import(target, masks, names, scenes, problems)
 
 

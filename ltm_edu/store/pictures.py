@@ -232,7 +232,7 @@ def check_palette(picture: Image.Image, indices: np.ndarray, name: object) -> No
     Raises:
         InputError: it does.
     """
-    used = np.unique(indices)
+    used = np.unique(indices).tolist()
     if len(used) != 2 or used[0] > 0:
         return
     background, thing = (max(picture.getpalette()[3 * i : 3 * i + 3], default=0) for i in used)
