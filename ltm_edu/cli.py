@@ -41,7 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command",
         required=True,
-        metavar="fetch | verify | train | evaluate | compare | results | predict | bench",
+        metavar="fetch | import | inspect | verify | train | evaluate | compare | results | "
+        "predict | bench",
     )
     shared = argparse.ArgumentParser(add_help=False)
     add = shared.add_argument
@@ -66,6 +67,35 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="say what is missing or damaged in a dataset")
     add = verify.add_argument
     add("dataset", nargs="?", default="pascal5i", help="or a folder in VOC's layout")
+
+    bring = commands.add_parser("import", help="make a dataset of annotated pictures of your own")
+    kinds = bring.add_subparsers(dest="kind", required=True, metavar="coco | labelme | masks")
+    into = argparse.ArgumentParser(add_help=False)
+    add = into.add_argument
+    add("--out", type=Path, required=True, metavar="SET", help="the new folder, in VOC's layout")
+    text = "the part of the pictures for val (default: 0.2); each class is in both lists if it can"
+    add("--val", type=float, default=0.2, metavar="PART", help=text)
+    add("--seed", type=int, default=0, help="of the division into train and val")
+    add("--overwrite", action="store_true", help="replace a folder that an import wrote")
+    coco = kinds.add_parser("coco", parents=[into], help="COCO's instances: one JSON file")
+    coco.add_argument("annotations", type=Path, metavar="ANN.json")
+    coco.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures")
+    labelme = kinds.add_parser("labelme", parents=[into], help="labelme: a JSON file a picture")
+    labelme.add_argument("folder", type=Path, metavar="DIR", help="JSON files and pictures")
+    masks = kinds.add_parser("masks", parents=[into], help="pictures and masks of the same names")
+    add = masks.add_argument
+    add("images", type=Path, metavar="IMAGES", help="the folder of the pictures")
+    add("masks", type=Path, metavar="MASKS", help="that of the masks: NAME.png or NAME_mask.png")
+    text = "each mask marks one object: white, one colour, or what is not transparent"
+    add("--binary", action="store_true", help=text)
+    text = "the names of ids 1, 2, ...; or a file with a name a line"
+    add("--classes", metavar="NAME,NAME", help=text)
+
+    look = commands.add_parser(
+        "inspect", help="show what a dataset holds, and what is wrong with it"
+    )
+    look.add_argument("dataset", help="a folder in VOC's layout, or emoji5i")
+    look.add_argument("--sheet", type=Path, metavar="FILE", help="draw each class into this PNG")
 
     text = "Exit status 1: a fold had nothing to train on; the other folds are trained."
     train = commands.add_parser(

@@ -14,9 +14,9 @@ from .geometry import image_tensor, resize_logits, resize_mask
 from .model import FewShotModel
 from .store.errors import InputError
 from .store.files import written_whole
-from .store.pictures import VOID, check_same_size, read_image, read_mask
+from .store.marks import object_mask
+from .store.pictures import Picture, as_picture, check_same_size
 
-Picture = str | Path | Image.Image | np.ndarray
 Support = tuple[Picture, Picture]
 
 OVERLAY_COLOUR = (230, 159, 0)
@@ -86,11 +86,11 @@ def predict(
         raise InputError("no support: give at least one picture with its mask")
     size = model.config.image_size
     device = next(model.backbone.parameters()).device
-    image = _picture(query)
+    image = as_picture(query, "the query")
     pixels, masks = [], []
     for i, (picture, mask) in enumerate(pairs):
-        support = _picture(picture)
-        labels = _object(mask, class_id, i)
+        support = as_picture(picture, _name(picture, i, "picture"))
+        labels = object_mask(mask, class_id, _name(mask, i, "mask"))
         check_same_size(support, _name(picture, i, "picture"), labels, _name(mask, i, "mask"))
         if not labels.any():
             what = "no foreground" if class_id is None else f"no pixel of class {class_id}"
@@ -132,40 +132,6 @@ def inner_border(mask: np.ndarray, width: int) -> np.ndarray:
         wide = np.pad(inner, 1, constant_values=True)
         inner = inner & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
     return mask & ~inner
-
-
-def _picture(given: Picture) -> Image.Image:
-    if isinstance(given, Image.Image):
-        return given.convert("RGB")
-    if isinstance(given, np.ndarray):
-        whole = given.ndim == 2 or (given.ndim == 3 and given.shape[2] in (3, 4))
-        if given.dtype != np.uint8 or not whole or not given.size:
-            raise InputError(
-                f"a picture came as an array of {given.dtype} {given.shape}: "
-                "expected uint8 of (H, W, 3)"
-            )
-        return Image.fromarray(given).convert("RGB")
-    return read_image(given)
-
-
-def _object(given: Picture, class_id: int | None, i: int) -> np.ndarray:
-    """The object as (H, W) uint8 of 0 and 1."""
-    if isinstance(given, str | Path):
-        values = read_mask(given)
-    else:
-        values = np.asarray(given)
-        if values.ndim != 2:
-            raise InputError(f"mask {i + 1} has shape {values.shape}: expected (H, W)")
-    if class_id is not None:
-        return (values == class_id).astype(np.uint8)
-    ids = [v for v in np.unique(values).tolist() if v not in (0, VOID)]
-    if len(ids) > 1 and values.dtype == np.uint8:
-        raise InputError(
-            f"{_name(given, i, 'mask')} shows classes {', '.join(map(str, ids))}: "
-            "choose one with class_id"
-        )
-    is_object = (values > 0) & (values != VOID) if ids else values != 0
-    return is_object.astype(np.uint8)
 
 
 def _name(given: Picture, i: int, kind: str) -> str:

@@ -16,7 +16,7 @@ import matplotlib
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import TinyBackbone, tiny_model
+from helpers import TinyBackbone, refused, tiny_model
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import resnet50
@@ -518,6 +518,13 @@ class _Malicious:
 
     def __reduce__(self):
         return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("kind", ["pt", "safetensors"])
+def test_a_pointer_of_git_lfs_says_how_to_get_the_weights(tmp_path, kind):
+    path = tmp_path / f"model.{kind}"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 779767\n")
+    refused(lambda: load_weights(path), f"{path} is a git-lfs pointer", "git lfs pull")
 
 
 def test_a_pickle_is_not_run(tmp_path):

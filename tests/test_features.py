@@ -558,6 +558,16 @@ def test_features_that_a_device_cannot_take_are_one_line(tiny, tmp_path, monkeyp
 # What the features of a cache depend on
 
 
+def test_features_of_files_that_were_read_otherwise_are_not_taken_from_the_cache(
+    tiny, tmp_path, monkeypatch
+):
+    model = tiny_model()
+    cache_of(model, tiny, folder=tmp_path)
+    monkeypatch.setattr("ltm_edu.features.cache.READING", 0)  # as in an older version
+    cache_of(model, tiny, folder=tmp_path)
+    assert len(list(tmp_path.glob("features-*"))) == 2
+
+
 def test_features_of_other_weights_are_not_taken_from_the_cache(tiny, tmp_path):
     one, other = tiny_model(), tiny_model()
     with torch.no_grad():

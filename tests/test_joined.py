@@ -36,6 +36,13 @@ def test_classes_are_joined_by_name_and_masks_follow(two):
         assert joined.image(name).tobytes() == part.image(own).tobytes()
 
 
+def test_what_is_odd_in_a_part_is_odd_in_the_whole(two):
+    path = two[1].root / "classes.txt"
+    path.write_text(f"background\n{path.read_text()}")
+    (line,) = join_folders([two[0], VocFolder.open(two[1].root)]).warnings
+    assert str(path) in line
+
+
 def test_the_index_is_that_of_the_parts_together(two):
     pixels = join_folders(two).index("train").pixels.sum(axis=0)
     expected = dict.fromkeys((*CLASSES, "couch", "boat"), 0)

@@ -569,7 +569,7 @@ def break_devkit(devkit: Path, fault: str) -> tuple[str, ...]:
         (devkit / f"SegmentationClassAug/{VAL[0]}.png").unlink()
         return f"{VAL[0]}.png is missing, but {lists / 'val.txt'} names it"
     if fault == "a colour mask":
-        Image.new("RGB", size_of(name)[::-1]).save(mask)
+        Image.new("RGB", size_of(name)[::-1], "red").save(mask)
         return f"{mask} is a RGB picture"
     if fault == "a mask of another size":
         Image.new("L", (5, 5)).save(mask)

@@ -251,7 +251,7 @@ def test_no_support_is_refused(model, files):
 @pytest.mark.parametrize(
     "picture",
     [
-        np.zeros((5, 5, 3)),
+        np.zeros((5, 5, 3), complex),
         np.zeros(5, np.uint8),
         np.zeros((5, 5, 7), np.uint8),
         np.zeros((0, 5, 3), np.uint8),
@@ -268,5 +268,9 @@ def test_a_colour_mask_is_refused(model, files):
         lambda: predict(model, files["query"], (files["a"], files["a"])), str(files["a"]), "RGB"
     )
     refused(
-        lambda: predict(model, files["query"], (files["a"], array(files["a"]))), "mask 1", "(H, W)"
+        lambda: predict(model, files["query"], (files["a"], array(files["a"]))),
+        "support 1's mask",
+        "several colours",
     )
+    flat = np.zeros((61, 50, 1), np.uint8)
+    refused(lambda: predict(model, files["query"], (files["a"], flat)), "1's mask", "(H, W)")

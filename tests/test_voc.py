@@ -14,7 +14,7 @@ from PIL import Image
 from ltm_edu import open_dataset
 from ltm_edu.datasets.inspection import inspect_folder, report
 from ltm_edu.datasets.voc import VOC_CLASSES, VocFolder
-from ltm_edu.episodes import draw_episodes, find_pairs
+from ltm_edu.episodes import draw_episodes, find_pairs, novel_classes
 from ltm_edu.store.pictures import read_image, read_mask
 
 
@@ -92,6 +92,76 @@ def test_folders_and_pictures_may_have_spaces_and_umlauts_in_their_names(tmp_pat
     assert inspect_folder(data, progress=False) == []
 
 
+def rename(root: Path, old: str, picture: str, mask: str) -> None:
+    """Give the files of a name other names, and have the list val name the new one."""
+    (root / f"JPEGImages/{old}.jpg").rename(root / "JPEGImages" / picture)
+    (root / f"SegmentationClass/{old}.png").rename(root / "SegmentationClass" / mask)
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "in_list"),
+    [
+        ("fore\u0302t", "for\u00eat"),  # macOS takes the accent apart
+        ("for\u00eat", "fore\u0302t"),
+        ("at 3.45.00\u202fPM", "at 3.45.00\u202fPM"),  # a screenshot of macOS
+        ("a\u00a0b", "a\u00a0b"),
+        ("\U0001f469\u200d\U0001f33e", "\U0001f469\u200d\U0001f33e"),  # a farmer, of two emoji
+        ("עץ\u200f", "עץ\u200f"),
+    ],
+)
+def test_names_are_found_as_systems_write_them(voc, on_disk, in_list):
+    name = VocFolder.open(voc).names("val")[0]
+    rename(voc, name, f"{on_disk}.jpg", f"{on_disk}.png")
+    (voc / "ImageSets/Segmentation/val.txt").write_text(f"{in_list}\n", encoding="utf-8")
+    data = VocFolder.open(voc)
+    assert inspect_folder(data, progress=False) == []
+    assert data.available().names("val") == data.names("val")
+    data.pair(in_list)
+    data.fingerprint(data.names("val"))
+
+
+@pytest.mark.parametrize("line", ["{n}", "{p}", "JPEGImages/{p} SegmentationClass/{m}"])
+@pytest.mark.parametrize(
+    ("kind", "of_mask"),
+    [
+        ("JPG", "PNG"),
+        ("jpeg", "png"),
+        ("PNG", "Png"),
+        ("webp", "tif"),
+        ("tif", "bmp"),
+        ("TIFF", "gif"),
+    ],
+)
+def test_pictures_and_masks_of_every_ending_are_found(voc, line, kind, of_mask):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    image, mask = data.pair(name)
+    data.image_path(name).unlink()
+    data.mask_path(name).unlink()
+    picture, file = f"new.{kind}", f"new.{of_mask}"
+    image.save(voc / "JPEGImages" / picture)
+    Image.fromarray(mask).save(voc / "SegmentationClass" / file)
+    text = line.format(n="new", p=picture, m=file)
+    (voc / "ImageSets/Segmentation/val.txt").write_text(f"{text}\n")
+    data = VocFolder.open(voc)
+    assert data.names("val") == data.available().names("val") == ("new",)
+    assert inspect_folder(data, progress=False) == []
+    assert np.array_equal(data.pair("new")[1], mask)
+
+
+def test_a_picture_with_exif_has_the_size_of_a_mask_drawn_upright(voc):
+    data = VocFolder.open(voc)
+    name = data.names("val")[0]
+    image, mask = data.pair(name)
+    tags = Image.Exif()
+    tags[274] = 6
+    image.transpose(Image.Transpose.ROTATE_90).save(data.image_path(name), exif=tags, quality=95)
+    assert inspect_folder(data, progress=False) == []
+    turned, same = data.pair(name)
+    assert np.abs(np.array(turned).astype(int) - np.array(image)).mean() < 9
+    assert np.array_equal(same, mask)
+
+
 def test_hidden_files_are_not_lists(voc):
     (voc / "ImageSets/Segmentation/._train.txt").write_bytes(b"\0\5\x16\7Mac OS X\xff\xfe")
     data = VocFolder.open(voc)
@@ -110,6 +180,78 @@ def test_classes_are_those_of_classes_txt_and_vocs_without_it(voc):
     assert VocFolder.open(voc).classes == CLASSES
     (voc / "classes.txt").unlink()
     assert VocFolder.open(voc).classes == VOC_CLASSES
+
+
+def test_a_blank_line_keeps_its_id_and_no_mask_may_have_it(voc):
+    lines = [c if c not in ("square", "coin") else "" for c in CLASSES]
+    (voc / "classes.txt").write_text("\r\n".join([*lines, "", "", ""]))
+    data = VocFolder.open(voc)
+    assert len(data.classes) == len(set(data.classes)) == 8
+    assert [data.classes[c - 1] for c in (1, 3, 8)] == ["disc", "tower", "beam"]
+    assert data.unused == (2, 5)
+    names = [n for n in data.names("all") if "square" not in n and "coin" not in n]
+    for name in names:
+        data.mask(name)
+    assert data.warnings == ()
+    bad = next(n for n in data.names("val") if "coin" in n)
+    says = str(data.mask_path(bad)), "class id 5", "classes.txt is blank", "name it"
+    refused(lambda: data.mask(bad), *says)
+
+
+def test_unused_ids_make_folds_and_episodes_of_the_others(voc):
+    lists = voc / "ImageSets/Segmentation"
+    data = VocFolder.open(voc)
+    (voc / "classes.txt").write_text("\n".join(c if c != "square" else "" for c in CLASSES))
+    for split in ("train", "val"):
+        names = [n for n in data.names(split) if "square" not in n]
+        (lists / f"{split}.txt").write_text("\n".join(names))
+    data = VocFolder.open(voc)
+    pairs = find_pairs(data.index("val"), novel_classes(1, len(data.classes)), "any")
+    assert {data.classes[c - 1] for _, c in pairs} == {"tile"}
+    assert {e.class_id for e in draw_episodes(pairs, 1, 20, 0).episodes} == {6}
+
+
+@pytest.mark.parametrize("name", ["_background_", "background", "__ignore__", "Background"])
+def test_a_background_in_the_first_line_is_reported(voc, name):
+    assert VocFolder.open(voc).warnings == ()
+    path = voc / "classes.txt"
+    path.write_text(f"{name}\n{path.read_text()}")
+    (line,) = VocFolder.open(voc).warnings
+    for part in (str(path), f"line 1 is {name}", "shifted by one", "remove"):
+        assert part in line
+
+
+def test_without_a_list_vocs_names_are_reported_as_assumed_where_no_picture_is_vocs(voc):
+    (voc / "classes.txt").unlink()
+    (line,) = VocFolder.open(voc).warnings
+    for part in (
+        str(voc / "classes.txt"),
+        "not there",
+        "twenty classes are assumed",
+        "a class a line",
+    ):
+        assert part in line
+    names = VocFolder.open(voc).names("val")
+    for i, name in enumerate(names):
+        rename(voc, name, f"2007_{i:06}.jpg", f"2007_{i:06}.png")
+    for split in ("train", "val"):
+        new = "".join(f"2007_{i:06}\n" for i in range(len(names)))
+        (voc / f"ImageSets/Segmentation/{split}.txt").write_text(new)
+    assert VocFolder.open(voc).warnings == ()
+
+
+@pytest.mark.parametrize("pair", [("cat", "cat"), ("caf\u00e9", "cafe\u0301")])
+def test_two_classes_of_one_name_are_refused_with_their_lines(voc, pair):
+    (voc / "classes.txt").write_text("\n".join(["dog", pair[0], "cow", pair[1]]), encoding="utf-8")
+    refused(
+        lambda: VocFolder.open(voc), f"{voc / 'classes.txt'}: lines 2 and 4 are both", "of its own"
+    )
+
+
+@pytest.mark.parametrize("file", ["ImageSets/Segmentation/val.txt", "classes.txt"])
+def test_a_pointer_of_git_lfs_in_place_of_a_text_is_named(voc, file):
+    (voc / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7\nsize 7\n")
+    refused(lambda: VocFolder.open(voc), f"{voc / file} is a git-lfs pointer", "git lfs pull")
 
 
 def test_a_mask_is_the_files_ids(voc):
@@ -418,7 +560,7 @@ def test_a_class_id_over_the_list_is_named_with_its_file(voc):
 def test_a_colour_mask_is_refused(voc):
     data = VocFolder.open(voc)
     name = data.names("val")[0]
-    Image.new("RGB", (30, 20)).save(data.mask_path(name))
+    Image.new("RGB", (30, 20), "red").save(data.mask_path(name))
     says = str(data.mask_path(name)), "RGB", "palette or grey", "colours are not turned into ids"
     refused(lambda: data.mask(name), *says)
     refused(lambda: data.index("val"), *says)

@@ -6,20 +6,27 @@ import argparse
 import hashlib
 import re
 import sys
+import warnings
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ..datasets import open_dataset
 from ..datasets.joined import common_name, join_folders
 from ..datasets.voc import VocFolder
 from ..episodes import FOLDS, Fold, class_roles, fold_label
-from ..runs.checkpoint import TrainedOn
 from ..store.errors import InputError
+
+if TYPE_CHECKING:
+    from ..runs.checkpoint import TrainedOn
 
 _OPTION_OF = {
     'list_rule="any"': "--rule any",
     'novel_images="keep"': "--novel-images keep",
     'novel_images="drop"': "--novel-images drop",
 }
+
+# Pillow warns about large pictures and damaged EXIF blocks, which are read; the rest has errors.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def chosen_folds(options: argparse.Namespace, dataset: VocFolder) -> list[Fold]:
@@ -96,6 +103,8 @@ def chosen_dataset(options: argparse.Namespace) -> VocFolder:
     dataset = open_dataset(options.data)
     if also := getattr(options, "also", ()):
         dataset = join_folders([dataset, *map(open_dataset, also)])
+    for line in dataset.warnings:
+        print(f"ltm-edu: warning: {line}", file=sys.stderr)
     available, listed = dataset.available(), dataset.names(options.split)
     missing = sorted(set(listed).difference(*available.splits.values()))
     if missing and not options.available:

@@ -1,6 +1,6 @@
 """Data sets by name, and the reader that takes any folder in VOC's layout.
 
-To add one (COCO, say): a module with a function that returns a folder in VOC's layout, which it
+To add one: a module with a function that returns a folder in VOC's layout, which it
 writes on first use (`voc.write_voc_folder`), and a call of `register_dataset`.
 """
 

@@ -14,10 +14,8 @@ from ..store.files import existing_parent, written_whole
 from ..store.pictures import palette_png, read_mask
 from .inspection import inspect
 from .name_lists import read_list
-from .voc import AUGMENTED, LISTS, MASKS, PICTURES, VOC_CLASSES, first_names
+from .voc import AUGMENTED, LISTS, MASKS, PICTURES, VOC_CLASSES, VOC_NAME, first_names
 
-NAME = r"\d{4}_\d{6}"
-"""The form of VOC's picture names, as a regular expression."""
 _LAYOUT = f"{PICTURES}/, {AUGMENTED}/ and {LISTS}/val.txt"
 
 
@@ -76,7 +74,7 @@ def check_devkit(
     origins = {"val": devkit / LISTS / "val.txt", "train": devkit / LISTS / "trainaug.txt"}
     if not origins["val"].is_file():
         raise InputError(f"{devkit / LISTS} has no val.txt; found {first_names(devkit / LISTS)}")
-    names = {s: read_list(path, NAME).names for s, path in origins.items() if path.is_file()}
+    names = {s: read_list(path, VOC_NAME).names for s, path in origins.items() if path.is_file()}
     if "train" not in names:
         origins["train"] = devkit / AUGMENTED
         names["train"] = tuple(sorted(set(stems(devkit / AUGMENTED)) - set(names["val"])))
@@ -132,7 +130,7 @@ def bytes_in(folder: Path) -> int:
 
 def stems(folder: Path) -> list[str]:
     """Names of the masks in a folder; empty if it does not exist."""
-    return [p.stem for p in folder.glob("*.png") if re.fullmatch(NAME, p.stem)]
+    return [p.stem for p in folder.glob("*.png") if re.fullmatch(VOC_NAME, p.stem)]
 
 
 def pair_in(folder: Path, name: str, masks: str = MASKS) -> tuple[Path, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,11 @@ class JoinedFolders(VocFolder):
     """
 
     parts: tuple[VocFolder, ...] = ()
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """See `VocFolder.warnings`."""
+        return tuple(line for part in self.parts for line in part.warnings)
 
     def image_path(self, name: str) -> Path:
         """The picture's file, whether it exists or not."""

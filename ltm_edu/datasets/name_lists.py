@@ -1,4 +1,7 @@
-"""Lists of pictures: the files in ImageSets/Segmentation, in either of the two common forms."""
+"""Lists of pictures and of classes, and the names in them.
+
+Names are compared in Unicode's composed form (NFC): macOS writes an accent apart from its letter.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,14 @@ import re
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import category, normalize
 
 from ..store.errors import InputError
+from ..store.files import check_no_pointer
+from ..store.pictures import SUFFIXES
+
+_FILE = rf"\.(?:{'|'.join(SUFFIXES)})"
+_BACKGROUND = ("background", "_background_", "__background__", "__ignore__")
 
 
 class NameList(NamedTuple):
@@ -40,33 +49,94 @@ def read_list(path: Path | str, pattern: str = ".+", content: bytes | None = Non
     Raises:
         InputError: as `read_lines` does, or a line has neither form.
     """
-    counts = Counter(_name(line, path, pattern) for line in read_lines(path, content))
+    lines = filter(None, read_lines(path, content))
+    counts = Counter(_name(line, path, pattern) for line in lines)
     repeated = sum(count > 1 for count in counts.values())
     fault = f"repeats {repeated:,} name{'s' if repeated > 1 else ''}" if repeated else None
     return NameList(tuple(counts), fault if counts else "is empty")
 
 
+def read_classes(path: Path) -> tuple[str, ...]:
+    """The classes of a list, the first has id 1; a blank line keeps its id, as an unused class.
+
+    Raises:
+        InputError: as `read_lines` does, or two classes have one name.
+    """
+    lines = read_lines(path)
+    while lines and not lines[-1]:
+        lines.pop()
+    names = [line or unused_name(i) for i, line in enumerate(lines, start=1)]
+    for i, name in enumerate(names, start=1):
+        if (first := names.index(name) + 1) < i:
+            raise InputError(
+                f"{path}: lines {first} and {i} are both {name!r}: give each class a name of its "
+                "own, or one id to both in the masks"
+            )
+    return tuple(names)
+
+
+def unused_name(class_id: int) -> str:
+    """What a class is called whose line is blank."""
+    return f"(unused {class_id})"
+
+
+def is_background(name: str) -> bool:
+    """Whether the name of a class is one that labelme and others give to the background.
+
+    >>> is_background("_background_"), is_background("cell")
+    (True, False)
+    """
+    return name.lower() in _BACKGROUND
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The files in a folder that end like pictures, without hidden ones (macOS creates ._a.jpg).
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror or error})") from None
+    return [p for p in paths if re.fullmatch(_FILE, p.suffix, re.I) and not p.name.startswith(".")]
+
+
+def files_by_name(folder: Path, preferred: str) -> dict[str, str]:
+    """Name to file of the pictures in a folder; of several with one name, that with an ending.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    files = sorted(picture_files(folder), key=lambda p: p.suffix.lower() == f".{preferred}")
+    return {normalize("NFC", p.stem): p.name for p in files}  # the last with a name replaces others
+
+
 def read_lines(path: Path | str, content: bytes | None = None) -> list[str]:
-    """The lines of a text in UTF-8 that are not blank, without spaces at their ends.
+    """The lines of a text in UTF-8, without spaces at their ends, in NFC.
 
     Raises:
         InputError: it cannot be read, or is not text.
     """
     try:
-        text = (Path(path).read_bytes() if content is None else content).decode("utf-8-sig")
+        if content is None:
+            check_no_pointer(path)
+            content = Path(path).read_bytes()
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8: save it as such, or remove it") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [normalize("NFC", line.strip(" \t")) for line in re.split(r"\r\n|\r|\n", text)]
 
 
 def _name(line: str, path: Path | str, pattern: str) -> str:
-    pair = re.fullmatch(r"(.+\.(?:jpe?g|png))\s+(.+\.png)", line, re.IGNORECASE)
+    pair = re.fullmatch(rf"(.+{_FILE})\s+(.+{_FILE})", line, re.I)
     files = pair.groups() if pair else (line,)
-    stems = {re.sub(r"(?i)^.*[/\\]|\.(?:jpe?g|png)$", "", f) for f in files}
+    stems = {re.sub(rf"(?i)^.*[/\\]|{_FILE}$", "", f) for f in files}
     name = stems.pop()
-    if stems or not name.isprintable() or not re.fullmatch(pattern, name):
+    control = any(category(c) in ("Cc", "Cs") for c in name)
+    if stems or control or not re.fullmatch(pattern, name):
         raise InputError(
             f"{path}: {line[:60]!r} is no picture's name (as 2007_000032, or "
             "JPEGImages/2007_000032.jpg SegmentationClass/2007_000032.png)"

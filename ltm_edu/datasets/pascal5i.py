@@ -31,11 +31,11 @@ from ..store.fetch import (
 )
 from ..store.files import data_dir, writing
 from ..store.pictures import palette_png
-from .devkit import NAME, and_more, bytes_in, check_devkit, copy_devkit, pair_in, read_source, stems
+from .devkit import and_more, bytes_in, check_devkit, copy_devkit, pair_in, read_source, stems
 from .inspection import Fault, inspect
 from .name_lists import NameList, read_list
 from .sbd import mask_of_mat
-from .voc import LISTS, MASKS, PICTURES, VOC_CLASSES
+from .voc import LISTS, MASKS, PICTURES, VOC_CLASSES, VOC_NAME
 
 _VOC2012 = "VOCdevkit/VOC2012"
 _SOURCES = "SOURCES.txt"
@@ -184,7 +184,7 @@ def _unpack(voc: Path, sbd: Path, staging: Path, progress: bool) -> dict[str, tu
     lists = _voc_lists(voc, progress)
     voc_names = {*lists["train"], *lists["val"]}
     sbd_names = set()
-    pattern = rf"benchmark_RELEASE/dataset/cls/({NAME})\.mat"
+    pattern = rf"benchmark_RELEASE/dataset/cls/({VOC_NAME})\.mat"
     for match, read in members(sbd, pattern, progress):
         if match[1] not in voc_names:
             sbd_names.add(match[1])
@@ -193,7 +193,7 @@ def _unpack(voc: Path, sbd: Path, staging: Path, progress: bool) -> dict[str, tu
                 put(mask, palette_png(mask_of_mat(read(), f"{sbd}: {match[0]}")))
     lists["train"] = (*lists["train"], *sbd_names)
     needed = {PICTURES: voc_names | sbd_names, MASKS: voc_names}
-    pattern = rf"{_VOC2012}/({PICTURES}|{MASKS})/({NAME})\.(?:jpg|png)"
+    pattern = rf"{_VOC2012}/({PICTURES}|{MASKS})/({VOC_NAME})\.(?:jpg|png)"
     for match, read in members(voc, pattern, progress):
         path = staging / match[1] / Path(match[0]).name
         if match[2] in needed[match[1]] and not path.exists():
@@ -211,7 +211,7 @@ def _unpack(voc: Path, sbd: Path, staging: Path, progress: bool) -> dict[str, tu
 def _voc_lists(voc: Path, progress: bool) -> dict[str, tuple[str, ...]]:
     lists = {}
     for match, read in members(voc, rf"{_VOC2012}/{LISTS}/(train|val)\.txt", progress):
-        lists[match[1]] = read_list(f"{voc}: {match[0]}", NAME, read()).names
+        lists[match[1]] = read_list(f"{voc}: {match[0]}", VOC_NAME, read()).names
         if len(lists) == 2:
             return lists
     raise InputError(f"{voc} has no {_VOC2012}/{LISTS}/train.txt and val.txt: not VOC 2012")
@@ -235,7 +235,7 @@ def _check_archives(
 
 def _checked_list(path: Path, count: int) -> NameList:
     try:
-        names, fault = read_list(path, NAME)
+        names, fault = read_list(path, VOC_NAME)
     except InputError:
         return NameList((), "is no list of names" if path.is_file() else "is missing")
     if len(names) != count:

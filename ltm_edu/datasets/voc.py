@@ -1,21 +1,24 @@
 """Any folder in VOC's layout: pictures, palette masks, lists of names.
 
-- JPEGImages/NAME.jpg: the pictures
+- JPEGImages/NAME.jpg: the pictures; or .png, .webp, .tif and others, in small or capital letters
 - SegmentationClass/NAME.png: 0 background, 1 and up classes, 255 void
 - ImageSets/Segmentation/SPLIT.txt: train and val; a line is NAME, or its two files as in
   JPEGImages/NAME.jpg SegmentationClass/NAME.png
-- classes.txt: a class a line, the first has id 1; without this file, VOC's twenty classes
+- classes.txt: a class a line, the first has id 1; a blank line's id is unused; without this file,
+  VOC's twenty classes
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from PIL import Image
@@ -30,7 +33,14 @@ from ..store.pictures import (
     read_image,
     read_mask,
 )
-from .name_lists import list_files, read_lines, read_list
+from .name_lists import (
+    files_by_name,
+    is_background,
+    list_files,
+    read_classes,
+    read_list,
+    unused_name,
+)
 
 # fmt: off
 VOC_CLASSES = (
@@ -41,6 +51,9 @@ VOC_CLASSES = (
 )
 # fmt: on
 PICTURES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"
+CLASS_LIST = "classes.txt"
+VOC_NAME = r"\d{4}_\d{6}"
+"""The form of VOC's picture names, as a regular expression."""
 AUGMENTED = "SegmentationClassAug"
 """Where other code stores PASCAL-5i's masks, beside VOC's own."""
 
@@ -99,17 +112,40 @@ class VocFolder:
                 f"{root / LISTS} has no list with names in it: train.txt and val.txt are expected, "
                 f"it has {first_names(root / LISTS)}"
             )
-        class_list, classes = root / "classes.txt", VOC_CLASSES
-        if class_list.exists():
-            classes = tuple(read_lines(class_list))
-        if not 0 < len(classes) < VOID:
-            raise InputError(f"{class_list} lists {len(classes)} classes: give 1 to {VOID - 1}")
+        class_list = root / CLASS_LIST
+        classes = read_classes(class_list) if class_list.exists() else VOC_CLASSES
+        if not 1 <= len(classes) < VOID:
+            raise InputError(
+                f"{class_list} lists {len(classes)} classes: masks have ids for 1 to {VOID - 1}"
+            )
         return cls(root, classes, splits)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What is probably not meant in the list of classes, a line each."""
+        path = self.root / CLASS_LIST
+        lines = []
+        if is_background(self.classes[0]):
+            lines.append(
+                f"{path}: line 1 is {self.classes[0]}, and line 1 names id 1: if the background of "
+                "the masks is 0, remove this line, for all names are shifted by one"
+            )
+        if not path.exists() and not all(re.fullmatch(VOC_NAME, n) for n in self.names("all")):
+            lines.append(
+                f"{path} is not there: VOC's twenty classes are assumed; write a class a line, the "
+                "first has id 1"
+            )
+        return tuple(lines)
+
+    @cached_property
+    def unused(self) -> tuple[int, ...]:
+        """The class ids whose line is blank."""
+        names = enumerate(self.classes, start=1)
+        return tuple(c for c, name in names if name == unused_name(c))
 
     def available(self) -> VocFolder:
         """The same folder without the listed names whose picture or mask is missing."""
-        masks = {path.stem for path in (self.root / MASKS).glob("*.png")}
-        present = masks & self._picture_files.keys()
+        present = self._mask_files.keys() & self._picture_files.keys()
         kept, missing = (
             {
                 split: tuple(n for n in names if (n in present) == wanted)
@@ -137,19 +173,19 @@ class VocFolder:
 
     @cached_property
     def _picture_files(self) -> dict[str, str]:
-        # Of several files with one name, the .jpg comes last and replaces the others.
-        files = sorted(
-            (self.root / PICTURES).iterdir(), key=lambda p: (p.suffix.lower() == ".jpg", p.name)
-        )
-        return {p.stem: p.name for p in files}
+        return files_by_name(self.root / PICTURES, "jpg")
+
+    @cached_property
+    def _mask_files(self) -> dict[str, str]:
+        return files_by_name(self.root / MASKS, "png")
 
     def image_path(self, name: str) -> Path:
         """The picture's file, whether it exists or not."""
-        return self.root / PICTURES / self._picture_files.get(name, f"{name}.jpg")
+        return self.root / PICTURES / self._picture_files.get(_key(name), f"{name}.jpg")
 
     def mask_path(self, name: str) -> Path:
         """The mask's file, whether it exists or not."""
-        return self.root / MASKS / f"{name}.png"
+        return self.root / MASKS / self._mask_files.get(_key(name), f"{name}.png")
 
     def elsewhere(self, path: Path) -> str:
         """The end of an error if only SegmentationClassAug has a mask: that, and what to do."""
@@ -177,7 +213,11 @@ class VocFolder:
         if highest > len(self.classes):
             raise InputError(
                 f"{path} holds class id {highest}, but there are {len(self.classes)} classes "
-                f"(ids 1 to {len(self.classes)}, {VOID} for void): add it to classes.txt"
+                f"(ids 1 to {len(self.classes)}, {VOID} for void): add it to {CLASS_LIST}"
+            )
+        if self.unused and (found := np.intersect1d(mask, self.unused)).size:
+            raise InputError(
+                f"{path} holds class id {found[0]}, whose line in {CLASS_LIST} is blank: name it"
             )
         return mask
 
@@ -234,6 +274,10 @@ class VocFolder:
         return path
 
 
+def _key(name: str) -> str:
+    return normalize("NFC", name)
+
+
 def first_names(folder: Path) -> str:
     """The first few names in a folder, for an error.
 
@@ -285,16 +329,47 @@ def write_voc_folder(
         InputError: the folder cannot be written, or a mask has another size than its picture.
     """
     with made_whole(root) as part:
-        for folder in (PICTURES, MASKS, LISTS):
-            (part / folder).mkdir(parents=True)
-        texts = {**(texts or {}), "classes.txt": "".join(f"{name}\n" for name in classes)}
+        make_folders(part)
+        lists: dict[str, list[str]] = {}
         for split, pictures in splits.items():
-            names = []
+            lists[split] = []
             for name, image, mask in pictures:
                 check_same_size(image, f"picture {name}", mask, f"mask {name}")
-                image.convert("RGB").save(part / PICTURES / f"{name}.jpg", quality=quality)
-                (part / MASKS / f"{name}.png").write_bytes(palette_png(mask))
-                names.append(f"{name}\n")
-            texts[f"{LISTS}/{split}.txt"] = "".join(names)
-        for name, text in texts.items():
-            (part / name).write_text(text, encoding="utf-8", newline="\n")
+                write_picture(part, name, image, quality)
+                write_mask(part, name, mask)
+                lists[split].append(name)
+        write_texts(part, classes, lists, texts or {})
+
+
+def make_folders(root: Path) -> None:
+    """Create the folders of VOC's layout."""
+    for folder in (PICTURES, MASKS, LISTS):
+        (root / folder).mkdir(parents=True)
+
+
+def write_picture(root: Path, name: str, image: Image.Image, quality: int = 95) -> None:
+    """Write a picture into a folder of this layout, as a JPEG."""
+    image.convert("RGB").save(root / PICTURES / f"{name}.jpg", quality=quality)
+
+
+def write_mask(root: Path, name: str, mask: np.ndarray) -> None:
+    """Write a mask of class ids, (H, W) uint8, into a folder of this layout."""
+    (root / MASKS / f"{name}.png").write_bytes(palette_png(mask))
+
+
+def write_texts(
+    root: Path,
+    classes: Sequence[str],
+    lists: Mapping[str, Sequence[str]],
+    texts: Mapping[str, str],
+) -> None:
+    """Write the classes, the lists (names by list), and further files (content by name)."""
+    texts = {CLASS_LIST: lines_of(classes), **texts}
+    texts |= {f"{LISTS}/{split}.txt": lines_of(names) for split, names in lists.items()}
+    for name, text in texts.items():
+        (root / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def lines_of(words: Iterable[str]) -> str:
+    """Words as the lines of a text."""
+    return "".join(f"{word}\n" for word in words)

@@ -23,7 +23,7 @@ from ..model import FewShotModel, features_at_scales
 from ..runs.processes import own_part, share_arrays
 from ..runs.threads import in_parallel
 from ..store.errors import InputError
-from ..store.pictures import VOID
+from ..store.pictures import READING, VOID
 from .files import FileOfRows, Kind, in_files
 
 BATCH = 2
@@ -161,8 +161,9 @@ class FeatureCache:
 
     def _in_files(self, model: FewShotModel, folder: Path, progress: bool) -> list[FileOfRows]:
         """The same from files in the folder, which are written if they are missing."""
-        key = [model.backbone.key, self.fingerprint, self._copies, self.size, self.query_scales]
-        digest = hashlib.sha256(json.dumps([*key, self._dtype.name]).encode()).hexdigest()[:16]
+        key = [model.backbone.key, self.fingerprint, READING, self._copies, self.size]
+        key += [self.query_scales, self._dtype.name]
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
         n = len(self.names)
         maps = (n * self._copies, model.backbone.channels, None, None)
         kinds = [Kind(f"scale{i}.npy", self._dtype, maps) for i in range(len(self.query_scales))]

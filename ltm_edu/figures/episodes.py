@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from ..datasets.voc import VocFolder
@@ -28,6 +29,8 @@ from .base import (
     tinted,
 )
 from .scores import iou
+
+_THUMBNAIL = 320  # pixels of the longer side, more than a contact sheet shows
 
 
 def side_by_side(
@@ -155,13 +158,17 @@ def contact_sheet(dataset: VocFolder, names: Sequence[str], columns: int = 6) ->
         for ax in axes.flat:
             ax.axis("off")
         for ax, name in zip(axes.flat, names, strict=False):
-            mask = dataset.mask(name)
+            image, mask = dataset.pair(name)
             ids = [int(i) for i in np.unique(mask) if i not in (0, VOID)]
-            pixels = faded(as_uint8(dataset.image(name)), np.isin(mask, ids))
+            image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+            nearest = Image.Resampling.NEAREST
+            mask = np.asarray(Image.fromarray(mask).resize(image.size, nearest))
+            pixels = faded(as_uint8(image), np.isin(mask, ids))
             for k, i in enumerate(ids):
                 pixels = tint(pixels, mask == i, colours[k % len(colours)])
             ax.imshow(pixels, interpolation="antialiased")
-            ax.set_title(_two_a_line([dataset.classes[i - 1] for i in ids]), fontsize=9)
+            words = _two_a_line([dataset.classes[i - 1] for i in ids])
+            ax.set_title(words, fontsize=9, parse_math=False)  # a class may be called $5
     return figure
 
 

@@ -85,10 +85,11 @@ def written_whole(path: Path, advice: str = "") -> Iterator[Path]:
 
 
 @contextmanager
-def made_whole(folder: Path) -> Iterator[Path]:
+def made_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
     """Fill a folder under a temporary name, and rename it after the block.
 
-    If another process has meanwhile put the same folder in place, that one stays.
+    If another process has meanwhile put the same folder in place, that one stays; with `replace`,
+    a folder of this name is removed when the new one is in its place.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -100,11 +101,18 @@ def made_whole(folder: Path) -> Iterator[Path]:
         yield part
         with writing(folder):
             part.chmod(0o755)
+            old = part.with_name(f"{part.name}.old")
+            if replace and folder.is_dir():
+                folder.replace(old)
             try:
                 part.replace(folder)
             except OSError:
+                if old.is_dir():
+                    old.replace(folder)
+                    raise
                 if not (folder.is_dir() and any(folder.iterdir())):
                     raise
+            shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -121,6 +129,18 @@ def writing(path: Path, advice: str = "") -> Iterator[None]:
     except OSError as error:
         end = f"; {advice}" if advice else ""
         raise InputError(f"cannot write {path}: {error.strerror or error}{end}") from None
+
+
+def check_no_pointer(path: str | Path) -> None:
+    """Check that a file is not what a clone without git-lfs has in its place.
+
+    Raises:
+        InputError: it is.
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        if file.read(40).startswith(b"version https://git-lfs.github.com/spec/"):
+            raise InputError(f"{path} is a git-lfs pointer, not the file itself: run git lfs pull")
 
 
 def write_all(file: BinaryIO, chunk: bytes | memoryview) -> int:

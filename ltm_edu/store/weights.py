@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
+from .files import check_no_pointer
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
@@ -18,11 +19,14 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     try:
+        check_no_pointer(path)
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except Exception as error:  # a damaged file fails in as many ways as it can be damaged

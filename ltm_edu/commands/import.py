@@ -1,0 +1,42 @@
+"""`ltm-edu import`: annotations in other formats become a folder in VOC's layout."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..datasets.coco import import_coco
+from ..datasets.importing import Target
+from ..datasets.inspection import survey
+from ..datasets.labelme import import_labelme
+from ..datasets.mask_folders import import_masks
+from ..datasets.name_lists import read_classes
+from ..datasets.voc import VocFolder
+from .inspect import draw_sheet
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the folder; print what was left out, and what the folder holds."""
+    target = Target(options.out, options.val, options.seed, options.overwrite)
+    if options.kind == "coco":
+        found = import_coco(options.annotations, options.images, target)
+    elif options.kind == "labelme":
+        found = import_labelme(options.folder, target)
+    else:
+        classes = _classes(options.classes)
+        found = import_masks(options.images, options.masks, target, options.binary, classes)
+    for line in found.problems:
+        print(f"ltm-edu: warning: {line}", file=sys.stderr)
+    written = survey(VocFolder.open(found.root))
+    print(written.table())
+    draw_sheet(written, found.root / "contact_sheet.png")
+
+
+def _classes(text: str | None) -> tuple[str, ...]:
+    """The classes of a file, or those that a text names."""
+    if text is None:
+        return ()
+    if Path(text).is_file():
+        return read_classes(Path(text))
+    return tuple(name.strip() for name in text.split(","))

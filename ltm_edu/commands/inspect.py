@@ -1,0 +1,40 @@
+"""`ltm-edu inspect`: what a dataset holds, what is wrong with it, and how it looks."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+
+from ..datasets import open_dataset
+from ..datasets.inspection import Survey, survey
+from ..store.files import need_place, written_whole
+from .verify import conclude_survey
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print classes, counts, sizes and problems; draw a contact sheet on request."""
+    if options.sheet:
+        need_place(options.sheet)
+    found = survey(open_dataset(options.dataset))
+    print(found.table())
+    if options.sheet:
+        draw_sheet(found, options.sheet)
+    conclude_survey(found)
+
+
+def draw_sheet(found: Survey, path: Path) -> None:
+    """Draw some pictures of every class, with their masks, into one PNG; without any, say so.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    from ..figures import contact_sheet
+
+    if not (names := found.examples()):
+        print(f"no contact sheet: no picture of {found.dataset.root} shows a class")
+        return
+    with warnings.catch_warnings(), written_whole(path) as part:
+        warnings.filterwarnings("ignore", message="Glyph ")  # a sign that the font lacks is a box
+        contact_sheet(found.dataset, names).savefig(part, format="png")
+    print(f"contact sheet: {path}")
