@@ -12,8 +12,8 @@ from PIL import Image
 
 from ltm_edu import predict
 from ltm_edu.geometry import image_tensor
+from ltm_edu.masks.drawing import draw_overlay
 from ltm_edu.model import LTM, TrainingFreeMap
-from ltm_edu.segmenter import draw_overlay
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def test_a_query_of_any_size_gets_a_mask_of_that_size(model, files, size):
 
 
 def test_a_prediction_is_the_models_forward_pass_stretched_to_the_query(model, files):
-    found = predict(model, files["query"], [(files[k], files[f"{k}_mask"]) for k in "ab"])
+    supports = [(files[k], files[f"{k}_mask"]) for k in "ab"]
+    found = predict(model, files["query"], supports, smooth=False, crop=False)
     with Image.open(files["query"]) as query:
         images = image_tensor(query, 97)[None]
     supports, masks = [], []
