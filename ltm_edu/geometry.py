@@ -59,7 +59,7 @@ def resize_logits(M: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(M, tuple(size), mode="bilinear", align_corners=False)
 
 
-def stretched_rows(M: np.ndarray, size: Sequence[int], rows: int = 256) -> Iterator[np.ndarray]:
+def stretched_rows(M: np.ndarray, size: Sequence[int], rows: int = 64) -> Iterator[np.ndarray]:
     """What `resize_logits` gives, in bands of rows: a large picture needs no large map.
 
     Args:

@@ -19,7 +19,7 @@ from .equations import without_value_checks
 from .geometry import image_tensor, mask_to_grid, resize_logits, resize_mask
 from .masks.folders import pictures_in
 from .masks.prediction import Prediction
-from .masks.presence import likest_cells, presence_of, prototype
+from .masks.presence import MIN_PRESENCE, likest_cells, presence_of, prototype
 from .model import Embedded, FewShotModel
 from .runs.checkpoint import load_checkpoint
 from .runs.processes import processes
@@ -97,7 +97,7 @@ class FewShotSegmenter:
         model: str | Path | FewShotModel = "photographs",
         *,
         threshold: float = 0.5,
-        min_presence: float = 0.0,
+        min_presence: float = MIN_PRESENCE,
         smooth: bool = True,
         min_area: int = 0,
         crop: bool = True,
@@ -296,8 +296,9 @@ class FewShotSegmenter:
         mean = self._mean_feature()
         prototypes = torch.stack([c.prototype for c in self._classes])
         cosines = likest_cells(F_q.float(), prototypes, mean)
-        centred = isinstance(mean, Tensor)
-        presences = presence_of(cosines, model.backbone.name, centred)
+        calibrated = model.backbone.name == "efficientnet_lite0" and isinstance(mean, Tensor)
+        shots = [c.G_s.shape[1] for c in self._classes]
+        presences = presence_of(cosines, shots, calibrated)
         return _Found(joined[0].cpu(), presences[0].cpu(), torch.stack(attention))
 
     def _look_closer(self, image: Image.Image, whole: _Found) -> _Found:
@@ -402,7 +403,7 @@ def _several(given: Picture | Iterable[Picture], mask: bool = False) -> list[Pic
 
 def _picture(given: Picture) -> Image.Image:
     if isinstance(given, Image.Image):
-        return given.convert("RGB")
+        return given if given.mode == "RGB" else given.convert("RGB")
     if isinstance(given, Tensor):
         given = _array_of(given)
     if isinstance(given, np.ndarray):

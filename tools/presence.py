@@ -20,7 +20,7 @@ from ltm_edu import load_checkpoint, open_dataset, shipped_checkpoint
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.episodes import find_pairs, images_by_class
 from ltm_edu.features.cache import FeatureCache
-from ltm_edu.masks.presence import likest_cells, prototype
+from ltm_edu.masks.presence import MIN_PRESENCE, likest_cells, prototype
 from ltm_edu.model import FewShotModel
 
 FOLDS = 4
@@ -29,7 +29,7 @@ FOLDS = 4
 def cosines(
     model: FewShotModel,
     dataset: VocFolder,
-    mean: torch.Tensor | float,
+    mean: torch.Tensor,
     shots: int,
     supports: int,
     queries: int,
@@ -90,12 +90,11 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=1)
     parser.add_argument("--supports", type=int, default=10, help="groups of supports a class")
     parser.add_argument("--queries", type=int, default=600)
-    parser.add_argument("--raw", action="store_true", help="do not subtract the mean feature")
-    parser.add_argument("--least", type=float, default=0.5, help="presence that counts as yes")
+    parser.add_argument("--least", type=float, default=MIN_PRESENCE, help="presence of a yes")
     parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
     model, _ = load_checkpoint(options.checkpoint)
-    mean = 0.0 if options.raw else model.feature_mean
+    mean = model.feature_mean
     sizes = options.shots, options.supports, options.queries
     sets = {
         data: cosines(model, open_dataset(data), mean, *sizes, options.cache)

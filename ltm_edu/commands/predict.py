@@ -81,7 +81,7 @@ def _segment(
         bar.update()
 
     with ExitStack() as stack:
-        bar = tqdm(total=len(results), unit="image", leave=False)
+        bar = tqdm(total=len(results), unit="image", leave=False, disable=None)
         stack.enter_context(bar)
         table = coco = None
         for found in segmenter.predict(results, report):

@@ -147,8 +147,8 @@ class Prediction:
         """
         picture, labels = self.query, self.labels
         if longest is not None and max(picture.size) > longest:
-            picture = picture.copy()
-            picture.thumbnail((longest, longest), Image.Resampling.BILINEAR)
+            shape = [max(1, round(n * longest / max(picture.size))) for n in picture.size]
+            picture = picture.resize(shape, Image.Resampling.BILINEAR, reducing_gap=2)
             small = Image.fromarray(labels).resize(picture.size, Image.Resampling.NEAREST)
             labels = np.asarray(small)
         return draw_labels(picture, labels, self.classes)
@@ -156,7 +156,7 @@ class Prediction:
     def picture(self) -> Image.Image:
         """The mask as a picture: 0 and 255, or with several classes the label map in colours."""
         if len(self.classes) == 1:
-            return Image.fromarray(self.labels * np.uint8(255))
+            return Image.fromarray(self.labels).point([0] + [255] * 255)
         picture = Image.fromarray(self.labels)
         picture.putpalette(label_palette())
         return picture

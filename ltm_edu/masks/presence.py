@@ -7,6 +7,9 @@ minus their mean, so what is found here does not depend on how the rest of the n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,16 +17,16 @@ from torch import Tensor
 CELLS = 10
 """The likest cells of the query, whose mean cosine counts: steadier than the likest alone."""
 
-CALIBRATION = {
-    ("efficientnet_lite0", True): (9.0, -5.0),
-    ("efficientnet_lite0", False): (9.0, -5.0),
-}
-"""Slope and offset of the logistic function from that cosine to presence, for a backbone, with the
-mean subtracted or not. `python -m tools.presence` measures them, on as many pairs of photographs
-that both show the class as on pairs of which one does not."""
+CALIBRATION = {1: (12.83, -2.81), 5: (19.52, -5.12)}
+"""Supports to slope and offset of the logistic function from that cosine to presence. Measured on
+EfficientNet-Lite0's features of photographs, on as many pairs that both show a class as pairs of
+which one does not, by `python -m tools.presence --shots 1` and `--shots 5`."""
 
 UNCALIBRATED = (2.0, 0.0)
-"""The same for backbones that were not measured: only the order of the queries means something."""
+"""The same for features that were not measured: only the order of the queries means something."""
+
+MIN_PRESENCE = 0.35
+"""Queries with less get an empty mask unless something else is asked for."""
 
 
 def prototype(F_s: Tensor, G_s: Tensor, mean: Tensor | float = 0.0) -> Tensor:
@@ -52,7 +55,17 @@ def likest_cells(F_q: Tensor, prototypes: Tensor, mean: Tensor | float = 0.0) ->
     return cosines.topk(min(CELLS, cosines.shape[2]), dim=2).values.mean(dim=2)
 
 
-def presence_of(cosine: Tensor, backbone: str, centred: bool) -> Tensor:
-    """From what `likest_cells` gives to presence in [0, 1]; for the arguments see CALIBRATION."""
-    slope, offset = CALIBRATION.get((backbone, centred), UNCALIBRATED)
-    return torch.sigmoid(slope * cosine + offset)
+def presence_of(cosine: Tensor, shots: Sequence[int], calibrated: bool) -> Tensor:
+    """From what `likest_cells` gives to presence.
+
+    Args:
+        cosine: (B, n).
+        shots: how many supports each of the n prototypes comes from.
+        calibrated: whether the features are those that CALIBRATION was measured on.
+
+    Returns:
+        (B, n), in [0, 1].
+    """
+    measured = [*CALIBRATION.values()] if calibrated else [UNCALIBRATED] * len(CALIBRATION)
+    slope, offset = (np.interp(shots, [*CALIBRATION], v) for v in zip(*measured, strict=True))
+    return torch.sigmoid(cosine * cosine.new_tensor(slope) + cosine.new_tensor(offset))

@@ -26,7 +26,8 @@ def read_image(path: str | Path) -> Image.Image:
         InputError: the file is missing, damaged, or not a picture.
     """
     with _reading(path), Image.open(path) as picture:
-        return picture.convert("RGB")
+        picture.load()
+        return picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy
 
 
 def read_mask(path: str | Path) -> np.ndarray:
