@@ -148,7 +148,7 @@ class Prediction:
         picture, labels = self.query, self.labels
         if longest is not None and max(picture.size) > longest:
             shape = [max(1, round(n * longest / max(picture.size))) for n in picture.size]
-            picture = picture.resize(shape, Image.Resampling.BILINEAR, reducing_gap=2)
+            picture = picture.resize(shape, Image.Resampling.BILINEAR, reducing_gap=1.0)
             small = Image.fromarray(labels).resize(picture.size, Image.Resampling.NEAREST)
             labels = np.asarray(small)
         return draw_labels(picture, labels, self.classes)
