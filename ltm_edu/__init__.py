@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .model import TrainingFreeMap as TrainingFreeMap
     from .runs.checkpoint import load_checkpoint as load_checkpoint
     from .runs.checkpoint import save_checkpoint as save_checkpoint
+    from .segmenter import FewShotSegmenter as FewShotSegmenter
     from .segmenter import predict as predict
     from .store.errors import InputError as InputError
     from .store.files import data_dir as data_dir
@@ -40,6 +41,7 @@ _HOMES = {
     "fit": "training",
     "evaluate": "evaluation",
     "predict": "segmenter",
+    "FewShotSegmenter": "segmenter",
     "load_checkpoint": "runs.checkpoint",
     "save_checkpoint": "runs.checkpoint",
     "shipped_checkpoint": "store.files",

@@ -197,12 +197,32 @@ def _parser() -> argparse.ArgumentParser:
 
     segment = commands.add_parser("predict", help="segment your own pictures")
     add = segment.add_argument
-    add("--checkpoint", type=Path, required=True)
-    add("--query", type=Path, nargs="+", required=True, help="pictures to search")
-    pair = ("PICTURE", "MASK")
-    add("--support", type=Path, nargs=2, action="append", required=True, metavar=pair)
+    text = "a checkpoint's file, or the name of one that comes with the course"
+    add("--checkpoint", default="photographs", help=f"{text} (default: photographs)")
+    text = "pictures to search, or folders of pictures"
+    add("--query", type=Path, nargs="+", required=True, help=text)
+    text = "a picture and its mask, or NAME=PICTURE,MASK of several classes; repeat for more"
+    metavar = ("PICTURE", "MASK")
+    add("--support", nargs="+", action="append", metavar=metavar, help=text)
+    text = "a folder of pictures with masks: that of a.jpg is a_mask.png or masks/a.png, and a "
+    text += "subfolder is a class of that name; pictures without a mask are left out"
+    add("--support-dir", type=Path, metavar="DIR", help=text)
     add("--class-id", type=int, help="the value in the masks that is the object")
     add("--out", type=Path, default=Path("predictions"), help="folder to write to")
+    text = "several as in png,labelme,coco (default: png, a mask and an overlay)"
+    add("--format", default="png", help=text)
+    text = "a pixel of a higher probability is in the mask (default: 0.5)"
+    add("--threshold", type=float, default=0.5, help=text)
+    text = "a picture with less presence gets an empty mask (default: %(default)s)"
+    add("--min-presence", type=float, default=0.35, help=text)
+    text = "leave out connected pieces of fewer pixels"
+    add("--min-area", type=int, default=0, metavar="PIXELS", help=text)
+    text = "remove the dotted fringe of masks (default: yes)"
+    add("--smooth", action=argparse.BooleanOptionalAction, default=True, help=text)
+    text = "also look at overlapping parts of each query, for small objects; takes far longer"
+    add("--tile", action="store_true", help=text)
+    add("--device", help="default: the GPU, or the CPU where there is none")
+    add("--overwrite", action="store_true", help="replace results that are there")
 
     speed = commands.add_parser("bench", help="measure how much faster the fast paths are here")
     add = speed.add_argument

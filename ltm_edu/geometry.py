@@ -7,7 +7,7 @@ bilinearly, as the released code does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -57,6 +57,31 @@ def map_to_image(M: Tensor, size: Sequence[int], grid: Sequence[int]) -> Tensor:
 def resize_logits(M: Tensor, size: Sequence[int]) -> Tensor:
     """Stretch a map of the resized square image to the original picture's (H, W)."""
     return F.interpolate(M, tuple(size), mode="bilinear", align_corners=False)
+
+
+def stretched_rows(M: np.ndarray, size: Sequence[int], rows: int = 64) -> Iterator[np.ndarray]:
+    """What `resize_logits` gives, in bands of rows: a large picture needs no large map.
+
+    Args:
+        M: (C, h, w) float32.
+        size: (H, W) of the picture.
+        rows: of a band; the last one may have fewer.
+
+    Yields:
+        (C, rows, W) float32, from the top down.
+    """
+
+    def places(length: int, of: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        at = np.clip((np.arange(length) + 0.5) * (of / length) - 0.5, 0, of - 1)
+        before = at.astype(int)
+        return before, np.minimum(before + 1, of - 1), (at - before).astype(np.float32)
+
+    (above, below, down), (left, right, across) = map(places, size, M.shape[1:])
+    wide = M[..., left] * (1 - across) + M[..., right] * across
+    for top in range(0, size[0], rows):
+        band = slice(top, top + rows)
+        weight = down[band, None]
+        yield wide[:, above[band]] * (1 - weight) + wide[:, below[band]] * weight
 
 
 def image_tensor(image: Image.Image, size: int) -> Tensor:

@@ -660,12 +660,6 @@ def test_after_a_disk_is_full_while_unpacking_the_next_run_resumes(tars, monkeyp
     check_complete(fetch(tars, progress=False))
 
 
-def test_without_scipy_nothing_is_downloaded(web, refused, monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy", None)
-    refused("fetch", "pascal5i", says=("pip install", "ltm-edu[pascal]"))
-    assert web.requests == []
-
-
 @pytest.mark.parametrize("archive", [VOC_TAR, SBD_TAR])
 @pytest.mark.parametrize("name", ["../../escaped.jpg", "/escaped.jpg"])
 def test_a_hostile_archive_writes_nothing_outside(

@@ -1,6 +1,7 @@
-"""predict(): anybody's pictures in, a mask of the query's size out."""
+"""FewShotSegmenter and predict(): anybody's pictures in, a mask of the query's size out."""
 
 import re
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import torch.nn.functional as F
 from helpers import TinyBackbone, refused, tiny_model
 from PIL import Image
 
-from ltm_edu import predict
+from ltm_edu import FewShotSegmenter, cli, open_dataset, predict
 from ltm_edu.geometry import image_tensor
+from ltm_edu.masks.drawing import draw_overlay
+from ltm_edu.masks.presence import MIN_PRESENCE
 from ltm_edu.model import LTM, TrainingFreeMap
-from ltm_edu.segmenter import draw_overlay
+from ltm_edu.segmenter import without_fringe
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,8 @@ def test_a_query_of_any_size_gets_a_mask_of_that_size(model, files, size):
 
 
 def test_a_prediction_is_the_models_forward_pass_stretched_to_the_query(model, files):
-    found = predict(model, files["query"], [(files[k], files[f"{k}_mask"]) for k in "ab"])
+    supports = [(files[k], files[f"{k}_mask"]) for k in "ab"]
+    found = predict(model, files["query"], supports, smooth=False, crop=False)
     with Image.open(files["query"]) as query:
         images = image_tensor(query, 97)[None]
     supports, masks = [], []
@@ -274,3 +278,228 @@ def test_a_colour_mask_is_refused(model, files):
     )
     flat = np.zeros((61, 50, 1), np.uint8)
     refused(lambda: predict(model, files["query"], (files["a"], flat)), "1's mask", "(H, W)")
+
+
+# A fitted segmenter
+
+
+def supports(files: dict[str, Path], names: str = "ab") -> tuple[list[Path], list[Path]]:
+    return [files[k] for k in names], [files[f"{k}_mask"] for k in names]
+
+
+def test_a_fitted_segmenter_and_one_call_find_the_same(model, files):
+    seg = FewShotSegmenter(model).fit(*supports(files))
+    found = list(seg.predict([files["query"], files["a"]]))
+    pairs = list(zip(*supports(files), strict=True))
+    assert found == [predict(model, files[k], pairs) for k in ("query", "a")]
+    assert [f.name for f in found] == [str(files["query"]), str(files["a"])]
+
+
+def test_each_picture_goes_through_the_backbone_once(files):
+    backbone = TinyBackbone()
+    model = LTM.small(backbone, image_size=97, embedding=8, features=8, widths=(8, 4, 4))
+    seg = FewShotSegmenter(model.eval()).fit(*supports(files))
+    assert sum(shape[0] for shape in backbone.seen) == 2
+    assert len(list(seg.predict([files["query"]] * 5))) == 5
+    assert sum(shape[0] for shape in backbone.seen) == 2 + 5
+
+
+def test_queries_are_taken_as_results_are_read(model, files):
+    seg = FewShotSegmenter(model).fit(*supports(files))
+    endless = cycle([files["query"], files["a"]])
+    names = [found.name for found in islice(seg.predict(endless), 5)]
+    assert names == [str(files[k]) for k in ("query", "a", "query", "a", "query")]
+
+
+def test_a_folder_is_a_list_of_its_pictures(model, files, tmp_path):
+    folder = tmp_path / "queries"
+    folder.mkdir()
+    for name, k in (("2.png", "a"), ("1.png", "query")):
+        (folder / name).write_bytes(files[k].read_bytes())
+    (folder / "notes.txt").write_text("no picture")
+    seg = FewShotSegmenter(model).fit(*supports(files))
+    found = list(seg.predict(folder))
+    assert [f.name for f in found] == [str(folder / "1.png"), str(folder / "2.png")]
+    assert found == list(seg.predict([files["query"], files["a"]]))
+
+
+def test_stacks_and_tensors_are_taken(model, files):
+    image, mask = array(files["a"]), array(files["a_mask"])
+    query = array(files["query"])
+    (ours,) = FewShotSegmenter(model).fit(image, mask).predict(query)
+    as_tensor = torch.from_numpy(image).permute(2, 0, 1)
+    for images, masks in (
+        (image[None], mask[None]),
+        (as_tensor, torch.from_numpy(mask)),
+        (as_tensor[None].float() / 255, torch.from_numpy(mask)[None]),
+    ):
+        (found,) = FewShotSegmenter(model).fit(images, masks).predict(query)
+        assert found == ours
+    (found,) = (
+        FewShotSegmenter(model).fit(image, mask).predict(torch.from_numpy(query).permute(2, 0, 1))
+    )
+    assert found == ours
+
+
+def test_a_query_that_cannot_be_read_stops_or_is_reported(model, files, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no picture")
+    seg = FewShotSegmenter(model).fit(*supports(files))
+    refused(lambda: list(seg.predict([files["query"], bad, files["a"]])), str(bad))
+    reported = []
+    found = list(
+        seg.predict([files["query"], bad, files["a"]], lambda q, e: reported.append((q, e)))
+    )
+    assert len(found) == 2
+    ((query, error),) = reported
+    assert query == bad
+    assert str(bad) in str(error)
+
+
+def test_classes_by_name_compete_for_each_pixel(model, files):
+    images, masks = supports(files)
+    seg = FewShotSegmenter(model, min_presence=0).fit(images, masks, names=["cat", "dog"])
+    (found,) = seg.predict(files["query"])
+    assert found.classes == seg.classes == ("cat", "dog")
+    for i, name in enumerate(found.classes):
+        alone = predict(model, files["query"], (images[i], masks[i]), min_presence=0)
+        assert np.allclose(found.probability_of(name), alone.probability, atol=1e-5)
+        rival = found.probability_of(found.classes[1 - i])
+        clear = abs(alone.probability - rival) > 1e-4
+        assert not ((found.labels == i + 1) & (alone.probability < rival) & clear).any()
+    assert np.array_equal(found.mask, found.labels > 0)
+
+
+def test_supports_of_one_name_are_one_class(model, files):
+    images, masks = supports(files, "aba")
+    seg = FewShotSegmenter(model).fit(images, masks, names=["cat", "dog", "cat"])
+    assert seg.classes == ("cat", "dog")
+    refused(lambda: seg.fit(images, masks, names=["cat", "dog"]), "3 pictures", "2 names")
+    refused(lambda: seg.fit(images, masks[:2]), "2 masks")
+
+
+def test_a_segmenter_without_supports_says_so(model, files):
+    refused(lambda: FewShotSegmenter(model).predict(files["query"]), "fit")
+
+
+@pytest.mark.parametrize(
+    "option", [{"threshold": 0}, {"threshold": 1.0}, {"min_presence": 1.1}, {"min_area": -1}]
+)
+def test_an_option_out_of_its_range_is_named(model, option):
+    refused(lambda: FewShotSegmenter(model, **option), *option, str(*option.values()))
+
+
+def test_a_name_that_is_no_checkpoint_is_refused():
+    refused(lambda: FewShotSegmenter("nothing"), "nothing", "photographs")
+    refused(lambda: FewShotSegmenter("nothing.pt"), "nothing.pt is missing")
+
+
+def test_the_shipped_checkpoint_finds_a_shape_by_name(tiny):
+    a, b, c = [n for n in tiny.names("val") if "disc" in n][:3]
+    pair = tiny.image_path(a), tiny.mask(a) == 1
+    for found in FewShotSegmenter("photographs").fit(*pair).predict(map(tiny.image_path, (b, c))):
+        truth = tiny.mask(Path(found.name).stem)
+        both, either = (found.mask & (truth == 1)).sum(), (found.mask | (truth == 1)).sum()
+        assert both / either > 0.5
+
+
+# Is it there at all
+
+
+def test_a_picture_of_something_else_has_less_presence_and_an_empty_mask(tiny):
+    disc, other = (next(n for n in tiny.names("val") if c in n) for c in ("disc", "mast"))
+    support = tiny.image(disc), tiny.mask(disc) == 1
+    queries = [tiny.image(disc), tiny.image(other)]
+    seg = FewShotSegmenter("photographs", min_presence=0).fit(*support)
+    same, different = seg.predict(queries)
+    assert same.presence > different.presence
+    assert different.mask.any()  # equation 6 finds the likest place of any picture
+    seg.min_presence = (same.presence + different.presence) / 2
+    kept, emptied = seg.predict(queries)
+    assert np.array_equal(kept.mask, same.mask)
+    assert not emptied.mask.any()
+    assert emptied.presence == different.presence
+
+
+def test_photographs_without_a_zebra_show_none(shared):
+    photos = open_dataset(shared / "photos")
+    zebra = photos.classes.index("zebra") + 1
+    index = photos.index("all")
+    shown = [n for n, grid in zip(index.names, index.grid[:, zebra - 1], strict=True) if grid > 2]
+    absent = [n for n, p in zip(index.names, index.pixels[:, zebra - 1], strict=True) if p == 0]
+    support, *with_it = shown
+    seg = FewShotSegmenter("photographs").fit(photos.image(support), photos.mask(support) == zebra)
+    queries = [photos.image_path(n) for n in (*with_it, *absent[:20])]
+    masks = [found.mask.any() for found in seg.predict(queries)]
+    assert all(masks[: len(with_it)])
+    assert sum(masks[len(with_it) :]) <= 2
+
+
+def test_the_command_and_the_library_agree_on_the_least_presence(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["predict", "--help"])
+    assert f"empty mask (default: {MIN_PRESENCE})" in " ".join(capsys.readouterr().out.split())
+
+
+# The fringe of transposed convolutions
+
+
+def test_what_changes_from_pixel_to_pixel_is_removed_and_a_slope_stays():
+    rows, columns = torch.meshgrid(torch.arange(12.0), torch.arange(9.0), indexing="ij")
+    slope = 2 * rows - columns
+    for pattern in ((-1.0) ** rows, (-1.0) ** columns, (-1.0) ** (rows + columns)):
+        M = torch.stack([slope + 5 * pattern, slope])[None]
+        mended = without_fringe(M)[..., 1:-1, 1:-1]
+        assert torch.allclose(mended, slope[1:-1, 1:-1].expand(1, 2, -1, -1), atol=1e-5)
+
+
+# Small objects
+
+
+def in_a_frame(image: Image.Image, size: int, left: int, top: int) -> Image.Image:
+    """Put a picture into a grey one of a size."""
+    frame = Image.new("RGB", (size, size), (128, 128, 128))
+    frame.paste(image, (left, top))
+    return frame
+
+
+def test_a_small_object_is_looked_at_in_a_square_twice_its_size(model, files):
+    pixels = np.random.randint(0, 256, (600, 900, 3)).astype(np.uint8)
+    mask = np.zeros((600, 900), bool)
+    mask[100:180, 500:620] = True  # 120 wide: a square of 240 around its middle
+    whole, off = (FewShotSegmenter(model, crop=crop).fit(pixels, mask) for crop in (True, False))
+    cropped = FewShotSegmenter(model, crop=False).fit(
+        pixels[20:260, 440:680], mask[20:260, 440:680]
+    )
+    (ours,), (by_hand,), (other,) = (s.predict(files["query"]) for s in (whole, cropped, off))
+    assert ours == by_hand
+    assert ours != other
+
+
+def test_an_object_of_a_few_pixels_is_refused(model):
+    picture, mask = np.zeros((2000, 2000, 3), np.uint8), np.zeros((2000, 2000), np.uint8)
+    mask[1000:1003, 700:703] = 255
+    refused(
+        lambda: FewShotSegmenter(model).fit(picture, mask), "support 1's mask", "9 pixels", "larger"
+    )
+    mask[1000:1020, 700:720] = 255
+    FewShotSegmenter(model).fit(picture, mask)
+    whole = FewShotSegmenter(model, crop=False)  # at 97 pixels one is left
+    refused(lambda: whole.fit(picture, mask), "400 pixels", "97x97")
+
+
+def test_tiles_find_a_small_object_and_leave_empty_parts_empty(tiny):
+    a, b = [n for n in tiny.names("val") if "disc" in n][:2]
+    image, truth = tiny.image(b), tiny.mask(b) == 1
+    query = in_a_frame(image, 1200, 900, 150)
+    whole = np.zeros((1200, 1200), bool)
+    whole[150 : 150 + image.height, 900 : 900 + image.width] = truth
+
+    def score(tile: bool) -> float:
+        seg = FewShotSegmenter("photographs", tile=tile, min_presence=0)
+        (found,) = seg.fit(tiny.image(a), tiny.mask(a) == 1).predict(query)
+        assert found.mask[:, :600].sum() <= (0 if tile else found.mask.size)
+        return (found.mask & whole).sum() / (found.mask | whole).sum()
+
+    assert score(True) > 0.5
+    assert score(True) > score(False)

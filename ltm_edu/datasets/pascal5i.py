@@ -14,7 +14,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 from ..store.archives import members
@@ -221,10 +220,6 @@ def _check_archives(
     archives: dict[Archive, Path | None], downloads: Path, root: Path, progress: bool
 ) -> None:
     """Refuse, before anything is written, what would fail after hours of downloading."""
-    if find_spec("scipy") is None:
-        raise InputError(
-            'SBD\'s masks are .mat files, which SciPy reads: pip install "ltm-edu[pascal]"'
-        )
     for archive, path in archives.items():
         if path is not None:
             check(path, archive, progress)

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from ..segmenter import draw_overlay, inner_border
+from ..masks.drawing import draw_overlay, inner_border
 
 OKABE_ITO = {
     "black": "#000000",

@@ -304,7 +304,7 @@ def joint_fingerprint(paths: Sequence[Path]) -> str:
 
 def _in_rgb(picture: Image.Image, name: object) -> Image.Image:
     try:
-        return picture.convert("RGB")
+        return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy
     except ValueError:
         raise InputError(f"{name} has the colours {picture.mode}: save it as RGB") from None
 

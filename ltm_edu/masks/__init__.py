@@ -1,0 +1,1 @@
+"""What a network's logits become: masks, their pieces and outlines, pictures, and files."""

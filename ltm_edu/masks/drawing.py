@@ -1,0 +1,73 @@
+"""Masks drawn over their pictures, with a legend where there are several classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+OVERLAY_COLOUR = (230, 159, 0)
+"""Orange of the Okabe-Ito palette, which colour-blind readers can tell from the rest."""
+
+COLOURS = (
+    OVERLAY_COLOUR, (86, 180, 233), (0, 158, 115), (240, 228, 66),
+    (0, 114, 178), (213, 94, 0), (204, 121, 167),
+)  # fmt: skip
+"""The Okabe-Ito palette; a class takes the colour of its place, from the first again after it."""
+
+
+def draw_overlay(
+    image: Image.Image, mask: np.ndarray, colour: tuple[int, int, int] = OVERLAY_COLOUR
+) -> Image.Image:
+    """Tint the masked pixels of a picture and draw the mask's outline.
+
+    Args:
+        image: RGB picture.
+        mask: (H, W) bool or 0 / 1, at the picture's size.
+        colour: RGB, 0 to 255.
+    """
+    drawn = image.convert("RGB")
+    on = np.asarray(mask, dtype=bool)
+    tint = Image.blend(drawn, Image.new("RGB", drawn.size, colour), 0.5)
+    drawn.paste(tint, mask=Image.fromarray(on))
+    border = inner_border(on, max(1, round(min(on.shape) / 150)))
+    drawn.paste(colour, mask=Image.fromarray(border))
+    return drawn
+
+
+def draw_labels(image: Image.Image, labels: np.ndarray, classes: Sequence[str]) -> Image.Image:
+    """Draw each class of a label map, (H, W) of 0 and class numbers from 1, and a legend."""
+    numbers = [n for n in range(1, len(classes) + 1) if (labels == n).any()]
+    for n in numbers:
+        image = draw_overlay(image, labels == n, COLOURS[(n - 1) % len(COLOURS)])
+    if len(classes) > 1:
+        image = image.convert("RGB")
+        _draw_legend(image, [(classes[n - 1], COLOURS[(n - 1) % len(COLOURS)]) for n in numbers])
+    return image
+
+
+def inner_border(mask: np.ndarray, width: int) -> np.ndarray:
+    """The pixels of a mask, (H, W) bool, within `width` steps of its edge; the frame is no edge."""
+    inner = mask
+    for _ in range(width):
+        wide = np.pad(inner, 1, constant_values=True)
+        inner = inner & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    return mask & ~inner
+
+
+def label_palette() -> list[int]:
+    """The colours of a label map's palette: black, then those of the overlay, 256 x RGB."""
+    colours = [COLOURS[(n - 1) % len(COLOURS)] for n in range(1, 256)]
+    return [v for colour in ((0, 0, 0), *colours) for v in colour]
+
+
+def _draw_legend(image: Image.Image, entries: Sequence[tuple[str, tuple[int, int, int]]]) -> None:
+    size = max(10, min(image.size) // 25)
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size)
+    for i, (name, colour) in enumerate(entries):
+        left, top, gap = size // 2, size // 2 + i * size * 3 // 2, size // 4
+        right = left + 2 * size + round(pen.textlength(name, font))
+        pen.rectangle((left, top, right, top + size * 3 // 2), (255, 255, 255))
+        pen.rectangle((left + gap, top + gap, left + gap + size, top + gap + size), colour)
+        pen.text((left + size * 3 // 2, top + size // 8), name, (0, 0, 0), font)
