@@ -9,7 +9,7 @@ from pathlib import Path
 from ..datasets import open_dataset
 from ..datasets.inspection import Survey, survey
 from ..store.files import need_place, written_whole
-from .verify import conclude_survey
+from .verify import conclude
 
 
 def run(options: argparse.Namespace) -> None:
@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> None:
     print(found.table())
     if options.sheet:
         draw_sheet(found, options.sheet)
-    conclude_survey(found)
+    conclude(found)
 
 
 def draw_sheet(found: Survey, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..datasets import open_dataset, pascal5i
@@ -14,30 +15,27 @@ def run(options: argparse.Namespace) -> None:
     """Print what is missing, damaged or odd in a dataset."""
     if options.dataset == "pascal5i":
         advice = "ltm-edu fetch pascal5i writes only these files again"
-        conclude(pascal5i.folder(), pascal5i.verify(), advice)
+        _conclude(pascal5i.folder(), pascal5i.verify(), advice)
     else:
-        conclude_survey(survey(open_dataset(options.dataset)))
+        conclude(survey(open_dataset(options.dataset)))
 
 
-def conclude_survey(found: Survey) -> None:
-    """Print the faults and the doubts that a survey found.
+def conclude(found: Survey) -> None:
+    """Print what is wrong and what is odd in a folder, a line for each kind.
 
     Raises:
         InputError: there are faults.
     """
+    for line in report(found.doubts):
+        print(f"warning: {line}")
     advice = "repair or replace them, or remove their names from the lists"
-    odd = [*report(found.doubts), *found.dataset.warnings]
-    conclude(found.dataset.root, found.faults, advice, odd)
+    _conclude(found.dataset.root, found.faults, advice, found.dataset.warnings)
 
 
-def conclude(root: Path, faults: list[Fault], advice: str, odd: list[str] = ()) -> None:
-    """Print faults, a line for each kind, and lines about what is odd.
-
-    Raises:
-        InputError: there are faults; the line ends in advice.
-    """
-    warnings = [f"warning: {line}" for line in odd]
+def _conclude(root: Path, faults: list[Fault], advice: str, warnings: Sequence[str] = ()) -> None:
     well = f"{root}: every file that the lists name exists and can be read"
-    print(*([*warnings, *report(faults)] if faults else [well, *warnings]), sep="\n")
+    print("\n".join(report(faults) or [well]))
+    for line in warnings:
+        print(f"warning: {line}")
     if faults:
         raise InputError(f"{root}: {len(faults)} missing or damaged: {advice}")
