@@ -316,6 +316,7 @@ def test_a_palette_that_says_the_opposite_of_its_indices_is_refused(tmp_path, fi
         refused(lambda f=read: f(path), *says)
     with Image.open(path) as picture:
         refused(lambda: object_mask(picture, name="support 1's mask"), "support 1's mask has a p")
+    assert object_mask(path, class_id=1).sum() == 20 * 20  # whoever names the index knows it
 
 
 @pytest.mark.parametrize(("first", "second"), [(BLACK, WHITE), (BLACK, RED), (WHITE, RED)])

@@ -96,8 +96,13 @@ class Target:
     overwrite: bool = False
     progress: bool = True
 
-    def check(self, *sources: Path) -> Path:
-        """The folder, if it can be written; before anything is read.
+    @property
+    def folder(self) -> Path:
+        """The new folder, without links."""
+        return self.root.expanduser().resolve()
+
+    def check(self, *sources: Path) -> None:
+        """Check that the folder can be written, before anything is read.
 
         Raises:
             InputError: it exists and must not be replaced, or a source is in it; or the share or
@@ -105,7 +110,7 @@ class Target:
         """
         if not 0 <= self.share <= 1 or self.seed < 0:
             raise InputError("the part of val is 0 to 1, and the seed 0 or more")
-        root = self.root.expanduser().resolve()
+        root = self.folder
         if any(source.resolve().is_relative_to(root) for source in sources):
             raise InputError(f"{self.root} holds what is to be imported: name another folder")
         if root.is_dir() and any(root.iterdir()):
@@ -117,7 +122,6 @@ class Target:
                 )
         elif root.exists() and not root.is_dir():
             raise InputError(f"{self.root} is a file: name a folder that does not exist")
-        return root
 
 
 def write_import(
@@ -143,7 +147,7 @@ def write_import(
         InputError: nothing can be used, there are over 254 classes, or the folder cannot be
             written.
     """
-    root = target.root.expanduser().resolve()
+    root = target.folder
     if len(classes) >= VOID:
         raise InputError(f"{source} has objects of {len(classes)} classes: masks have ids for 254")
     shown: dict[str, set[int]] = {}

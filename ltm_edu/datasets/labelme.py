@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
+from collections.abc import Callable
 from pathlib import Path
 from unicodedata import normalize
 
@@ -106,10 +106,8 @@ def _things(path: Path, shapes: list, problems: list[str]) -> list[Thing]:
                 raise ValueError("its points are no numbers")
             kind = shape.get("shape_type", "polygon")
             if kind == "mask":
-                pixels = _mask(shape["mask"])
-                left, top = points.min(axis=0).round().astype(int).tolist()
-                draw = _pasted(pixels, left, top)
-                things.append(Thing(place, name, draw))
+                corner = points.min(axis=0).round().astype(int)
+                things.append(Thing(place, name, _pasted(_mask(shape["mask"]), corner)))
                 continue
             corners, group = _corners(kind, points), (label, shape.get("group_id"))
             if shape.get("group_id") is not None and group in polygons:
@@ -145,17 +143,16 @@ def _mask(text: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
             return np.array(picture.convert("L")) > 0
-    except (binascii.Error, OSError, SyntaxError, Image.DecompressionBombError):
+    except Exception:  # a damaged picture fails in as many ways as it can be damaged
         raise ValueError("its mask is no picture") from None
 
 
-def _pasted(pixels: np.ndarray, left: int, top: int):
-    """How a mask of a part is drawn into the whole picture."""
+def _pasted(pixels: np.ndarray, corner: np.ndarray) -> Callable[[tuple[int, int]], np.ndarray]:
+    """How a mask is drawn whose first pixel is at a corner (x, y) of the picture; see `Thing`."""
 
     def draw(size: tuple[int, int]) -> np.ndarray:
         whole = np.zeros(size, bool)
-        y, x = np.nonzero(pixels)
-        y, x = y + top, x + left
+        y, x = np.add(np.nonzero(pixels), corner[::-1, None])
         within = (y >= 0) & (x >= 0) & (y < size[0]) & (x < size[1])
         whole[y[within], x[within]] = True
         return whole

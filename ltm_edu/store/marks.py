@@ -52,7 +52,7 @@ def object_mask(given: Picture, class_id: int | None = None, name: str = "mask")
     if isinstance(given, Image.Image):
         values, lossy = mask_values(given, name), given.format in LOSSY
         labels = given.mode == "1" or has_indices(given)
-        if has_indices(given):
+        if has_indices(given) and class_id is None:
             check_palette(given, values, name)
     else:
         values = np.asarray(given)

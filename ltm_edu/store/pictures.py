@@ -251,9 +251,10 @@ def check_same_size(image: Image.Image, image_path: object, mask: np.ndarray, pa
     """
     height, width = mask.shape
     if image.size != (width, height):
+        turned = image.size == (height, width)
         raise InputError(
             f"{path} is {width}x{height} but {image_path} is {image.width}x{image.height}: "
-            "a mask must have its picture's size"
+            "a mask must have its picture's size" + ", as a viewer turns the picture" * turned
         )
 
 
