@@ -131,7 +131,7 @@ def fit(
     machine = machine or Machine()
     if config.batch % world():
         raise InputError(f"batch {config.batch} cannot be shared by {world()} processes alike")
-    task = _training_task(dataset, fold, config, protocol, split)
+    task = training_task(dataset, fold, config, protocol, split)
     progress = progress and rank() == 0
     half = config.precision != "float32"
     names = dataset.names(split)  # every picture of the list, so that the folds share one cache
@@ -198,7 +198,7 @@ def fit(
     )
 
 
-class _Task(NamedTuple):
+class Task(NamedTuple):
     """What a run trains on and is checked with."""
 
     base: tuple[int, ...]  # ids of the base classes
@@ -207,9 +207,15 @@ class _Task(NamedTuple):
     checks: EpisodeList | None
 
 
-def _training_task(
+def training_task(
     dataset: VocFolder, fold: Fold, config: TrainingConfig, protocol: Protocol, split: str
-) -> _Task:
+) -> Task:
+    """What `fit` trains on with these arguments, found without reading a picture.
+
+    Raises:
+        NoEpisodes: no base class has the pictures that an episode needs; says why.
+        InputError: every class is novel, or a mask cannot be read.
+    """
     (novel, base), shots = class_roles(fold, dataset.classes), protocol.shots
     if not base:
         raise InputError("every class is novel: leave at least one to train on")
@@ -230,7 +236,7 @@ def _training_task(
     if held_out:
         held_pairs = [(n, c) for c in held_out for n in pools[c]]
         checks = draw_episodes(held_pairs, shots, config.check_episodes, config.seed)
-    return _Task(base, train_pools, held_out, checks)
+    return Task(base, train_pools, held_out, checks)
 
 
 def _held_out_classes(pools: dict[int, list[str]], count: int) -> tuple[int, ...]:

@@ -202,6 +202,15 @@ def test_of_several_folds_none_is_trained_if_a_checkpoint_of_one_exists(tmp_path
     assert left_in(tmp_path / "runs") == ["3.pt"]
 
 
+def test_data_that_cannot_be_trained_on_is_named_before_a_checkpoint_that_exists(tmp_path, line_of):
+    root, path = own_set(tmp_path / "own", 2), tmp_path / "mine.pt"
+    path.write_bytes(b"precious")
+    spoil(root, "void alone")
+    given = ("train", "--data", root, "--all-classes", "--checkpoint", path, *FAST)
+    assert "which is void" in line_of(*given)
+    assert path.read_bytes() == b"precious"
+
+
 @pytest.mark.parametrize("end", ["jsonl", "state"])
 def test_a_checkpoint_that_the_log_or_the_state_would_replace_is_refused(tmp_path, line_of, end):
     root = own_set(tmp_path / "own", 2)

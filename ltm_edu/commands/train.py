@@ -20,7 +20,7 @@ from ..runs.recipes import Recipe, recipe_for, recipe_name
 from ..runs.settings import Machine
 from ..store.errors import InputError
 from ..store.files import data_dir, need_place
-from ..training import fit
+from ..training import fit, training_task
 from . import chosen_dataset, chosen_folds, leaked_classes, of_fold, report_skipped
 
 
@@ -35,12 +35,17 @@ def run(options: argparse.Namespace) -> int:
     target = str(options.checkpoint or f"runs/{Path(options.data).name}_fold{{fold}}.pt")
     if len(folds) > 1 and "{fold}" not in target:
         raise InputError("--checkpoint needs {fold} in its name to write several of them")
+    recipe = _chosen_recipe(options, folds)
+    training = recipe.training_config
+    protocol = Protocol(options.rule, options.novel_images or recipe.novel_images, options.shots)
     paths = {fold: Path(of_fold(target, fold)) for fold in folds}
-    for path in paths.values():
+    for fold, path in paths.items():
         need_place(path)
         if path.suffix in (".jsonl", ".state"):
             raise InputError(f"--checkpoint {path}: name it .pt, the log and the state end so")
         if path.exists() and not (options.overwrite or options.resume):
+            # Data that cannot be trained on is the first thing to know, under any name.
+            training_task(dataset, fold, training, protocol, options.split)
             raise InputError(
                 f"{path} exists: --overwrite replaces it, --resume continues its run, and --init "
                 "trains it further into another --checkpoint"
@@ -48,9 +53,6 @@ def run(options: argparse.Namespace) -> int:
     every = range(1, len(dataset.classes) + 1)
     if rank() == 0 and (covered := coverage(dataset, options.split, every)):
         print(covered)
-    recipe = _chosen_recipe(options, folds)
-    training = recipe.training_config
-    protocol = Protocol(options.rule, options.novel_images or recipe.novel_images, options.shots)
     cache = None if options.features == "memory" else options.cache or data_dir() / "cache"
     skipped: dict[str, str] = {}
     with processes(options.device) as device:
