@@ -214,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "a pixel of a higher probability is in the mask (default: 0.5)"
     add("--threshold", type=float, default=0.5, help=text)
     text = "a picture with less presence gets an empty mask (default: %(default)s)"
-    add("--min-presence", type=float, default=0.35, help=text)
+    add("--min-presence", type=float, default=0.5, help=text)
     text = "leave out connected pieces of fewer pixels"
     add("--min-area", type=int, default=0, metavar="PIXELS", help=text)
     text = "remove the dotted fringe of masks (default: yes)"

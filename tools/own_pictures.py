@@ -25,7 +25,7 @@ from ltm_edu.evaluation import draw_lists
 from ltm_edu.geometry import image_tensor, mask_to_grid, resize_logits, resize_mask
 from ltm_edu.masks.shapes import pieces
 from ltm_edu.model import LTM
-from ltm_edu.segmenter import without_fringe
+from ltm_edu.segmenter import LEAST, without_fringe
 from ltm_edu.store.pictures import VOID
 from ltm_edu.transformations import SelfSupportTransformation
 
@@ -57,7 +57,8 @@ def score_options(
     for e in draw_lists(dataset, None, protocol, "val")[0]:
         truth, support = dataset.mask(e.query), dataset.mask(e.supports[0])
         sizes = extent(support == e.class_id), extent(truth == e.class_id)
-        if any(size > limit for size, limit in zip(sizes, small, strict=True)):
+        too_small = (support == e.class_id).sum() < LEAST
+        if too_small or any(size > limit for size, limit in zip(sizes, small, strict=True)):
             continue
         for label in choices:
             segmenter = FewShotSegmenter(model, min_presence=0, **CHOICES[label])
@@ -68,7 +69,7 @@ def score_options(
             score = iou(mask, truth == e.class_id, truth != VOID)
             rows[label].append((score, len(pieces(mask)), holes))
         bar.update()
-        if bar.n == count:
+        if len(rows[choices[0]]) == count:
             break
     bar.close()
     print("| segmenter | pictures | mean IoU | pieces, median | regions around them, median |")

@@ -26,7 +26,7 @@ which one does not, by `python -m tools.presence --shots 1` and `--shots 5`."""
 UNCALIBRATED = (2.0, 0.0)
 """The same for features that were not measured: only the order of the queries means something."""
 
-MIN_PRESENCE = 0.35
+MIN_PRESENCE = 0.5
 """Queries with less get an empty mask unless something else is asked for."""
 
 
