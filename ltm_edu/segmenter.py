@@ -354,6 +354,9 @@ def predict(
 ) -> Prediction:
     """Find the object of the supports in a query: `FewShotSegmenter` in one call.
 
+    It is taken to be there: the mask is not emptied where presence is low, unless a `min_presence`
+    is given.
+
     Args:
         model: from `load_checkpoint`, or a `TrainingFreeMap`.
         query: a picture as in `FewShotSegmenter.fit`, of any size.
@@ -371,7 +374,9 @@ def predict(
     single = isinstance(supports, tuple) and not all(isinstance(s, tuple) for s in supports)
     pairs = [supports] if single else supports
     images, masks = zip(*pairs, strict=True) if pairs else ((), ())
-    seg = FewShotSegmenter(model, **options).fit(images, masks, class_id=class_id)
+    seg = FewShotSegmenter(model, **{"min_presence": 0.0, **options}).fit(
+        images, masks, class_id=class_id
+    )
     return next(seg.predict([query]))
 
 
