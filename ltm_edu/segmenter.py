@@ -35,8 +35,8 @@ CROP_BELOW, CROP_TO, CROP_LEAST = 0.35, 2.0, 100
 """A support whose object is less than this part of its longer side is cropped to a square, this
 many times as large as the object, and with at least this many pixels a side."""
 
-LEAST = 64
-"""An object must have this many pixels, in its picture and where the network sees it: a quarter of
+LEAST = 32
+"""An object must have this many pixels, in its picture and where the network sees it: an eighth of
 a cell of 16 x 16."""
 
 ZOOMS = (1, 2, 4)
@@ -352,6 +352,9 @@ def predict(
 ) -> Prediction:
     """Find the object of the supports in a query: `FewShotSegmenter` in one call.
 
+    It is taken to be there: the mask is not emptied where presence is low, unless a `min_presence`
+    is given.
+
     Args:
         model: from `load_checkpoint`, or a `TrainingFreeMap`.
         query: a picture as in `FewShotSegmenter.fit`, of any size.
@@ -369,7 +372,9 @@ def predict(
     single = isinstance(supports, tuple) and not all(isinstance(s, tuple) for s in supports)
     pairs = [supports] if single else supports
     images, masks = zip(*pairs, strict=True) if pairs else ((), ())
-    seg = FewShotSegmenter(model, **options).fit(images, masks, class_id=class_id)
+    seg = FewShotSegmenter(model, **{"min_presence": 0.0, **options}).fit(
+        images, masks, class_id=class_id
+    )
     return next(seg.predict([query]))
 
 

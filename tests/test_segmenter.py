@@ -284,7 +284,7 @@ def supports(files: dict[str, Path], names: str = "ab") -> tuple[list[Path], lis
 
 
 def test_a_fitted_segmenter_and_one_call_find_the_same(model, files):
-    seg = FewShotSegmenter(model).fit(*supports(files))
+    seg = FewShotSegmenter(model, min_presence=0).fit(*supports(files))
     found = list(seg.predict([files["query"], files["a"]]))
     pairs = list(zip(*supports(files), strict=True))
     assert found == [predict(model, files[k], pairs) for k in ("query", "a")]
