@@ -36,8 +36,8 @@ CROP_BELOW, CROP_TO, CROP_LEAST = 0.35, 2.0, 100
 """A support whose object is less than this part of its longer side is cropped to a square, this
 many times as large as the object, and with at least this many pixels a side."""
 
-LEAST = 64
-"""An object must have this many pixels, in its picture and where the network sees it: a quarter of
+LEAST = 32
+"""An object must have this many pixels, in its picture and where the network sees it: an eighth of
 a cell of 16 x 16."""
 
 ZOOMS = (1, 2, 4)

@@ -17,7 +17,14 @@ import torch
 from scipy import ndimage
 from tqdm import tqdm
 
-from ltm_edu import FewShotSegmenter, Protocol, load_checkpoint, open_dataset, shipped_checkpoint
+from ltm_edu import (
+    FewShotSegmenter,
+    InputError,
+    Protocol,
+    load_checkpoint,
+    open_dataset,
+    shipped_checkpoint,
+)
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.episodes import find_pairs, images_by_class
 from ltm_edu.equations import attention_from_embeddings
@@ -25,7 +32,7 @@ from ltm_edu.evaluation import draw_lists
 from ltm_edu.geometry import image_tensor, mask_to_grid, resize_logits, resize_mask
 from ltm_edu.masks.shapes import pieces
 from ltm_edu.model import LTM
-from ltm_edu.segmenter import LEAST, without_fringe
+from ltm_edu.segmenter import without_fringe
 from ltm_edu.store.pictures import VOID
 from ltm_edu.transformations import SelfSupportTransformation
 
@@ -57,14 +64,20 @@ def score_options(
     for e in draw_lists(dataset, None, protocol, "val")[0]:
         truth, support = dataset.mask(e.query), dataset.mask(e.supports[0])
         sizes = extent(support == e.class_id), extent(truth == e.class_id)
-        too_small = (support == e.class_id).sum() < LEAST
-        if too_small or any(size > limit for size, limit in zip(sizes, small, strict=True)):
+        if any(size > limit for size, limit in zip(sizes, small, strict=True)):
             continue
-        for label in choices:
-            segmenter = FewShotSegmenter(model, min_presence=0, **CHOICES[label])
-            image = dataset.image(e.supports[0])
-            segmenter.fit([image], [support == e.class_id])
-            mask = next(segmenter.predict([dataset.image(e.query)])).mask
+        image, query = dataset.image(e.supports[0]), dataset.image(e.query)
+        try:
+            segmenters = {
+                label: FewShotSegmenter(model, min_presence=0, **CHOICES[label]).fit(
+                    [image], [support == e.class_id]
+                )
+                for label in choices
+            }
+        except InputError:  # an object that is too small
+            continue
+        for label, segmenter in segmenters.items():
+            mask = next(segmenter.predict([query])).mask
             holes = ndimage.label(~mask)[1]
             score = iou(mask, truth == e.class_id, truth != VOID)
             rows[label].append((score, len(pieces(mask)), holes))
