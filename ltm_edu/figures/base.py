@@ -22,19 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from ..masks.drawing import draw_overlay, inner_border
-
-OKABE_ITO = {
-    "black": "#000000",
-    "orange": "#E69F00",
-    "sky": "#56B4E9",
-    "green": "#009E73",
-    "yellow": "#F0E442",
-    "blue": "#0072B2",
-    "vermillion": "#D55E00",
-    "purple": "#CC79A7",
-}
-"""The palette. The object is orange in every figure."""
+from ..masks.drawing import OKABE_ITO, draw_overlay, inner_border
 
 R_MAP = LinearSegmentedColormap.from_list(
     "relation",

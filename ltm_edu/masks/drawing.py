@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-OVERLAY_COLOUR = (230, 159, 0)
-"""Orange of the Okabe-Ito palette, which colour-blind readers can tell from the rest."""
+OKABE_ITO = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "purple": "#CC79A7",
+}
+"""The palette of all pictures and figures, whose colours colour-blind readers can tell apart."""
 
-COLOURS = (
-    OVERLAY_COLOUR, (86, 180, 233), (0, 158, 115), (240, 228, 66),
-    (0, 114, 178), (213, 94, 0), (204, 121, 167),
-)  # fmt: skip
-"""The Okabe-Ito palette; a class takes the colour of its place, from the first again after it."""
+COLOURS = tuple(ImageColor.getrgb(value) for name, value in OKABE_ITO.items() if name != "black")
+"""RGB, 0 to 255; a class takes the colour of its place, from the first again after the last."""
+
+OVERLAY_COLOUR = COLOURS[0]
+"""Orange, the colour of the object."""
 
 
 def draw_overlay(
