@@ -12,7 +12,7 @@ from typing import NamedTuple
 from unicodedata import category, normalize
 
 from ..store.errors import InputError
-from ..store.files import check_no_pointer
+from ..store.files import check_no_pointer, entries
 from ..store.pictures import SUFFIXES
 
 _FILE = rf"\.(?:{'|'.join(SUFFIXES)})"
@@ -95,10 +95,7 @@ def picture_files(folder: Path) -> list[Path]:
     Raises:
         InputError: the folder cannot be read.
     """
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror or error})") from None
+    paths = entries(folder)
     return [p for p in paths if re.fullmatch(_FILE, p.suffix, re.I) and not p.name.startswith(".")]
 
 

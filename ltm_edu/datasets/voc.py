@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from ..store.errors import InputError
-from ..store.files import made_whole
+from ..store.files import entries, made_whole
 from ..store.pictures import (
     VOID,
     check_same_size,
@@ -284,10 +284,7 @@ def first_names(folder: Path) -> str:
     Raises:
         InputError: the folder cannot be read.
     """
-    try:
-        names = sorted(p.name for p in folder.iterdir())
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror or error})") from None
+    names = [path.name for path in entries(folder)]
     more = f" and {len(names) - 6:,} more" if names[6:] else ""
     return ", ".join(names[:6]) + more or "nothing"
 

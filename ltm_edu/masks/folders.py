@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..store.errors import InputError
+from ..store.files import entries
 
 MASK_ENDING = "_mask"
 MASK_FOLDER = "masks"
@@ -78,11 +79,8 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    try:
-        files = sorted(p for p in folder.iterdir() if p.is_file())
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror or error})") from None
-    return [p for p in files if p.suffix.lower() in _endings() and not p.name.startswith(".")]
+    files = [p for p in entries(folder) if p.is_file() and not p.name.startswith(".")]
+    return [p for p in files if p.suffix.lower() in _endings()]
 
 
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:

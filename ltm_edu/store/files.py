@@ -131,6 +131,18 @@ def writing(path: Path, advice: str = "") -> Iterator[None]:
         raise InputError(f"cannot write {path}: {error.strerror or error}{end}") from None
 
 
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, in the order of the names.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror or error})") from None
+
+
 def check_no_pointer(path: str | Path) -> None:
     """Check that a file is not what a clone without git-lfs has in its place.
 
