@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from unicodedata import normalize
 
 import numpy as np
 
@@ -14,10 +13,12 @@ from .importing import (
     Scene,
     Target,
     Thing,
+    class_name,
     free_name,
     inside,
     label_of,
     read_json,
+    reason,
     write_import,
 )
 from .outlines import decoded_runs, object_of_polygons, object_of_runs, polygon_area
@@ -42,7 +43,9 @@ def import_coco(annotations: str | Path, images: str | Path, target: Target) -> 
     if not images.is_dir():
         raise InputError(f"{images} is not a folder: name the one that holds the pictures")
     data = read_json(path, "COCO file of instances", "images", "annotations", "categories")
-    names = _by_id(path, data["categories"], "category", _name, problems)
+    names = _by_id(
+        path, data["categories"], "category", lambda e: class_name(e["name"], "name"), problems
+    )
     pictures = _by_id(path, data["images"], "image", _picture, problems)
     for number, name in names.items():
         if list(names.values()).index(name) != list(names).index(number):
@@ -58,7 +61,7 @@ def import_coco(annotations: str | Path, images: str | Path, target: Target) -> 
                 raise ValueError(f"image {entry['image_id']} is not in the file")
             things.setdefault(entry["image_id"], []).append(_thing(place, entry, names))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            problems.append(f"{place}: {_reason(error)}")
+            problems.append(f"{place}: {reason(error, 'COCO')}")
     used = {thing.label for of_one in things.values() for thing in of_one}
     ordered = sorted(names, key=lambda i: (0, i, "") if isinstance(i, int) else (1, 0, str(i)))
     classes = [n for n in dict.fromkeys(names[i] for i in ordered) if n in used]
@@ -90,15 +93,8 @@ def _by_id(
             found[entry["id"]] = read(entry)
         except (KeyError, TypeError, ValueError) as error:
             number = entry.get("id", i) if isinstance(entry, dict) else i
-            problems.append(f"{path}: {kind} {number}: {_reason(error)}")
+            problems.append(f"{path}: {kind} {number}: {reason(error, 'COCO')}")
     return found
-
-
-def _name(entry: dict) -> str:
-    name = " ".join(normalize("NFC", entry["name"]).split())
-    if not name:
-        raise ValueError("its name is empty")
-    return name
 
 
 def _picture(entry: dict) -> tuple[str, tuple[object, object]]:
@@ -126,9 +122,3 @@ def _thing(place: str, entry: dict, names: dict[object, str]) -> Thing:
     corners = [part.reshape(-1, 2) for part in parts]
     area = sum(map(polygon_area, corners))
     return Thing(place, name, lambda size: object_of_polygons(corners, size), area)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"it has no {error.args[0]}"
-    return str(error).splitlines()[0] if type(error) is ValueError else "it is not as COCO has it"

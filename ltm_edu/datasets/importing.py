@@ -232,6 +232,27 @@ def read_json(path: Path, kind: str, *keys: str) -> dict:
     return content
 
 
+def class_name(text: str, what: str) -> str:
+    """The name of a class as an annotation has it, with single spaces, in NFC.
+
+    Raises:
+        ValueError: it is empty; `what` says what the annotation calls it.
+    """
+    name = " ".join(normalize("NFC", text).split())
+    if not name:
+        raise ValueError(f"its {what} is empty")
+    return name
+
+
+def reason(error: Exception, program: str) -> str:
+    """Why an entry of a program's annotations cannot be used, to follow the entry in a line."""
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]}"
+    if type(error) is ValueError:
+        return str(error).splitlines()[0]
+    return f"it is not as {program} has it"
+
+
 def inside(folder: Path, name: str) -> Path | None:
     """The file in a folder that an annotation names, by its path there or by its name alone.
 

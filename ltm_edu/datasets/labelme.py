@@ -18,10 +18,12 @@ from .importing import (
     Scene,
     Target,
     Thing,
+    class_name,
     free_name,
     inside,
     label_of,
     read_json,
+    reason,
     write_import,
 )
 from .name_lists import files_by_name
@@ -97,9 +99,7 @@ def _things(path: Path, shapes: list, problems: list[str]) -> list[Thing]:
     for i, shape in enumerate(shapes):
         place = f"{path}: shape {i}"
         try:
-            label = " ".join(normalize("NFC", shape["label"]).split())
-            if not label:
-                raise ValueError("its label is empty")
+            label = class_name(shape["label"], "label")
             name = None if label == _VOID else label
             points = np.array(shape["points"], dtype=np.float64).reshape(-1, 2)
             if not np.isfinite(points).all():
@@ -115,12 +115,8 @@ def _things(path: Path, shapes: list, problems: list[str]) -> list[Thing]:
                 continue
             parts = polygons[group] = [corners]
             things.append(Thing(place, name, lambda size, p=parts: object_of_polygons(p, size)))
-        except KeyError as error:
-            problems.append(f"{place}: it has no {error.args[0]}")
-        except ValueError as error:
-            problems.append(f"{place}: {str(error).splitlines()[0]}")
-        except (TypeError, AttributeError):
-            problems.append(f"{place}: it is not as labelme has it")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            problems.append(f"{place}: {reason(error, 'labelme')}")
     return things
 
 
