@@ -13,7 +13,8 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -231,14 +232,26 @@ def equation_table(notebooks: Sequence[Notebook]) -> str:
     return "\n".join(lines)
 
 
+@contextmanager
+def _written_by(path: Path, otherwise: str, command: str) -> Iterator[dict]:
+    """The content of a JSON file that a command has written.
+
+    Raises:
+        InputError: it cannot be read, or the block does not find in it what it looks for.
+    """
+    try:
+        yield json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{path} is {otherwise} ({error}): write it with {command}") from None
+
+
 def rehearsal_table(path: Path) -> str:
     """List the time and memory of each stage of a rehearsal; see `tools.rehearsal`.
 
     Raises:
         InputError: the file is missing, or `tools.rehearsal` did not write it.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+    with _written_by(path, "not a rehearsal", "python -m tools.rehearsal") as record:
         machine = record["machine"]
         lines = [
             f"{record['pictures']:,} pictures, {record['steps']} updates a fold, "
@@ -254,10 +267,6 @@ def rehearsal_table(path: Path) -> str:
             peak = "" if stage["peak_gb"] is None else f"{stage['peak_gb']:.1f}"
             lines.append(f"| {name} | {_clock(stage['seconds'])} | {peak} |")
         return "\n".join(lines)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a rehearsal ({error}): write it with python -m tools.rehearsal"
-        ) from None
 
 
 def _clock(seconds: float) -> str:
@@ -272,8 +281,7 @@ def league_tables(folder: Path) -> str:
     """
     tables = []
     for path in sorted(folder.glob("league_*.json")):
-        try:
-            league = json.loads(path.read_text(encoding="utf-8"))
+        with _written_by(path, "not a league", "ltm-edu compare --json") as league:
             rules = league["protocol"]
             first = {e["trained"]: e["method"] for e in reversed(league["entries"])}
             head = (
@@ -299,10 +307,6 @@ def league_tables(folder: Path) -> str:
                 lines.append(f"| {' | '.join(cells)} | {1e3 * e['seconds']:.1f} |")
             command = f"```sh\n{league['command']}\n```"
             tables.append("\n".join([*lines, "", command]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path} is not a league ({error}): write it with ltm-edu compare --json"
-            ) from None
     return "\n\n".join(tables)
 
 
@@ -314,8 +318,7 @@ def ablation_tables(folder: Path) -> str:
     """
     tables = []
     for path in sorted(folder.glob("ablation_*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+        with _written_by(path, "no ablation", "python -m tools.ablation --json") as record:
             folds = [*record["rows"][0]["folds"]]
             lines = [
                 f"*{record['dataset']}*: novel classes, {record['episodes']} episodes a fold, "
@@ -328,10 +331,6 @@ def ablation_tables(folder: Path) -> str:
                 cells = [*(row["folds"][fold] for fold in folds), row["mean"]]
                 lines.append(f"| {row['name']} | {' | '.join(f'{x:.3f}' for x in cells)} |")
             tables.append("\n".join([*lines, "", f"```sh\n{record['command']}\n```"]))
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise InputError(
-                f"{path} is no ablation ({error}): write it with python -m tools.ablation --json"
-            ) from None
     return "\n\n".join(tables)
 
 

@@ -32,6 +32,7 @@ from ltm_edu.evaluation import draw_lists
 from ltm_edu.geometry import image_tensor, mask_to_grid, resize_logits, resize_mask
 from ltm_edu.masks.shapes import pieces
 from ltm_edu.model import LTM
+from ltm_edu.scores import counts_of, iou
 from ltm_edu.segmenter import without_fringe
 from ltm_edu.store.pictures import VOID
 from ltm_edu.transformations import SelfSupportTransformation
@@ -47,11 +48,6 @@ CHOICES = {
 def extent(mask: np.ndarray) -> float:
     """The longer side of the box around an object, as a part of the picture's longer side."""
     return max(np.ptp(np.flatnonzero(mask.any(axis=axis))) + 1 for axis in (0, 1)) / max(mask.shape)
-
-
-def iou(found: np.ndarray, truth: np.ndarray, counts: np.ndarray) -> float:
-    """Intersection over union of two masks where `counts` is True."""
-    return (found & truth & counts).sum() / max(1, ((found | truth) & counts).sum())
 
 
 def score_options(
@@ -79,8 +75,8 @@ def score_options(
         for label, segmenter in segmenters.items():
             mask = next(segmenter.predict([query])).mask
             holes = ndimage.label(~mask)[1]
-            score = iou(mask, truth == e.class_id, truth != VOID)
-            rows[label].append((score, len(pieces(mask)), holes))
+            pixels = counts_of(mask, truth == e.class_id, truth != VOID)
+            rows[label].append((iou(pixels.both, pixels.either), len(pieces(mask)), holes))
         bar.update()
         if len(rows[choices[0]]) == count:
             break
@@ -159,9 +155,8 @@ def score_classes(model: LTM, dataset: VocFolder, count: int) -> None:
         labels["generalized inverse"] = torch.where(best.values > 0, best.indices + 1, 0).numpy()
         for way, found in labels.items():
             for number, c in enumerate(shown[query], start=1):
-                ours, theirs, known = found == number, truth == c, truth != VOID
-                both, either = (ours & theirs & known).sum(), ((ours | theirs) & known).sum()
-                counts[way][c] += both, either
+                pixels = counts_of(found == number, truth == c, truth != VOID)
+                counts[way][c] += pixels.both, pixels.either
     print("| each pixel's class by | pictures | IoU, mean of classes |")
     print("|---|---|---|")
     for way, table in counts.items():

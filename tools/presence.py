@@ -18,12 +18,10 @@ from scipy.stats import rankdata
 
 from ltm_edu import load_checkpoint, open_dataset, shipped_checkpoint
 from ltm_edu.datasets.voc import VocFolder
-from ltm_edu.episodes import find_pairs, images_by_class
+from ltm_edu.episodes import FOLDS, find_pairs, images_by_class
 from ltm_edu.features.cache import FeatureCache
 from ltm_edu.masks.presence import MIN_PRESENCE, likest_cells, prototype
 from ltm_edu.model import FewShotModel
-
-FOLDS = 4
 
 
 def cosines(
