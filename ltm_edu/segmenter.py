@@ -309,9 +309,9 @@ class FewShotSegmenter:
         Equation 6 finds the likest place of every tile, whether it shows the object or not. Only
         tiles whose presence comes near the highest one therefore have a say.
         """
-        size, finest = whole.logits.shape[-1], max(_zooms(image, self.model.config.image_size))
-        looks = [(whole, 0, 0, 1)]
-        for zoom in _zooms(image, self.model.config.image_size)[1:]:
+        size, zooms = whole.logits.shape[-1], _zooms(image, self.model.config.image_size)
+        finest, looks = max(zooms), [(whole, 0, 0, 1)]
+        for zoom in zooms[1:]:
             for row, column in product(range(2 * zoom - 1), repeat=2):
                 at = column, row
                 ends = [n * place / (2 * zoom) for place in (0, 2) for n in image.size]

@@ -94,7 +94,7 @@ class Prediction:
     @cached_property
     def labels(self) -> np.ndarray:
         """(H, W) uint8: 0 is background, c the class `classes[c - 1]`; no pixel has two."""
-        labels = self._labels(self.size)
+        labels = self._likeliest()
         for c in range(1, len(self.classes) + 1) if self.min_area > 1 else ():
             of_class = labels == c
             labels[of_class & ~without_small_pieces(of_class, self.min_area)] = 0
@@ -178,15 +178,16 @@ class Prediction:
                 picture.save(part, format="PNG", compress_level=1)  # a third of the time
         return paths
 
-    def _labels(self, size: tuple[int, int]) -> np.ndarray:
+    def _likeliest(self) -> np.ndarray:
+        """The label map before small pieces are left out."""
         numbers = [c for c, p in enumerate(self.presences, 1) if p >= self.min_presence]
         if not numbers:
-            return np.zeros(size, np.uint8)
+            return np.zeros(self.size, np.uint8)
         least = math.log(self.threshold / (1 - self.threshold))
         shown = np.array(numbers, np.uint8)
-        bands = stretched_rows(self.logits[[c - 1 for c in numbers]], size)
+        bands = stretched_rows(self.logits[[c - 1 for c in numbers]], self.size)
         rows = (np.where(b.max(axis=0) > least, shown[b.argmax(axis=0)], 0) for b in bands)
-        return _stacked(rows, size, np.uint8)
+        return _stacked(rows, self.size, np.uint8)
 
     def _compared(self) -> tuple:
         options = self.threshold, self.min_presence, self.min_area
