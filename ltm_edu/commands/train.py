@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ..backbones import build_backbone
 from ..datasets.coverage import coverage
 from ..episodes import Fold, NoEpisodes, Protocol, fold_label
 from ..model import LTM
@@ -56,10 +57,11 @@ def run(options: argparse.Namespace) -> int:
     cache = None if options.features == "memory" else options.cache or data_dir() / "cache"
     skipped: dict[str, str] = {}
     with processes(options.device) as device:
-        backbone = None
+        network = recipe.model_config
+        backbone = build_backbone(network.backbone, network.stages)
         for fold, path in paths.items():
-            torch.manual_seed(training.seed)
-            model = LTM(recipe.model_config, backbone)
+            torch.manual_seed(training.seed)  # a fold starts alike whichever was trained before
+            model = LTM(network, backbone)
             before = start_from(of_fold(options.init, fold), model) if options.init else None
             if rank() == 0 and before and (names := leaked_classes(before, dataset, fold)):
                 print(
@@ -67,12 +69,11 @@ def run(options: argparse.Namespace) -> int:
                     "will be few-shot, and evaluate will refuse it"
                 )
             model.to(device)
-            backbone = model.backbone
             if options.resume and path.is_file():
                 rules = training, protocol, None, before is not None
                 identity = run_identity(model, dataset, options.split, fold, *rules)
-                network, trained_on, _ = read_checkpoint(path)
-                if differences := trained_on.identity(network).differences(identity):
+                saved, trained_on, _ = read_checkpoint(path)
+                if differences := trained_on.identity(saved).differences(identity):
                     raise InputError(
                         f"{path} exists and is of another training ({'; '.join(differences)}): "
                         "move it away, or name another --checkpoint"
