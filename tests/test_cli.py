@@ -193,6 +193,15 @@ def test_a_checkpoint_says_how_to_make_it_again(voc, tmp_path):
     assert all(torch.equal(v, other[k]) for k, v in one.items())
 
 
+def test_a_fold_is_the_same_whether_it_is_trained_alone_or_after_others(voc, tmp_path):
+    for fold in ("0,2", "2"):
+        pattern = tmp_path / f"{fold}_{{fold}}.pt"
+        assert command("train", "--data", voc, "--fold", fold, "--checkpoint", pattern, *FAST) == 0
+    after, alone = (load_checkpoint(tmp_path / f"{f}_2.pt")[0] for f in ("0,2", "2"))
+    a, b = after.trainable_state(), alone.trainable_state()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
 def test_four_folds_are_trained_and_scored_with_their_mean(voc, tmp_path, capsys):
     pattern, results = tmp_path / "fold{fold}.pt", tmp_path / "results.json"
     given = ("--data", voc, "--fold", "all", "--checkpoint", pattern)
