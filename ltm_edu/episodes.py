@@ -21,7 +21,7 @@ import numpy as np
 
 from .datasets.voc import MaskIndex, VocFolder
 from .store.errors import InputError
-from .store.files import written_whole
+from .store.files import read_text, written_whole
 from .store.pictures import VOID
 
 FOLDS = 4
@@ -64,9 +64,11 @@ class Protocol:
             raise InputError(f"list rule {self.list_rule!r}: choose grid, area or any")
         if self.novel_images not in ("keep", "drop"):
             raise InputError(f"novel images {self.novel_images!r}: choose keep or drop")
-        if self.shots < 1 or self.episodes < 1:
-            raise InputError("shots and episodes must be at least 1")
+        if not all(type(n) is int and n >= 1 for n in (self.shots, self.episodes)):
+            raise InputError("shots and episodes must be whole numbers, at least 1")
         object.__setattr__(self, "seeds", tuple(self.seeds))
+        for seed in self.seeds:
+            check_seed(seed)
         if len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds {', '.join(map(str, self.seeds))}: name each once")
 
@@ -94,6 +96,16 @@ class Protocol:
             if values.get(name, value) != value:
                 raise InputError(f"{name} {values[name]!r}: this code knows {value!r} only")
         return cls(**{k: v for k, v in values.items() if k not in _FIXED})
+
+
+def check_seed(seed: int) -> None:
+    """Check that torch and NumPy both take a seed.
+
+    Raises:
+        InputError: it is no whole number from 0 to 2^63 - 1.
+    """
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise InputError(f"seed {seed}: a seed is a whole number, 0 to 2^63 - 1")
 
 
 def novel_classes(fold: int, n_classes: int = 20) -> tuple[int, ...]:
@@ -228,7 +240,7 @@ class EpisodeList:
     def save(self, path: str | Path) -> None:
         """Write the list as JSON, whole or not at all."""
         rows = [[e.class_id, e.query, *e.supports] for e in self.episodes]
-        with written_whole(Path(path)) as part:
+        with written_whole(Path(path), durable=True) as part:
             part.write_text(json.dumps({"seed": self.seed, "episodes": rows}), encoding="utf-8")
 
     @classmethod
@@ -241,10 +253,12 @@ class EpisodeList:
             InputError: the file is missing or no list of episodes.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_text(path)
             data = json.loads(text)
             seed, rows = int(data["seed"]), list(data["episodes"])
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except InputError:
+            raise
+        except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{path} cannot be read as a list of episodes ({error})") from None
         lines = _lines_of_rows(text, len(rows))
         for row, line in zip(rows, lines, strict=True):
@@ -304,10 +318,9 @@ def draw_episodes(pairs: Sequence[Pair], shots: int, count: int, seed: int) -> E
 
     Raises:
         NoEpisodes: no class has the K + 1 images that an episode needs.
-        InputError: the seed is negative.
+        InputError: the seed is none; see `check_seed`.
     """
-    if seed < 0:
-        raise InputError(f"seed {seed}: a seed is 0 or more")
+    check_seed(seed)
     by_class = images_by_class(pairs)
     queries = [(name, c) for name, c in pairs if len(by_class[c]) > shots]
     if not queries:

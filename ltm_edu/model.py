@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import NamedTuple
 
 import torch
@@ -57,6 +57,15 @@ class Embedded(NamedTuple):
     E_q: Tensor | None = None
 
 
+_MOST_CHANNELS = 16_384
+_SIZES = {
+    "image_size": (32, 4096),
+    "embedding": (0, _MOST_CHANNELS),
+    "features": (1, _MOST_CHANNELS),
+}
+"""The sizes that a network may have: over them a checkpoint would take gigabytes when opened."""
+
+
 @dataclass(frozen=True)
 class LTMConfig:
     """Everything needed to build the network again; it travels in every checkpoint.
@@ -89,17 +98,26 @@ class LTMConfig:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        if self.image_size < 32:
-            raise InputError(f"image_size {self.image_size}: it must be at least 32 pixels")
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if type(value) is not type(part.default):
+                raise InputError(f"{part.name} {value!r}: expected something like {part.default!r}")
         for name, choices in (("rows", ("fg", "fg_bg")), ("shots", ("mean", "stack"))):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(choices)}")
-        for name, least in (("embedding", 0), ("features", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} {getattr(self, name)}: it must be at least {least}")
-        if len(self.widths) != 3 or min(self.widths) < 1:
-            raise InputError(f"widths {self.widths}: three numbers of channels, as in 32,16,16")
-        if not self.query_scales or not all(0.1 <= s <= 4 for s in self.query_scales):
+        for name, (least, most) in _SIZES.items():
+            if not least <= getattr(self, name) <= most:
+                raise InputError(f"{name} {getattr(self, name)}: it must be {least} to {most:,}")
+        if not all(type(stage) is int and 0 <= stage <= _MOST_CHANNELS for stage in self.stages):
+            raise InputError(f"stages {self.stages}: whole numbers, as in 112,320")
+        widths = [w for w in self.widths if type(w) is int and 0 < w <= _MOST_CHANNELS]
+        if len(self.widths) != 3 or len(widths) != 3:
+            raise InputError(
+                f"widths {self.widths}: three numbers of channels, each 1 to {_MOST_CHANNELS:,}, "
+                "as in 32,16,16"
+            )
+        scales = [s for s in self.query_scales if type(s) in (int, float) and 0.1 <= s <= 4]
+        if not scales or len(scales) != len(self.query_scales):
             raise InputError(
                 f"query_scales {self.query_scales}: numbers between 0.1 and 4, as in 0.7,1,1.3"
             )

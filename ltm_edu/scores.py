@@ -15,7 +15,7 @@ import numpy as np
 from .datasets.coverage import Coverage
 from .episodes import FOLDS, Asked, Protocol, describe_few, fold_label
 from .store.errors import InputError
-from .store.files import written_whole
+from .store.files import read_text, written_whole
 from .store.pictures import VOID
 
 
@@ -163,7 +163,7 @@ class Results:
 
 def save_results(path: str | Path, results: Sequence[Results]) -> None:
     """Write results as JSON, whole or not at all."""
-    with written_whole(Path(path)) as part:
+    with written_whole(Path(path), durable=True) as part:
         part.write_text(json.dumps([r.as_dict() for r in results], indent=1), encoding="utf-8")
 
 
@@ -174,7 +174,7 @@ def load_results(path: str | Path) -> list[Results]:
         InputError: the file is missing or holds no results.
     """
     try:
-        every = json.loads(Path(path).read_text(encoding="utf-8"))
+        every = json.loads(read_text(path))
         for values in every:
             values["protocol"] = Protocol.from_dict(values["protocol"])
             scores = [{**s, "miou_of_seeds": tuple(s["miou_of_seeds"])} for s in values["scores"]]
@@ -185,9 +185,11 @@ def load_results(path: str | Path) -> list[Results]:
             if isinstance(values["fold"], list):
                 values["fold"] = tuple(values["fold"])
         return [Results(**values) for values in every]
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise InputError(
             f"{path} holds no results: write them with ltm-edu evaluate or save_results"
         ) from None

@@ -1,5 +1,7 @@
 """Small things that several test files need."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +105,18 @@ def refused(call, *parts: str) -> None:
     assert "\n" not in message
     for part in parts:
         assert part in message, message
+
+
+@contextmanager
+def files_at_most(size: int) -> Iterator[None]:
+    """A disk on which no file can grow over so many bytes: the system refuses the write."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def contents(root: Path) -> dict[str, bytes]:

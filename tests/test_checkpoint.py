@@ -1,17 +1,19 @@
 """Checkpoints: what goes in comes out, and no file can do harm."""
 
 import pickle
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
+from helpers import files_at_most
 from torch import Tensor
 
 from ltm_edu import data_dir, load_checkpoint, save_checkpoint, shipped_checkpoint
 from ltm_edu.episodes import Protocol
 from ltm_edu.model import LTM
-from ltm_edu.runs.checkpoint import TrainedOn
+from ltm_edu.runs.checkpoint import TrainedOn, read_checkpoint
 from ltm_edu.runs.settings import TrainingConfig
 from ltm_edu.store.errors import InputError
 
@@ -196,19 +198,142 @@ def test_a_checkpoint_without_a_part_is_refused(saved, key):
     refused(saved)
 
 
+STRANGE = {
+    "sparse": lambda w: w.to_sparse(),
+    "without numbers": lambda w: w.to("meta"),
+    "complex": lambda w: w.float().to(torch.complex64),
+    "whole numbers": lambda w: w.to(torch.int8),
+    "truth values": lambda w: w > 0,
+    "quantized": lambda w: torch.quantize_per_tensor(w.float(), 0.1, 0, torch.qint8),
+    "one number many times": lambda w: w.flatten()[:1].expand(10**9),
+    "a number": lambda w: 3.0,
+    "a list": lambda w: w.flatten()[:3].tolist(),
+    "infinite": lambda w: w + torch.inf,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*quantize")  # torch is about to give them up
+@pytest.mark.parametrize("strange", STRANGE)
+def test_weights_of_a_strange_kind_are_refused(saved, strange):
+    content = torch.load(saved, weights_only=True)
+    content["state"]["T_e.bias"] = STRANGE[strange](content["state"]["T_e.bias"])
+    torch.save(content, saved)
+    refused(saved)
+
+
+def test_a_negative_variance_is_refused(saved):
+    content = torch.load(saved, weights_only=True)
+    (name,) = [n for n in content["state"] if n.endswith("running_var")][:1]
+    content["state"][name][0] = -1
+    torch.save(content, saved)
+    refused(saved, f"{name}, a variance, is negative")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("features", 10**9),
+        ("features", 8.0),
+        ("features", True),
+        ("embedding", 10**7),
+        ("image_size", 40_000),
+        ("image_size", "97"),
+        ("widths", [8, 4, 10**8]),
+        ("widths", [8, 4.5, 4]),
+        ("stages", [112.0]),
+        ("query_scales", [1.0, "a"]),
+        ("query_scales", [float("nan")]),
+        ("residual", 1),
+    ],
+)
+def test_a_size_that_no_network_has_is_refused_before_memory_is_taken(saved, name, value):
+    content = torch.load(saved, weights_only=True)
+    content["model"][name] = value
+    torch.save(content, saved)
+    refused(saved, name)
+
+
+def test_a_network_larger_than_its_weights_takes_no_memory(saved, monkeypatch):
+    content = torch.load(saved, weights_only=True)
+    content["model"]["features"] = content["model"]["embedding"] = 16_384
+    torch.save(content, saved)
+
+    built = []
+
+    def build(*arguments: object) -> LTM:
+        built.append(torch.empty(0).device.type)
+        return LTM(*arguments)
+
+    monkeypatch.setattr("ltm_edu.runs.checkpoint.LTM", build)
+    refused(saved, "another model")
+    assert built == ["meta"]
+
+
+def test_a_changed_bit_is_noticed_or_changes_nothing(saved):
+    whole = saved.read_bytes()
+    config, trained_on, state = read_checkpoint(saved)
+    places = torch.randint(8 * len(whole), (300,), generator=torch.Generator().manual_seed(0))
+    noticed = 0
+    for place in places.tolist():
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        saved.write_bytes(damaged)
+        try:
+            again = read_checkpoint(saved)
+        except InputError:
+            noticed += 1
+            refused(saved)
+        else:
+            assert again[:2] == (config, trained_on)
+            assert all(torch.equal(again[2][k], v) for k, v in state.items())
+    assert noticed > 200  # the rest are places without content, such as the space between parts
+
+
+def test_a_part_that_is_larger_than_the_file_is_refused(saved):
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as parts:
+        parts.writestr("archive/data.pkl", bytes(10**7))
+    refused(saved, "no compressed parts")
+
+
 # Writing
 
 
-def test_a_checkpoint_that_cannot_be_finished_leaves_the_old_one(saved, lite0, monkeypatch):
+def test_a_weight_too_large_for_half_precision_is_kept_whole(lite0, tmp_path):
+    model = LTM.small(lite0, features=8, widths=(4, 4, 4))
+    with torch.no_grad():
+        model.T_e.bias[0] = 1e6
+    save_checkpoint(tmp_path / "m.pt", model, SEEN)
+    loaded, _ = load_checkpoint(tmp_path / "m.pt")
+    assert torch.equal(loaded.T_e.bias, model.T_e.bias)
+    assert (tmp_path / "m.pt").stat().st_size < 1.3e6  # the other weights are in half precision
+
+
+def test_a_model_with_nan_is_not_written_over_a_good_one(saved, lite0):
     before = saved.read_bytes()
+    model = LTM.small(lite0, features=8, widths=(4, 4, 4))
+    with torch.no_grad():
+        model.T_f.weight[0] = torch.nan
+    with pytest.raises(InputError, match=r"T_f.weight holds NaN.*lower learning rate"):
+        save_checkpoint(saved, model, SEEN)
+    assert saved.read_bytes() == before
 
-    def full(content, path):
-        Path(path).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(InputError, match=f"cannot write {saved}: No space left"):
+def test_a_disk_that_changes_what_it_is_given_is_noticed(saved, lite0, monkeypatch):
+    before = saved.read_bytes()
+    plain = zipfile.ZipFile.testzip
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda self: plain(self) or "archive/data/0")
+    with pytest.raises(InputError, match=f"{saved} is not written: what the disk gave back"):
         save_checkpoint(saved, LTM.small(lite0, features=8, widths=(4, 4, 4)), SEEN)
+    assert saved.read_bytes() == before
+
+
+@pytest.mark.parametrize("size", [0, 100, 5_000, 50_000])
+def test_a_checkpoint_that_cannot_be_finished_leaves_the_old_one(saved, lite0, size):
+    before = saved.read_bytes()
+    model = LTM.small(lite0, features=32, widths=(8, 4, 4))
+    message = f"cannot write {saved}: File too large"
+    with files_at_most(size), pytest.raises(InputError, match=message):
+        save_checkpoint(saved, model, SEEN)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir() if p.is_file()] == [saved.name]
 

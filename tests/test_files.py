@@ -1,6 +1,8 @@
 """Files appear complete or not at all, and processes take turns."""
 
 import errno
+import os
+import stat
 import subprocess
 import sys
 import threading
@@ -10,7 +12,7 @@ import pytest
 from helpers import left_in, refused
 
 from ltm_edu.store.errors import InputError
-from ltm_edu.store.files import locked, made_whole, written_whole
+from ltm_edu.store.files import check_file, locked, made_whole, need_place, written_whole
 
 
 def test_a_file_is_in_place_only_after_the_block(tmp_path):
@@ -72,6 +74,88 @@ def test_a_folder_that_cannot_be_put_in_place_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"cannot write .*a: "), made_whole(tmp_path / "a"):
         pass
     assert left_in(tmp_path) == ["a"]
+
+
+def test_a_link_is_followed_and_stays(tmp_path):
+    (tmp_path / "far").mkdir()
+    target, link = tmp_path / "far" / "a.txt", tmp_path / "a.txt"
+    target.write_text("old")
+    link.symlink_to(target)
+    with written_whole(link) as part:
+        part.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    link.unlink()
+    link.symlink_to(link)
+    refused(written_whole(link).__enter__, f"cannot write {link}", "circle")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_neither_replaced_nor_read(tmp_path, kind):
+    path = tmp_path / "a"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path = Path(os.devnull)
+    else:
+        path.mkdir()
+    refused(written_whole(path).__enter__, f"cannot write {path}")
+    refused(lambda: need_place(path), f"cannot write {path}")
+    if kind != "folder":
+        refused(lambda: check_file(path), f"{path} is a pipe, a socket or a device")
+
+
+def test_the_rights_are_those_of_the_file_before_or_as_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with written_whole(tmp_path / "new"), made_whole(tmp_path / "folder"):
+            pass
+        (tmp_path / "own").touch(0o600)
+        with written_whole(tmp_path / "own"):
+            pass
+    finally:
+        os.umask(before)
+    rights = {p.name: stat.S_IMODE(p.stat().st_mode) for p in tmp_path.iterdir()}
+    assert rights == {"new": 0o640, "folder": 0o750, "own": 0o600}
+
+
+def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, synced = tmp_path / "a.txt", []
+
+    def fsync(handle: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(handle).st_mode), path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with written_whole(path, durable=True) as part:
+        part.write_text("new")
+    assert synced == [(False, False), (True, True)]  # the file without its name, then the folder
+
+
+WRITES = """
+import os, signal, sys
+from pathlib import Path
+from ltm_edu.store.files import made_whole, written_whole
+with written_whole(Path(sys.argv[1], "a")), made_whole(Path(sys.argv[1], "b")) as part:
+    (part / "file").touch()
+    if sys.argv[2:]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    print([p.name for p in Path(sys.argv[1]).iterdir()])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal that cannot be caught")
+def test_what_a_killed_process_left_goes_away_with_the_next_and_what_a_live_one_writes_stays(
+    tmp_path,
+):
+    killed = [sys.executable, "-c", WRITES, str(tmp_path), "killed"]
+    assert subprocess.run(killed).returncode < 0
+    assert len(left_in(tmp_path)) == 2
+    with written_whole(tmp_path / "own") as own:
+        assert left_in(tmp_path) == [own.name]
+        out = subprocess.run(killed[:-1], check=True, capture_output=True, text=True).stdout
+        assert own.name in out
+        assert own.exists()
+    assert left_in(tmp_path) == ["a", "b", "own"]
 
 
 # Locks

@@ -316,7 +316,7 @@ def test_an_unknown_backbone_or_transformation_is_named():
 
 @pytest.mark.parametrize("side", [0, -5, 31])
 def test_a_picture_too_small_for_a_grid_is_refused(side):
-    with pytest.raises(InputError, match=f"image_size {side}: it must be at least 32"):
+    with pytest.raises(InputError, match=f"image_size {side}: it must be 32 to 4,096"):
         LTMConfig(image_size=side)
 
 

@@ -83,14 +83,6 @@ def test_states_are_written_by_the_clock_where_no_number_is_given(tiny, tmp_path
     assert saved == [6, 1, 2, 3, 4, 5, 6]
 
 
-def test_what_a_killed_run_was_writing_goes_away(tiny, stopped):
-    left = stopped.with_name(f".{stopped.name}.x7d2k1")  # as `written_whole` names it
-    left.write_bytes(b"half")
-    run(tiny, stopped)
-    assert not left.exists()
-    assert stopped.is_file()
-
-
 def test_it_does_start_from_the_state_and_not_from_the_beginning(tiny, stopped):
     steps = []
     fit(

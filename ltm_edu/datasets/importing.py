@@ -19,7 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..store.errors import InputError
-from ..store.files import check_no_pointer, made_whole, writing
+from ..store.files import made_whole, read_text, writing
 from ..store.pictures import VOID, checked_size, open_picture, plain_kind, read_image, turn_of
 from .voc import PICTURES, lines_of, make_folders, write_mask, write_picture, write_texts
 
@@ -220,8 +220,7 @@ def read_json(path: Path, kind: str, *keys: str) -> dict:
         InputError: it cannot be read, or is something else; says what kind was expected.
     """
     try:
-        check_no_pointer(path)
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+        content = json.loads(read_text(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError) as error:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from unicodedata import category, normalize
 
 from ..store.errors import InputError
-from ..store.files import check_no_pointer, entries
+from ..store.files import check_file, entries
 from ..store.pictures import SUFFIXES
 
 _FILE = rf"\.(?:{'|'.join(SUFFIXES)})"
@@ -117,7 +117,7 @@ def read_lines(path: Path | str, content: bytes | None = None) -> list[str]:
     """
     try:
         if content is None:
-            check_no_pointer(path)
+            check_file(path)
             content = Path(path).read_bytes()
         text = content.decode("utf-8-sig")
     except OSError as error:

@@ -35,7 +35,7 @@ from ..model import LTM, FewShotModel, TrainingFreeMap
 from ..runs.recipes import Recipe
 from ..scores import Counts, IoUCounter
 from ..store.errors import InputError
-from ..store.files import written_whole
+from ..store.files import read_text, written_whole
 from ..training import fit
 from ..transformations import TRANSFORMATIONS, build_transformation
 from .difference import Difference, paired_difference
@@ -180,7 +180,7 @@ class League:
         for entry in values["entries"]:
             entry["difference"] = entry["difference"]._asdict()
         values["asked"] = {name: of_class._asdict() for name, of_class in self.asked.items()}
-        with written_whole(path) as part:
+        with written_whole(path, durable=True) as part:
             part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -191,7 +191,7 @@ class League:
             InputError: the file is missing or holds no league.
         """
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values = json.loads(read_text(path))
             values["protocol"] = Protocol.from_dict(values["protocol"])
             if values["coverage"] is not None:
                 values["coverage"] = Coverage.from_dict(values["coverage"])
@@ -209,9 +209,11 @@ class League:
                 for e in values["entries"]
             )
             return cls(**values)
+        except InputError:
+            raise
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from None
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise InputError(f"{path} holds no league: ltm-edu compare --json writes one") from None
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..backbones import build_backbone
 from ..episodes import Fold, Protocol
 from ..model import LTM, LTMConfig
 from ..store.errors import InputError
 from ..store.files import written_whole
-from ..store.weights import load_weights
+from ..store.weights import check_plain, load_weights, save_weights
 from .identity import RunIdentity
 
 _FORMAT = 1
@@ -66,6 +67,13 @@ class TrainedOn:
         training, fold = dict(values["training"]), values["fold"]
         best_step = values.get("best_step", training.pop("best_step", 0))  # old files: inside
         before = values.get("started_from")
+        for name in ("dataset", "command", "split", "pictures", "backbone", "initial"):
+            if type(values.get(name, "")) is not str:
+                raise TypeError(f"{name} is no text")
+        if type(best_step) is not int or not all(type(c) is str for c in values["base_classes"]):
+            raise TypeError("best_step is no whole number, or a class has no name")
+        if not (fold is None or isinstance(fold, list) or type(fold) is int):
+            raise TypeError(f"the fold is {fold!r}")
         return cls(
             values["dataset"],
             tuple(fold) if isinstance(fold, list) else fold,
@@ -83,20 +91,43 @@ class TrainedOn:
 def save_checkpoint(path: str | Path, model: LTM, trained_on: TrainedOn) -> None:
     """Write a model's trainable weights in half precision, completely or not at all.
 
-    The backbone is not written: it comes with its own package.
+    What is too large for half precision is written in single precision. The file is read again
+    before it gets its name. The backbone is not written: it comes with its own package.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or a weight is NaN or infinite.
     """
     state = {k: v.detach().cpu() for k, v in model.trainable_state().items()}
+    for name, value in state.items():
+        if not value.isfinite().all():
+            raise InputError(
+                f"{path} is not written: {name} holds NaN or infinite values; train with a lower "
+                "learning rate"
+            )
     content = {
         "format": _FORMAT,
         "model": model.config.as_dict(),
         **trained_on.as_dict(),
-        "state": {k: v.half() if v.is_floating_point() else v for k, v in state.items()},
+        "state": {k: _compact(v) for k, v in state.items()},
     }
-    with written_whole(Path(path)) as part:
-        torch.save(content, part)
+    with written_whole(Path(path), durable=True) as part:
+        save_weights(part, content)
+        try:
+            config, again, stored = read_checkpoint(part)
+        except InputError as error:
+            what = str(error).replace(str(part), "what the disk gave back")
+            raise InputError(f"{path} is not written: {what}") from None
+        same = all(torch.equal(stored[k], v) for k, v in content["state"].items())
+        if not same or (config, again.as_dict()) != (model.config, trained_on.as_dict()):
+            raise InputError(f"{path} is not written: what the disk gave back is something else")
+
+
+def _compact(value: Tensor) -> Tensor:
+    """A tensor in half precision, unless that would make a number infinite."""
+    if not value.is_floating_point():
+        return value
+    half = value.half()
+    return half if half.isfinite().all() else value
 
 
 def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
@@ -104,14 +135,18 @@ def load_checkpoint(path: str | Path) -> tuple[LTM, TrainedOn]:
 
     Raises:
         InputError: the file is missing or damaged, or contains another kind of model, or numbers
-            that are not finite.
+            that no training gives.
     """
     config, trained_on, stored = read_checkpoint(path)
     try:
-        model = LTM(config)
+        backbone = build_backbone(config.backbone, config.stages)
+        with torch.device("meta"):  # shapes without memory
+            form = LTM(config, backbone)
     except InputError as error:  # the backbone's weights are missing
         raise InputError(f"{path}: {error}") from None
-    _fill(model, path, trained_on, stored)
+    _check_fits(form, path, trained_on, stored)
+    model = LTM(config, backbone)
+    model.load_state_dict(stored, strict=False)
     return model.eval(), trained_on
 
 
@@ -123,13 +158,21 @@ def start_from(path: str | Path, model: LTM) -> TrainedOn:
     """
     _, trained_on, stored = read_checkpoint(path)
     try:
-        _fill(model, path, trained_on, stored)
+        _check_fits(model, path, trained_on, stored)
     except InputError as error:
         raise InputError(f"{error}; a training starts from a network of its own form") from None
+    model.load_state_dict(stored, strict=False)
     return trained_on
 
 
-def _fill(model: LTM, path: str | Path, trained_on: TrainedOn, stored: dict[str, Tensor]) -> None:
+def _check_fits(
+    model: LTM, path: str | Path, trained_on: TrainedOn, stored: dict[str, Tensor]
+) -> None:
+    """Check that weights are those of a model of this form, before any memory is taken for it.
+
+    Raises:
+        InputError: they are another model's; names the first difference.
+    """
     if trained_on.backbone not in ("", model.backbone.key):
         raise InputError(
             f"{path} was trained on features of {trained_on.backbone}, but the backbone here is "
@@ -146,9 +189,6 @@ def _fill(model: LTM, path: str | Path, trained_on: TrainedOn, stored: dict[str,
                 f"{path} is a checkpoint of another model: {name} is {found}, "
                 f"expected {tuple(tensor.shape)}"
             )
-        if not stored[name].isfinite().all():
-            raise InputError(f"{path}: {name} holds NaN or infinite values: train it again")
-    model.load_state_dict(stored, strict=False)
 
 
 def read_checkpoint(path: str | Path) -> tuple[LTMConfig, TrainedOn, dict[str, Tensor]]:
@@ -165,9 +205,14 @@ def read_checkpoint(path: str | Path) -> tuple[LTMConfig, TrainedOn, dict[str, T
             f"{path} has checkpoint format {content.get('format')}, this version reads {_FORMAT}"
         )
     try:
-        trained_on = TrainedOn.from_dict(content)
-        return LTMConfig.from_dict(content["model"]), trained_on, dict(content["state"])
+        config, trained_on = LTMConfig.from_dict(content["model"]), TrainedOn.from_dict(content)
+        stored = dict(content["state"])
     except InputError as error:  # its own line says more: a rule, a size
         raise InputError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is a checkpoint of another version ({error})") from None
+    for name, value in stored.items():
+        check_plain(path, str(name), value)
+        if str(name).endswith("running_var") and (value < 0).any():
+            raise InputError(f"{path}: {name}, a variance, is negative: train it again")
+    return config, trained_on, stored

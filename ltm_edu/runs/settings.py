@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from ..episodes import check_seed
 from ..losses import LossWeights
 from ..store.errors import InputError
 
@@ -64,13 +65,14 @@ class TrainingConfig:
         for name in ("steps", "batch", "checks", "check_episodes"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("learning_rate", "embedding_rate", "weight_decay", "balance", "held_out"):
+        for name in ("learning_rate", "embedding_rate", "weight_decay", "held_out"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be 0 or more, finite")
+        if not 0 <= self.balance <= 10:
+            raise InputError(f"balance is {self.balance}: it must be 0 to 10")
         if not self.clip > 0:
             raise InputError(f"clip is {self.clip}: it must be over 0; inf does not clip")
-        if self.seed < 0:
-            raise InputError(f"seed {self.seed}: a seed is 0 or more")
+        check_seed(self.seed)
         choices = {"optimizer": ("adamw", "adam"), "schedule": ("cosine", "decay")}
         for name, values in {**choices, "precision": tuple(DTYPES)}.items():
             if getattr(self, name) not in values:

@@ -6,12 +6,11 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..store.errors import InputError
 from ..store.files import written_whole
-from ..store.weights import load_weights
+from ..store.weights import load_weights, save_weights
 from .identity import RunIdentity
 
 
@@ -34,8 +33,8 @@ def save_run(path: Path, run: RunState) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    with written_whole(path) as part:
-        torch.save({**vars(run), "identity": asdict(run.identity)}, part)
+    with written_whole(path, durable=True) as part:
+        save_weights(part, {**vars(run), "identity": asdict(run.identity)})
 
 
 def load_run(path: Path, run: RunState) -> bool:
@@ -45,8 +44,6 @@ def load_run(path: Path, run: RunState) -> bool:
         InputError: the file is damaged, or belongs to a run with another identity; the message
             names the differences.
     """
-    for part in path.parent.glob(f".{path.name}.*"):  # left by a process that was killed
-        part.unlink(missing_ok=True)  # several processes may look at once
     if not path.is_file():
         return False
     content = load_weights(path)

@@ -5,11 +5,16 @@ The data folder is `LTM_EDU_DATA` if set, else the checkout's data/, else the us
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
+import platform
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,30 +61,42 @@ def need_place(path: Path) -> None:
     Raises:
         InputError: the path is a folder, or its folder cannot be created or written to.
     """
-    parent = existing_parent(path.absolute().parent)
-    if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
-        obstacle = path if path.is_dir() else parent
-        raise InputError(f"cannot write {path}: {obstacle} is in the way")
+    with writing(path):
+        place = _behind_links(path)
+        parent = existing_parent(place.parent)
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"cannot write {path}: {parent} is in the way")
 
 
 @contextmanager
-def written_whole(path: Path, advice: str = "") -> Iterator[Path]:
+def written_whole(path: Path, advice: str = "", durable: bool = False) -> Iterator[Path]:
     """Write a file under a temporary name, and rename it after the block.
 
-    So the file appears complete or not at all, and a block that fails leaves the old file.
+    So the file appears complete or not at all, and a block that fails leaves the old file. What a
+    link leads to is written, and the link stays.
+
+    Args:
+        path: the file; its folder is created if it is missing.
+        advice: how the line of an error ends.
+        durable: wait until the disk has the file, so that a loss of power cannot take it.
 
     Raises:
-        InputError: the folder cannot be written to; the line ends in advice.
+        InputError: the folder cannot be written to, or something else than a file has the name.
     """
     with writing(path, advice):
+        path = _behind_links(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        part = Path(name)
+        part = _unfinished(path.parent)
+        part.open("xb").close()
         try:
             yield part
-            part.chmod(0o644)  # mkstemp lets only the owner read
+            if path.exists():
+                shutil.copymode(path, part)
+            if durable:
+                _reach_the_disk(part)
             part.replace(path)
+            if durable:
+                _reach_the_disk(path.parent)
         finally:
             part.unlink(missing_ok=True)
 
@@ -95,12 +112,13 @@ def made_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
         InputError: the folder cannot be written to.
     """
     with writing(folder):
+        folder = Path(os.path.realpath(folder))
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        part = _unfinished(folder.parent)
+        part.mkdir()
     try:
         yield part
         with writing(folder):
-            part.chmod(0o755)
             old = part.with_name(f"{part.name}.old")
             if replace and folder.is_dir():
                 folder.replace(old)
@@ -115,6 +133,68 @@ def made_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _behind_links(path: Path) -> Path:
+    """The file that a path leads to, which need not exist.
+
+    Raises:
+        OSError: the path leads to no file, but to a folder, a device or a circle of links.
+    """
+    real = Path(os.path.realpath(path))
+    if real.is_symlink():
+        raise OSError(f"the link {real} leads in a circle")
+    if real.exists() and not real.is_file():
+        raise OSError("it is a folder" if real.is_dir() else "it is a device, not a file")
+    return real
+
+
+_UNFINISHED = f".ltm_edu-{platform.node() or 'here'}-"
+
+
+def _unfinished(folder: Path) -> Path:
+    """A new name in a folder for what is not complete; it says which process writes it."""
+    _remove_leftovers(folder)
+    return folder / f"{_UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}"
+
+
+@cache  # once for each folder: a folder of results has many files
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes of this machine did not complete, because they were killed."""
+    for path in folder.glob(f"{glob.escape(_UNFINISHED)}*"):
+        writer = path.name.removeprefix(_UNFINISHED).partition("-")[0]
+        if writer.isdecimal() and not _runs(int(writer)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process exists; on systems where asking could end it, always True."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        pass
+    return True
+
+
+def _reach_the_disk(path: Path) -> None:
+    """Wait until the disk has a file's content, or a folder's names."""
+    if path.is_dir() and os.name != "posix":
+        return  # such a system does not open folders
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -143,16 +223,33 @@ def entries(folder: Path) -> list[Path]:
         raise InputError(f"{folder} cannot be read ({error.strerror or error})") from None
 
 
-def check_no_pointer(path: str | Path) -> None:
-    """Check that a file is not what a clone without git-lfs has in its place.
+def check_file(path: str | Path) -> None:
+    """Check that a path leads to a file that can be read to its end.
+
+    Reading a pipe or a device may wait for ever; a clone without git-lfs has a pointer in the
+    place of the file.
 
     Raises:
-        InputError: it is.
-        OSError: the file cannot be read.
+        InputError: it leads to a pipe, a socket or a device, or to a pointer.
+        OSError: the file is missing, is a folder or cannot be read.
     """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path} is a pipe, a socket or a device, not a file: give a file")
     with open(path, "rb") as file:
         if file.read(40).startswith(b"version https://git-lfs.github.com/spec/"):
             raise InputError(f"{path} is a git-lfs pointer, not the file itself: run git lfs pull")
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        InputError, OSError: as `check_file`.
+        ValueError: it is not text in UTF-8.
+    """
+    check_file(path)
+    return Path(path).read_bytes().decode("utf-8-sig")
 
 
 def write_all(file: BinaryIO, chunk: bytes | memoryview) -> int:

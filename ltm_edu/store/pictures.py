@@ -19,7 +19,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .errors import InputError
-from .files import check_no_pointer
+from .files import check_file
 
 Picture = str | Path | Image.Image | np.ndarray
 VOID = 255
@@ -284,6 +284,7 @@ def fingerprint(path: str | Path) -> str:
         InputError: the file is missing or cannot be read.
     """
     with _reading(path):
+        check_file(path)
         return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
 
 
@@ -331,6 +332,7 @@ def open_picture(path: str | Path, load: bool = True) -> Iterator[Image.Image]:
         InputError: the file is missing, damaged, not a picture, or holds several.
     """
     with _reading(path):
+        check_file(path)
         picture = Image.open(path)
     with picture:
         with _reading(path):
@@ -350,6 +352,8 @@ def _reading(path: str | Path) -> Iterator[None]:
     """Turn an error of the file into one line that names it."""
     try:
         yield
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path} is not there") from None
     except IsADirectoryError:
@@ -361,7 +365,6 @@ def _reading(path: str | Path) -> Iterator[None]:
             "smaller, or cut it into parts)"
         ) from None
     except UnidentifiedImageError:
-        check_no_pointer(path)
         empty = Path(path).stat().st_size == 0
         reason = "the file is empty" if empty else "save it as JPEG or PNG"
         raise InputError(f"{path} cannot be read as a picture ({reason})") from None

@@ -1,29 +1,39 @@
-"""Files of tensors, read without running anything in them."""
+"""Files of tensors: read without running anything in them, written so that they can be read."""
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from .errors import InputError
-from .files import check_no_pointer
+from .files import check_file
+
+PLAIN = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64)
+"""The types of numbers that a network's weights and counters have."""
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
     """Read a file of tensors, of torch or of safetensors. No code of the file is run.
+
+    A file of torch holds a checksum of each of its parts, CRC-32, which is compared: a file with a
+    single changed bit is refused.
 
     Raises:
         InputError: the file is missing, or damaged, or holds something else.
     """
     path = Path(path)
     try:
-        check_no_pointer(path)
+        check_file(path)
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
+        if zipfile.is_zipfile(path):  # torch wrote another format before its version 1.6
+            _check_parts(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
@@ -32,3 +42,81 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file fails in as many ways as it can be damaged
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path} cannot be read as a file of weights ({reason})") from None
+
+
+def save_weights(path: Path, content: dict[str, Any]) -> None:
+    """Write a file that `load_weights` reads.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    with path.open("wb") as file:
+        recorded = _Recorded(file)
+        try:
+            torch.save(content, recorded)
+        except RuntimeError:  # torch's own words about a file that cannot be written
+            if recorded.error is None:
+                raise
+        if recorded.error is not None:
+            raise recorded.error from None
+
+
+def check_plain(path: str | Path, name: str, value: object) -> Tensor:
+    """The value, if it is an ordinary tensor: dense, in memory, of plain numbers, all finite.
+
+    Raises:
+        InputError: it is something else; names the file and the entry.
+    """
+    if not isinstance(value, Tensor):
+        raise InputError(f"{path}: {name} is of type {type(value).__name__}, not a tensor")
+    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+        raise InputError(f"{path}: {name} is no dense tensor of numbers: train it again")
+    if value.dtype not in PLAIN:
+        kind = str(value.dtype).removeprefix("torch.")
+        raise InputError(f"{path}: {name} holds numbers of type {kind}: train it again")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise InputError(f"{path}: {name} has more entries than numbers: train it again")
+    if not value.isfinite().all():
+        raise InputError(f"{path}: {name} holds NaN or infinite values: train it again")
+    return value
+
+
+def _check_parts(path: Path) -> None:
+    """Compare the checksum of each part of a file that torch wrote.
+
+    Raises:
+        ValueError: a part is damaged, or would take more memory than the file has bytes.
+        zipfile.BadZipFile: the list of the parts is damaged.
+    """
+    with zipfile.ZipFile(path) as parts:
+        infos = parts.infolist()
+        if any(i.compress_type != zipfile.ZIP_STORED for i in infos):
+            raise ValueError("torch writes no compressed parts")
+        if sum(i.file_size for i in infos) > path.stat().st_size:
+            raise ValueError("its parts are larger than the file")
+        if (damaged := parts.testzip()) is not None:
+            raise ValueError(f"its part {damaged} is damaged; get it again")
+
+
+class _Recorded:
+    """A file that remembers why a write failed: torch says only that it did."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write all, or remember the error."""
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+    def flush(self) -> None:
+        """Let the operating system have all that was written."""
+        try:
+            self.file.flush()
+        except OSError as error:
+            self.error = self.error or error
+            raise
