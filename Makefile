@@ -8,7 +8,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help lab test test-browser test-crf book bench readme lint format clean
+.PHONY: help lab test test-browser soak test-crf book bench readme lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -31,6 +31,9 @@ test-browser: $(STAMP)  ## test JupyterLab and the book in headless Chromium (ap
 	@$(VENV)/bin/python -c 'import selenium' 2>/dev/null || \
 		$(RUN) pip install --disable-pip-version-check -e '.[browser]'
 	$(RUN) pytest -m browser tests/test_browser.py $(ARGS)
+
+soak: $(STAMP)  ## test for longer: more kills, more damage, more inputs than make test has time for
+	$(RUN) pytest -m soak $(ARGS)
 
 test-crf: $(STAMP)  ## test the CRF, which needs a C++ compiler (apt: g++ python3-dev)
 	@$(VENV)/bin/python -c 'import pydensecrf.densecrf' 2>/dev/null || \

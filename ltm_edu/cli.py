@@ -6,32 +6,80 @@ That module is imported when its command is chosen: asking for help loads no tor
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 
+from .runs.stopping import Stopped, signals_stop
 from .store.errors import InputError
 
 _BENCH_PARTS = ("attention", "loss", "features", "evaluation", "training", "data", "gpu")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; a user's mistake prints one line and gives exit status 2."""
+    """Run a command; whatever happens, one line says what.
+
+    Returns:
+        0; 1 if something failed that the user did not cause; 2 for a user's mistake; 128 and its
+        number for a signal.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal may lack letters of a name
+            stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(given)
-    options.command_line = "ltm-edu " + shlex.join(given)
     try:
-        return import_module(f".commands.{options.command}", __package__).run(options) or 0
-    except (InputError, FloatingPointError) as error:
+        try:
+            options = _parser().parse_args(given)
+        finally:
+            sys.stdout.flush()  # of --help, while a closed pipe is still noticed
+        options.command_line = "ltm-edu " + shlex.join(given)
+        with signals_stop():
+            status = import_module(f".commands.{options.command}", __package__).run(options) or 0
+            sys.stdout.flush()
+        return status
+    except InputError as error:
         from .commands import in_options
 
-        print(f"ltm-edu: {in_options(str(error))}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
+        return _said(in_options(str(error)), 2)
+    except FloatingPointError as error:
+        return _said(str(error), 1)
+    except Stopped as stop:
+        return _said(str(stop), 128 + stop.number)
     except KeyboardInterrupt:
-        print("ltm-edu: stopped", file=sys.stderr)
-        return 130
+        return _said("stopped", 130)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _said(f"{where}{error.strerror or error}", 2)
+    except Exception as error:
+        return _said(_reported(error, given), 1)
+
+
+def _said(line: str, status: int) -> int:
+    """Print one line, whatever lines the text has, and return the exit status."""
+    print(f"ltm-edu: {' '.join(line.split(chr(10)))}", file=sys.stderr)
+    return status
+
+
+def _reported(error: Exception, given: Sequence[str]) -> str:
+    """Write all that is known about an error that nobody foresaw to a file; a line about it."""
+    handle, name = tempfile.mkstemp(prefix="ltm-edu-report-", suffix=".txt")
+    with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"ltm-edu {shlex.join(given)}\nPython {sys.version}\n\n")
+        file.writelines(traceback.format_exception(error))
+    reason = (str(error).splitlines() or [""])[0][:200]
+    return (
+        f"{type(error).__name__}: {reason}. This is a fault of ltm-edu or of this machine, not of "
+        f"your input; the full report is in {name}"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from inspect import signature
 from io import StringIO
@@ -41,6 +42,7 @@ from .runs.identity import RunIdentity, run_identity
 from .runs.processes import rank, share_batch_statistics, summed, world
 from .runs.settings import DTYPES, Machine, TrainingConfig
 from .runs.state import RunState, load_run, save_run
+from .runs.stopping import Stopped, asked_to_stop
 from .store.errors import InputError
 from .store.files import writing
 from .store.pictures import VOID
@@ -126,6 +128,7 @@ def fit(
         InputError: an unreadable file, a batch that the processes cannot share, or a state of
             another run.
         FloatingPointError: the loss is not finite; names the episodes.
+        Stopped: a signal arrived, and `machine.state` holds the run.
     """
     config, protocol = config or TrainingConfig(), protocol or Protocol()
     machine = machine or Machine()
@@ -150,7 +153,13 @@ def fit(
     update = Update(model, config, sum(len(v) for v in task.pools.values()), machine.compile)
     run = RunState(identity)
     if machine.state is not None and load_run(machine.state, run):
-        update.load_state_dict(run.update)
+        try:
+            update.load_state_dict(run.update)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{machine.state} is a damaged state ({reason}): delete it to start anew"
+            ) from None
     rng, shots = np.random.default_rng(config.seed), protocol.shots
     drawn = draw_batches(task.pools, shots, config.batch, config.balance, config.flips, rng)
     pinned = device.type == "cuda" and not machine.features_on_device
@@ -159,7 +168,9 @@ def fit(
     model.train()
     saved = time.monotonic()
     started = time.perf_counter() - (run.history[-1]["seconds"] if run.history else 0)
-    with _open_log(log if rank() == 0 else None, run.history) as stream:
+    # With a state to save, a signal waits for the end of the update.
+    stopping = asked_to_stop() if machine.state is not None else nullcontext(lambda: None)
+    with _open_log(log if rank() == 0 else None, run.history) as stream, stopping as signalled:
         steps = range(run.step + 1, config.steps + 1)
         bar = tqdm(
             steps, "training", config.steps, initial=run.step, unit="step", disable=not progress
@@ -179,10 +190,15 @@ def fit(
                 due = time.monotonic() - saved >= _SAVE_SECONDS
             else:
                 due = step % machine.save_every == 0
-            if machine.state is not None and rank() == 0 and (due or step == config.steps):
+            number = signalled()
+            due = due or step == config.steps or number is not None
+            if machine.state is not None and rank() == 0 and due:
                 run.step, run.update = step, update.state_dict()
                 save_run(machine.state, run)
                 saved = time.monotonic()
+            if number is not None:
+                done = f"stopped after update {step} of {config.steps}, saved in {machine.state}"
+                raise Stopped(number, f"{done}: the same command with --resume goes on")
             if on_step is not None:
                 on_step(step, record)
     if run.best is not None:

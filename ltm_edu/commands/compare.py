@@ -8,14 +8,13 @@ from ..episodes import Protocol
 from ..league import Method, all_methods, score_league
 from ..runs.processes import processes, rank
 from ..runs.recipes import recipe_for
-from ..store.files import data_dir, need_place, written_whole
+from ..store.files import data_dir, need_places, written_whole
 from . import chosen_dataset, chosen_folds, report_skipped
 
 
 def run(options: argparse.Namespace) -> int:
     """Score every transformation, training-free and on request trained; print one table."""
-    for path in filter(None, (options.json, options.png)):
-        need_place(path)
+    need_places(*filter(None, (options.json, options.png)))
     dataset = chosen_dataset(options)
     folds = chosen_folds(options, dataset)
     methods = [Method.parse(text) for text in options.method] or all_methods()

@@ -90,7 +90,7 @@ def _episode_lists(
     lists = []
     for seed in protocol.seeds:
         path = Path(of_fold(pattern, fold).replace("{seed}", str(seed)))
-        if not path.is_file():
+        if not path.exists():
             one = replace(protocol, seeds=(seed,))
             evaluation.draw_lists(dataset, fold, one, options.split)[0].save(path)
         lists.append(EpisodeList.load(path))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +14,16 @@ import torch
 
 from ..backbones import build_backbone
 from ..datasets.coverage import coverage
+from ..datasets.voc import VocFolder
 from ..episodes import Fold, NoEpisodes, Protocol, fold_label
 from ..model import LTM
-from ..runs.checkpoint import read_checkpoint, save_checkpoint, start_from
+from ..runs.checkpoint import TrainedOn, read_checkpoint, save_checkpoint, start_from
 from ..runs.identity import run_identity
 from ..runs.processes import processes, rank
 from ..runs.recipes import Recipe, recipe_for, recipe_name
 from ..runs.settings import Machine
 from ..store.errors import InputError
-from ..store.files import data_dir, need_place
+from ..store.files import beside, data_dir, locked, need_place, need_places, writing
 from ..training import fit, training_task
 from . import chosen_dataset, chosen_folds, leaked_classes, of_fold, report_skipped
 
@@ -40,10 +43,12 @@ def run(options: argparse.Namespace) -> int:
     training = recipe.training_config
     protocol = Protocol(options.rule, options.novel_images or recipe.novel_images, options.shots)
     paths = {fold: Path(of_fold(target, fold)) for fold in folds}
-    for fold, path in paths.items():
+    for path in paths.values():
         need_place(path)
         if path.suffix in (".jsonl", ".state"):
             raise InputError(f"--checkpoint {path}: name it .pt, the log and the state end so")
+    need_places(*(p for path in paths.values() for p in (path, *_files_beside(path).values())))
+    for fold, path in paths.items():
         if path.exists() and not (options.overwrite or options.resume):
             # Data that cannot be trained on is the first thing to know, under any name.
             training_task(dataset, fold, training, protocol, options.split)
@@ -54,7 +59,6 @@ def run(options: argparse.Namespace) -> int:
     every = range(1, len(dataset.classes) + 1)
     if rank() == 0 and (covered := coverage(dataset, options.split, every)):
         print(covered)
-    cache = None if options.features == "memory" else options.cache or data_dir() / "cache"
     skipped: dict[str, str] = {}
     with processes(options.device) as device:
         network = recipe.model_config
@@ -69,57 +73,79 @@ def run(options: argparse.Namespace) -> int:
                     "will be few-shot, and evaluate will refuse it"
                 )
             model.to(device)
-            if options.resume and path.is_file():
-                rules = training, protocol, None, before is not None
-                identity = run_identity(model, dataset, options.split, fold, *rules)
-                saved, trained_on, _ = read_checkpoint(path)
-                if differences := trained_on.identity(saved).differences(identity):
-                    raise InputError(
-                        f"{path} exists and is of another training ({'; '.join(differences)}): "
-                        "move it away, or name another --checkpoint"
-                    )
-                if rank() == 0:
-                    print(f"{path} is trained already: delete it to train it anew")
-                continue
-            state = path.with_suffix(".state") if options.resume else None
-            rest = options.workers, options.compile, state, options.save_every
-            machine = Machine(options.features == "device", *rest)
             try:
-                with _curves(options.tensorboard, path.stem) as on_step:
-                    fitted = fit(
-                        model,
-                        dataset,
-                        fold,
-                        training,
-                        protocol,
-                        options.split,
-                        cache,
-                        log=path.with_suffix(".jsonl"),
-                        on_step=on_step,
-                        machine=machine,
-                        started_from=before,
-                    )
+                with _only_trainer(path):
+                    _train_fold(options, recipe, protocol, dataset, fold, path, model, before)
             except NoEpisodes as error:
                 skipped[fold_label(fold)] = str(error)
                 if len(skipped) == len(folds):
                     raise
-                continue
-            if rank() == 0:
-                save_checkpoint(path, model, fitted.trained_on(options.command_line))
-                if state is not None:
-                    state.unlink(missing_ok=True)
-                classes = "all classes" if fold is None else f"fold {fold_label(fold)}"
-                chosen = f" chosen on {', '.join(fitted.held_out)}" if fitted.held_out else ""
-                print(
-                    f"{path}: {classes}, step {fitted.best_step} of {training.steps}{chosen}, "
-                    f"recipe {options.recipe or recipe_name(options.data)}"
-                )
-                if fitted.without_pictures:
-                    print(
-                        "not trained on, for want of pictures that the "
-                        f"{protocol.list_rule} rule counts: {', '.join(fitted.without_pictures)}"
-                    )
     return report_skipped(skipped, "trained")
+
+
+def _train_fold(
+    options: argparse.Namespace,
+    recipe: Recipe,
+    protocol: Protocol,
+    dataset: VocFolder,
+    fold: Fold,
+    path: Path,
+    model: LTM,
+    before: TrainedOn | None,
+) -> None:
+    """Train a model on a fold, write its checkpoint and say so; what is done already stays.
+
+    Raises:
+        NoEpisodes: no base class has the pictures that an episode needs.
+        InputError: the checkpoint is another training's.
+    """
+    training = recipe.training_config
+    if options.resume and path.is_file():
+        rules = training, protocol, None, before is not None
+        identity = run_identity(model, dataset, options.split, fold, *rules)
+        saved, trained_on, _ = read_checkpoint(path)
+        if differences := trained_on.identity(saved).differences(identity):
+            raise InputError(
+                f"{path} exists and is of another training ({'; '.join(differences)}): "
+                "move it away, or name another --checkpoint"
+            )
+        if rank() == 0:
+            print(f"{path} is trained already: delete it to train it anew")
+        return
+    files = _files_beside(path)
+    state = files["state"] if options.resume else None
+    rest = options.workers, options.compile, state, options.save_every
+    cache = None if options.features == "memory" else options.cache or data_dir() / "cache"
+    with _curves(options.tensorboard, path.stem) as on_step:
+        fitted = fit(
+            model,
+            dataset,
+            fold,
+            training,
+            protocol,
+            options.split,
+            cache,
+            log=files["log"],
+            on_step=on_step,
+            machine=Machine(options.features == "device", *rest),
+            started_from=before,
+        )
+    if rank() > 0:
+        return
+    save_checkpoint(path, model, fitted.trained_on(options.command_line))
+    if state is not None:
+        state.unlink(missing_ok=True)
+    classes = "all classes" if fold is None else f"fold {fold_label(fold)}"
+    chosen = f" chosen on {', '.join(fitted.held_out)}" if fitted.held_out else ""
+    print(
+        f"{path}: {classes}, step {fitted.best_step} of {training.steps}{chosen}, "
+        f"recipe {options.recipe or recipe_name(options.data)}"
+    )
+    if fitted.without_pictures:
+        print(
+            f"not trained on, for want of pictures that the {protocol.list_rule} rule counts: "
+            f"{', '.join(fitted.without_pictures)}"
+        )
 
 
 def _chosen_recipe(options: argparse.Namespace, folds: Sequence[Fold]) -> Recipe:
@@ -132,6 +158,40 @@ def _chosen_recipe(options: argparse.Namespace, folds: Sequence[Fold]) -> Recipe
         networks = [read_checkpoint(of_fold(options.init, fold))[0] for fold in folds]
         recipe = replace(recipe, model_config=networks[0])
     return recipe.changed([*settings, *options.set])
+
+
+def _files_beside(path: Path) -> dict[str, Path]:
+    """Where the log and the state of a checkpoint's training are."""
+    return {"log": beside(path, ".jsonl"), "state": beside(path, ".state")}
+
+
+@contextmanager
+def _only_trainer(path: Path) -> Iterator[None]:
+    """Keep other trainings from a checkpoint and its state for the length of the block.
+
+    Raises:
+        InputError: another one is under way; says which process it is.
+    """
+    if rank() > 0:
+        yield
+        return
+    lock, holder = (path.with_name(f".{path.name}.{ending}") for ending in ("lock", "holder"))
+
+    def refuse() -> None:
+        with suppress(OSError):
+            raise InputError(
+                f"{path} is being trained by {holder.read_text(encoding='utf-8')}: wait for it, "
+                "stop it, or name another --checkpoint"
+            )
+        raise InputError(f"{path} is being trained: wait, or name another --checkpoint")
+
+    with locked(lock, refuse):
+        try:
+            with writing(holder):
+                holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..store.errors import InputError
 from ..store.fetch import Archive, need_room, put
-from ..store.files import existing_parent, written_whole
+from ..store.files import at_home, existing_parent, written_whole
 from ..store.pictures import palette_png, read_mask
 from .inspection import inspect
 from .name_lists import read_list
@@ -32,7 +32,7 @@ def read_source(
     """
     if source is None:
         return None, dict.fromkeys(archives)
-    source = Path(source).expanduser()
+    source = at_home(source)
     paths = {a: source / a.name if (source / a.name).is_file() else None for a in archives}
     devkit = _folder_with(AUGMENTED, source)
     if devkit or any(paths.values()):

@@ -23,6 +23,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from ..store.errors import InputError
+from ..store.files import at_home
 from ..store.pictures import VOID
 from . import emoji5i_art as art
 from .voc import VOC_CLASSES, write_voc_folder
@@ -405,7 +406,7 @@ def generate(
     Raises:
         InputError: the folder contains something else, or a number is out of range.
     """
-    root = Path(root).expanduser()
+    root = at_home(root)
     difficulty = _difficulty(difficulty)
     if seed < 0 or train < 1 or val < 1:
         raise InputError(f"seed {seed}, train {train}, val {val}: seed >= 0 and both lists >= 1")

@@ -19,7 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..store.errors import InputError
-from ..store.files import made_whole, read_text, writing
+from ..store.files import at_home, made_whole, read_text, writing
 from ..store.pictures import VOID, checked_size, open_picture, plain_kind, read_image, turn_of
 from .voc import PICTURES, lines_of, make_folders, write_mask, write_picture, write_texts
 
@@ -99,7 +99,7 @@ class Target:
     @property
     def folder(self) -> Path:
         """The new folder, without links."""
-        return self.root.expanduser().resolve()
+        return at_home(self.root).resolve()
 
     def check(self, *sources: Path) -> None:
         """Check that the folder can be written, before anything is read.

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from ..store.errors import InputError
-from ..store.files import entries, made_whole
+from ..store.files import at_home, entries, made_whole
 from ..store.pictures import (
     VOID,
     check_same_size,
@@ -97,7 +97,7 @@ class VocFolder:
             InputError: a folder, a list or the classes are missing, empty or unreadable; says
                 what is expected and what the folder contains.
         """
-        root = Path(root).expanduser()
+        root = at_home(root)
         if not root.is_dir():
             raise InputError(f"{root} is not a folder: give a folder in VOC's layout")
         for part in (PICTURES, MASKS, LISTS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..runs.processes import own_part
+from ..store.errors import InputError
 from ..store.pictures import VOID
 from .cache import FeatureCache
 
@@ -141,10 +143,39 @@ def load_batches(
         done: how many of them to draw and leave out: a run that continues starts after them.
         workers: processes that gather tensors ahead of time; 0 gathers in this one.
         pinned: gather into pinned memory, from which a GPU copies while it computes.
+
+    Raises:
+        InputError: while iterating, one of the workers was killed.
     """
     own = (b.own_part() for b in islice(drawn, done, steps))
-    gather = _FromCache(cache)
-    return iter(DataLoader(gather, None, sampler=own, num_workers=workers, pin_memory=pinned))
+    loader = DataLoader(
+        _FromCache(cache),
+        None,
+        sampler=own,
+        num_workers=workers,
+        pin_memory=pinned,
+        worker_init_fn=_leave_signals,
+    )
+    return _named_faults(loader)
+
+
+def _leave_signals(_worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal: the one that trains ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _named_faults(loader: DataLoader) -> Iterator[BatchTensors]:
+    try:
+        yield from loader
+    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
+        # What this process notices first depends on what the other one was doing.
+        ended = not isinstance(error, RuntimeError) or "DataLoader worker" in str(error)
+        if not (loader.num_workers and ended):
+            raise
+        raise InputError(
+            "a process that gathers batches was ended from outside, perhaps for want of memory: "
+            "use fewer workers, or none"
+        ) from None
 
 
 def to_device(batch: BatchTensors, device: torch.device) -> BatchTensors:

@@ -29,10 +29,22 @@ _CHECKOUT = Path(__file__).resolve().parents[2] / "data"
 def data_dir() -> Path:
     """The folder for everything that is generated or downloaded; the first write creates it."""
     if variable := os.environ.get("LTM_EDU_DATA"):
-        return Path(variable).expanduser()
+        return at_home(variable)
     if (_CHECKOUT / "README.md").exists() and os.access(_CHECKOUT, os.W_OK):
         return _CHECKOUT
     return Path(platformdirs.user_cache_dir("ltm_edu"))
+
+
+def at_home(path: str | Path) -> Path:
+    """The path with ~ replaced by the home folder.
+
+    Raises:
+        InputError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path}: there is no user of this name") from None
 
 
 def shipped_checkpoint(name: str) -> Path:
@@ -53,6 +65,28 @@ def existing_parent(path: Path) -> Path:
     """The path itself if it exists, else the nearest folder above it that does."""
     # On a missing drive, no folder above it exists either.
     return next((p for p in (path, *path.absolute().parents) if p.exists()), path)
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The file with another ending that belongs to a file; no two files share one.
+
+    >>> beside(Path("a/fold0.pt"), ".state").as_posix(), beside(Path("lr0.5"), ".state").name
+    ('a/fold0.state', 'lr0.5.state')
+    """
+    return path.with_suffix(ending) if path.suffix == ".pt" else path.with_name(path.name + ending)
+
+
+def need_places(*paths: Path) -> None:
+    """Check several files that are to be written, as `need_place` does.
+
+    Raises:
+        InputError: one cannot be written, or two of them are the same file.
+    """
+    places: dict[str, Path] = {}
+    for path in paths:
+        need_place(path)
+        if (other := places.setdefault(os.path.realpath(path), path)) is not path:
+            raise InputError(f"{path} and {other} are one file: give each result its own name")
 
 
 def need_place(path: Path) -> None:
