@@ -167,14 +167,14 @@ def _leave_signals(_worker: int) -> None:
 def _named_faults(loader: DataLoader) -> Iterator[BatchTensors]:
     try:
         yield from loader
-    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
-        # What this process notices first depends on what the other one was doing.
-        ended = not isinstance(error, RuntimeError) or "DataLoader worker" in str(error)
-        if not (loader.num_workers and ended):
+    except (RuntimeError, OSError, EOFError) as error:
+        if not loader.num_workers:
             raise
+        # What this process notices first depends on what the other one was doing.
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
-            "a process that gathers batches was ended from outside, perhaps for want of memory: "
-            "use fewer workers, or none"
+            f"a process that gathers batches failed ({reason}); it may have been ended for want of "
+            "memory: use fewer workers, or none"
         ) from None
 
 
