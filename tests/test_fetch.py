@@ -1,5 +1,6 @@
 """Interrupted downloads, servers that fail or send something else, full disks; hostile archives."""
 
+import gzip
 import hashlib
 import io
 import shutil
@@ -265,6 +266,38 @@ def test_a_bar_shows_size_and_speed(web, tmp_path, capsys):
     assert "B/s" in err
 
 
+@pytest.mark.parametrize("lengths", [True, False])
+def test_a_shorter_answer_never_replaces_what_is_there(web, tmp_path, lengths):
+    part = tmp_path / f"{NAME}.part"
+    part.write_bytes(CONTENT[:5000])
+    web.ranges, web.lengths, web.cut = False, lengths, 300
+    refused(lambda: obtain(archive(web), tmp_path, progress=False), "5.0 kB are kept")
+    assert part.read_bytes() == CONTENT[:5000]
+    assert left_in(tmp_path) == [part.name]
+    web.cut = None
+    assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("target", ["ftp://127.0.0.1/data.tar", "file:///etc/hostname"])
+def test_a_server_that_leads_away_from_the_web_is_not_followed(web, tmp_path, target):
+    web.leads_to = target
+    refused(lambda: obtain(archive(web), tmp_path, progress=False), web.url, target)
+    assert left_in(tmp_path) == []
+
+
+def test_a_server_that_leads_to_another_is_followed(web, other, tmp_path):
+    web.leads_to = f"{other.url}/{NAME}"
+    assert obtain(archive(web), tmp_path, progress=False).read_bytes() == CONTENT
+
+
+def test_a_server_that_is_too_slow_is_given_up(web, tmp_path, monkeypatch):
+    clock = iter(range(0, 10**6, 40))
+    monkeypatch.setattr(fetching.time, "monotonic", lambda: next(clock))
+    web.cut = 2000
+    monkeypatch.setattr(fetching, "_CHUNK", 500)
+    refused(lambda: obtain(archive(web), tmp_path, progress=False), web.url, "too slowly")
+
+
 # Archives
 
 
@@ -291,7 +324,7 @@ def read_all(path: Path) -> dict[str, bytes]:
     return {m[1]: read() for m, read in members(path, r"in/(\w+)\.txt", progress=False)}
 
 
-@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 def test_only_members_that_match_are_read(tmp_path, mode):
     path = tar_of(
         tmp_path / "a.tar",
@@ -329,6 +362,37 @@ def test_an_archive_with_a_member_outside_its_folder_is_refused(tmp_path, name):
 def test_a_matching_member_that_is_not_a_plain_file_is_refused(tmp_path, entry):
     path = tar_of(tmp_path / "a.tar", ("secret", b"S"), entry)
     refused(lambda: read_all(path), str(path), "in/a.txt", "link or device")
+
+
+def huge(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """The header of a member that has no such content."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("size", [10**8, 10**12, 2**62])
+def test_a_member_larger_than_any_picture_is_refused_before_it_is_read(tmp_path, size):
+    path = tmp_path / "a.tar"
+    path.write_bytes(huge("in/a.txt", size) + bytes(2048))
+    refused(lambda: read_all(path), str(path), f"in/a.txt has {size:,} bytes", "another server")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("size", [10**9, 2**62])
+def test_a_record_that_claims_the_memory_is_refused(tmp_path, kind, size):
+    path = tmp_path / "a.tgz"
+    path.write_bytes(gzip.compress(huge("in/a.txt", size, kind) + bytes(10**6)))
+    refused(lambda: read_all(path), str(path), "cannot be read as an archive")
+
+
+def test_a_sparse_terabyte_is_refused(tmp_path):
+    header = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(10**12)}
+    info = tarfile.TarInfo("in/a.txt")
+    info.size, info.pax_headers = 512, {**header, "GNU.sparse.name": "in/a.txt"}
+    path = tmp_path / "a.tar"
+    path.write_bytes(info.tobuf(tarfile.PAX_FORMAT) + b"1\n0\n1\n".ljust(512, b"\0") + bytes(1024))
+    refused(lambda: read_all(path), str(path))
 
 
 def test_links_to_the_outside_are_never_created(tmp_path):

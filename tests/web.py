@@ -18,6 +18,7 @@ class Web:
         lengths: whether it sends the length of its answer.
         cut: each connection ends after this many bytes.
         stall: connections stay open and silent after `cut` bytes, until `release` is set.
+        leads_to: the address that it answers every request with, if not "".
         requests: (name, first byte) of each request.
     """
 
@@ -27,6 +28,7 @@ class Web:
         self.ranges = self.lengths = True
         self.cut: int | None = None
         self.stall = False
+        self.leads_to = ""
         self.release = threading.Event()
         self.requests: list[tuple[str, int]] = []
         self.url = ""
@@ -39,6 +41,11 @@ class _Handler(BaseHTTPRequestHandler):
         byte_range = self.headers.get("Range")
         start = int(byte_range.removeprefix("bytes=").removesuffix("-")) if byte_range else 0
         web.requests.append((name, start))
+        if web.leads_to:
+            self.send_response(302)
+            self.send_header("Location", web.leads_to)
+            self.end_headers()
+            return
         if web.status != 200 or name not in web.files:
             self.send_error(web.status if web.status != 200 else 404)
             return

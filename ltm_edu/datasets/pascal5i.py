@@ -204,6 +204,12 @@ def _unpack(voc: Path, sbd: Path, staging: Path, progress: bool) -> dict[str, tu
             f"{voc} lacks {file}{and_more(missing)}, but a list or a mask names it: "
             "get the archive again"
         )
+    for split, count in RELEASE.counts.items():
+        if len(lists[split]) != count:
+            raise InputError(
+                f"{voc} and {sbd} give {len(lists[split]):,} pictures for {split}, where "
+                f"PASCAL-5i has {count:,}: get the archives again"
+            )
     return lists
 
 

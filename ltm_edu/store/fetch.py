@@ -10,6 +10,7 @@ import http.client
 import os
 import re
 import shutil
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from .files import existing_parent, locked, write_all, writing, written_whole
 _RESUMES = "solve this and fetch again: it resumes"
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as lost."""
+SLOWEST = 10_000
+"""Bytes a second: a download that takes longer than at this speed, and a minute, is given up."""
 ATTEMPTS = 20
 """The most connections to one server; each must have brought something for the next to follow."""
 _CHUNK = 1 << 18
@@ -176,12 +179,13 @@ def _download(url: str, part: Path, archive: Archive, progress: bool) -> str | N
     """Complete `part` from one server; returns its fault, or None if `part` is now the archive."""
     fault, done = None, _size(part)
     resumes = done > 0
+    end = time.monotonic() + 60 + archive.size / SLOWEST
     with byte_bar(archive.name, archive.size, progress, done) as bar:
         for _ in range(ATTEMPTS):
-            if done >= archive.size:
+            if done >= archive.size or time.monotonic() > end:
                 break
             try:
-                _append(url, part, archive.size, bar)
+                _append(url, part, archive.size, bar, end)
             except urllib.error.HTTPError as error:
                 fault = f"HTTP {error.code} {error.reason}"
             except urllib.error.URLError as error:
@@ -202,14 +206,38 @@ def _download(url: str, part: Path, archive: Archive, progress: bool) -> str | N
     return _download(url, part, archive, progress)
 
 
-def _append(url: str, part: Path, size: int, bar: tqdm) -> None:
-    """Ask a server for the missing bytes, and append what arrives."""
+class _OnlyTheWeb(urllib.request.HTTPRedirectHandler):
+    """Follow a server to other web addresses, and to nothing else."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: object,
+        code: int,
+        msg: str,
+        headers: object,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """Refuse an address that is not http:// or https://."""
+        if not re.match("(?i)https?://", newurl):
+            raise urllib.error.URLError(f"it leads to {newurl[:100]}, which is no web address")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_WEB = urllib.request.build_opener(_OnlyTheWeb)
+
+
+def _append(url: str, part: Path, size: int, bar: tqdm, end: float) -> None:
+    """Ask a server for the missing bytes, and append what arrives until the clock says `end`."""
     done = _size(part)
     headers = {"User-Agent": "ltm-edu"} | ({"Range": f"bytes={done}-"} if done else {})
     request = urllib.request.Request(url, headers=headers)
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
+    with _WEB.open(request, timeout=TIMEOUT) as reply:
+        target, before = part, done
         if reply.status == 200:  # the whole file: also from a server that ignores ranges
             done, total = 0, reply.headers.get("Content-Length", str(size))
+            if before:  # what is there stays until there is more
+                target = part.with_name(f"{part.name}.new")
         else:
             content_range = reply.headers.get("Content-Range", "")
             match = re.fullmatch(rf"bytes {done}-\d+/(\d+)", content_range)
@@ -218,14 +246,22 @@ def _append(url: str, part: Path, size: int, bar: tqdm) -> None:
             raise http.client.HTTPException(f"its file has {total} bytes instead of {size}")
         with writing(part, _RESUMES):
             part.parent.mkdir(parents=True, exist_ok=True)
-            file = part.open("ab" if done else "wb", buffering=0)
-        with file:
-            bar.update(done - bar.n)
-            while done < size and (chunk := reply.read1(_CHUNK)):
-                with writing(part, _RESUMES):
-                    written = write_all(file, chunk[: size - done])
-                done += written
-                bar.update(written)
+            file = target.open("ab" if done else "wb", buffering=0)
+        try:
+            with file:
+                bar.update(done - bar.n)
+                while done < size and (chunk := reply.read1(_CHUNK)):
+                    with writing(part, _RESUMES):
+                        written = write_all(file, chunk[: size - done])
+                    done += written
+                    bar.update(written)
+                    if time.monotonic() > end:
+                        raise http.client.HTTPException(f"it sent {done} bytes, too slowly")
+        finally:
+            if target is not part:
+                if done > before:
+                    os.replace(target, part)
+                target.unlink(missing_ok=True)
     if done < size:
         raise http.client.HTTPException(f"the connection ended after {done} of {size} bytes")
 
