@@ -134,7 +134,7 @@ def test_features_in_a_file_are_those_in_memory(tiny, tmp_path):
         assert torch.equal(in_memory.masks(in_file.names, ids), in_file.masks(in_file.names, ids))
         assert in_file.nbytes == in_memory.nbytes
     (place,) = tmp_path.iterdir()
-    assert left_in(place) == ["masks.npy", "scale0.npy", "scale1.npy"]
+    assert left_in(place) == ["checksums.json", "masks.npy", "scale0.npy", "scale1.npy"]
 
 
 def test_the_mean_is_over_pictures_and_cells_and_not_their_mirror_images(tiny):
@@ -350,7 +350,8 @@ def test_what_a_stopped_run_left_is_not_believed_where_it_is_damaged(
 
 
 @pytest.mark.parametrize(
-    "damage", ["short", "long", "empty", "missing", "shape", "masks", "number"]
+    "damage",
+    ["short", "long", "empty", "missing", "shape", "masks", "number", "bit", "sum", "no sums"],
 )
 def test_damaged_files_are_made_anew(tiny, tmp_path, damage):
     model = tiny_model()
@@ -370,6 +371,14 @@ def test_damaged_files_are_made_anew(tiny, tmp_path, damage):
         np.save(features, np.load(features)[:, :5])
     elif damage == "masks":
         np.save(masks, np.load(masks)[:5])
+    elif damage == "bit":
+        changed = bytearray(features.read_bytes())
+        changed[-100] ^= 1
+        features.write_bytes(changed)
+    elif damage == "sum":
+        (place / "checksums.json").write_text("[3]")
+    elif damage == "no sums":
+        (place / "checksums.json").unlink()
     else:
         np.save(features, np.load(features).astype(np.float64))
     model.backbone.seen.clear()

@@ -2,6 +2,8 @@
 
 A folder gets its name only when all its files are complete; until then it is .NAME.part. If a
 process is stopped, the next one continues after the pictures that all files of this folder contain.
+A complete folder holds a checksum of each file, which is compared when the folder is opened:
+features with a changed bit would give other scores without a word.
 
 The files are written with `write` and not through `numpy.lib.format.open_memmap`: on a full disk a
 write raises an error, where a memory map kills the process.
@@ -9,12 +11,15 @@ write raises an error, where a memory map kills the process.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +33,7 @@ from ..store.files import locked, write_all, writing
 
 _ADVICE = "solve this and start again: it resumes; or choose another folder"
 _CHUNK = 1 << 26
+_SUMS = "checksums.json"
 
 
 class Kind(NamedTuple):
@@ -119,7 +125,7 @@ def in_files(
     Of several processes that need the same folder, one computes it and the others wait.
 
     Args:
-        folder: contains nothing but these files.
+        folder: contains nothing but these files and their checksums.
         kinds: the array of each file.
         pictures: how many pictures the rows come from.
         make: given the number of pictures in the files, computes the rows of each further picture,
@@ -162,6 +168,8 @@ def in_files(
             for kind in kinds:
                 with (part / kind.file).open("rb+") as file:
                     os.fsync(file.fileno())  # the disk has all of it before it gets its name
+            sums = {kind.file: _checksum(part / kind.file) for kind in kinds}
+            (part / _SUMS).write_text(json.dumps(sums), encoding="utf-8")
             os.replace(part, folder)
             return _opened(folder, kinds)
 
@@ -174,12 +182,31 @@ def _cached(folder: Path, kinds: Sequence[Kind]) -> list[FileOfRows] | None:
     """The files of a folder; None if one is missing or damaged."""
     try:
         files = _opened(folder, kinds)
-        complete = all(f.written == f.nbytes for f in files)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        sums = dict(json.loads((folder / _SUMS).read_text(encoding="utf-8")))
+        complete = all(f.written == f.nbytes for f in files) and all(
+            sums.get(f.path.name) == _known_checksum(f.path, f.path.stat().st_mtime_ns)
+            for f in files
+        )
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror or error}") from None
     return files if complete else None
+
+
+def _checksum(path: Path) -> str:
+    """CRC-32 of a file, eight hexadecimal digits."""
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 24):
+            value = zlib.crc32(chunk, value)
+    return f"{value:08x}"
+
+
+@cache
+def _known_checksum(path: Path, _changed: int) -> str:
+    """The same, computed once for a file that this process opens several times."""
+    return _checksum(path)
 
 
 def _pictures_in(part: Path, kinds: Sequence[Kind], pictures: int) -> int:
