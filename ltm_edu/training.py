@@ -184,8 +184,9 @@ def fit(
                 if score > run.best_score:
                     run.best_score, run.best_step, run.best = score, step, trained_state(model)
             run.history.append(record)
-            stream.write(json.dumps(record) + "\n")
-            stream.flush()
+            with writing(log) if log is not None else nullcontext():
+                stream.write(json.dumps(record) + "\n")
+                stream.flush()
             if machine.save_every is None:
                 due = time.monotonic() - saved >= _SAVE_SECONDS
             else:

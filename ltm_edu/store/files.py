@@ -151,8 +151,8 @@ def made_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
         part = _unfinished(folder.parent)
         part.mkdir()
     try:
-        yield part
         with writing(folder):
+            yield part
             old = part.with_name(f"{part.name}.old")
             if replace and folder.is_dir():
                 folder.replace(old)
