@@ -19,12 +19,15 @@ A symbol has the same shape and range everywhere. The batch comes first; a grid 
     L           a loss, a scalar; `reduction` is "sum" as printed, or "mean" over the terms of the
                 sum as the released code has it
 
-Every function raises ValueError where a shape does not fit, a number is not finite, or a value is
-outside its range. The message names the argument, and says what came and what was expected.
+Every function raises ValueError where a shape or a type does not fit, a tensor is empty, a number
+is not finite, or a value is outside its range. The message names the argument, and says what came
+and what was expected. Masks may also be of whole numbers or truth values; all else is
+floating-point, of one type within a call, and so is the result. No argument is changed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -65,10 +68,11 @@ def masked_features(F_s: Tensor, G_s: Tensor) -> Tensor:
     [[0.0, 0.5, 1.0]]
     """
     check_shape("F_s", F_s, "B", "C", "h", "w")
+    _check_numbers(F_s, "F_s")
     expected = F_s.shape[0], 1, *F_s.shape[2:]
     check_shape("G_s", G_s, *expected, hint=": resize the mask to the feature grid first")
-    _check_mask_values(G_s, "G_s")
-    return F_s * G_s
+    check_in_unit_range(G_s, "G_s")
+    return F_s * G_s.to(F_s.dtype)
 
 
 def relationship_matrix(E_q: Tensor, E_s: Tensor, eps: float = 1e-5) -> Tensor:
@@ -86,6 +90,7 @@ def relationship_matrix(E_q: Tensor, E_s: Tensor, eps: float = 1e-5) -> Tensor:
     tensor([0.7070, 0.7070, 1.0000])
     """
     _check_pair(E_q, E_s)
+    _check_eps(eps)
     return _unit(E_q, eps).mT @ _unit(E_s, eps)
 
 
@@ -116,10 +121,13 @@ def generalized_inverse(G_s: Tensor, eps: float = 1e-5) -> Tensor:
     tensor([0.3330, 0.0000, 0.3330, 0.3330])
     """
     g = _rows(G_s, "G_s")
+    _check_eps(eps)
     if g.shape[1] == 1:
-        gram = (g * g).sum(dim=2, keepdim=True)
-        inverse = torch.where(gram > 0, 1 / (gram + eps).clamp_min(torch.finfo(g.dtype).tiny), 0)
-        return (g * inverse).mT
+        wide = _wide(g)  # half precision cannot count to 70,000
+        gram = (wide * wide).sum(dim=2, keepdim=True)
+        tiny = torch.finfo(wide.dtype).tiny
+        inverse = torch.where(gram > 0, 1 / (gram + eps).clamp_min(tiny), 0)
+        return (wide * inverse).mT.to(g.dtype)
     wide = g if g.device.type == "mps" else g.double()
     filled = (wide.sum(dim=2) > 0).to(wide.dtype)
     # An empty row leaves a zero on the diagonal; a one there keeps the system solvable at eps = 0,
@@ -141,8 +149,8 @@ def attention(R: Tensor, G_s: Tensor, eps: float = 1e-5) -> Tensor:
     g = _rows(G_s, "G_s")
     hint = ": rows are query pixels, columns are the support pixels of G_s"
     check_shape("R", R, g.shape[0], "N_q", g.shape[2], hint=hint)
-    _check_finite(R, "R")
-    return _squeeze_one_row(R @ generalized_inverse(g, eps))
+    _check_numbers(R, "R")
+    return _squeeze_one_row(R @ generalized_inverse(g, eps).to(R.dtype))
 
 
 def attention_from_embeddings(E_q: Tensor, E_s: Tensor, G_s: Tensor, eps: float = 1e-5) -> Tensor:
@@ -160,12 +168,14 @@ def attention_from_embeddings(E_q: Tensor, E_s: Tensor, G_s: Tensor, eps: float 
     True
     """
     _check_pair(E_q, E_s)
+    _check_eps(eps)
     e_q, e_s, g = E_q.flatten(2), E_s.flatten(2), _rows(G_s, "G_s")
     check_shape("G_s", g, e_s.shape[0], "m", e_s.shape[2], hint=", as many pixels as E_s has")
     # The lengths go to the small factors: no unit columns are written out.
-    weights = _inverse_length(e_s, eps).mT * generalized_inverse(g, eps)
-    A = (e_q.mT @ (e_s @ weights)) * _inverse_length(e_q, eps).mT
-    return _squeeze_one_row(A)
+    wide = _wide(e_q).dtype
+    weights = _inverse_length(e_s, eps).mT * generalized_inverse(g.to(wide), eps)
+    A = (e_q.to(wide).mT @ (e_s.to(wide) @ weights)) * _inverse_length(e_q, eps).mT
+    return _squeeze_one_row(A.to(E_q.dtype))
 
 
 def normalize_attention(A: Tensor, eps: float = 1e-5) -> Tensor:
@@ -178,12 +188,14 @@ def normalize_attention(A: Tensor, eps: float = 1e-5) -> Tensor:
     tensor([[0.0000, 0.2500, 1.0000],
             [0.0000, 0.0000, 0.0000]])
     """
+    _check_numbers(A, "A")
+    _check_eps(eps)
     if A.dim() < 2:
         raise ValueError(f"A has shape {tuple(A.shape)}, expected the batch first, as (B, N)")
-    _check_finite(A, "A")
     each_image = tuple(range(1, A.dim()))
     low, high = A.amin(each_image, keepdim=True), A.amax(each_image, keepdim=True)
-    return (A - low) / (high - low + eps)
+    # Only with eps = 0 can the divisor be 0, and then the map is constant: 0 / tiny is 0.
+    return (A - low) / (high - low + eps).clamp_min(torch.finfo(A.dtype).tiny)
 
 
 def attended_features(F_q: Tensor, A_hat: Tensor) -> Tensor:
@@ -195,7 +207,9 @@ def attended_features(F_q: Tensor, A_hat: Tensor) -> Tensor:
     [[0.0, 0.5]]
     """
     check_shape("F_q", F_q, "B", "C", "h", "w")
+    _check_numbers(F_q, "F_q")
     check_shape("A_hat", A_hat, F_q.shape[0], 1, *F_q.shape[2:], hint=", the grid of F_q")
+    check_in_unit_range(A_hat, "A_hat")
     return F_q * A_hat
 
 
@@ -211,6 +225,9 @@ def mask_loss(
     0.6931
     """
     check_shape("M", M, "B", 2, "H", "W", hint=" logits")
+    _check_numbers(M, "M")
+    if not 0 < object_weight < math.inf:
+        raise ValueError(f"object_weight is {object_weight}, expected a number over 0")
     return _label_loss(M.log_softmax(dim=1), Y, reduction, object_weight)
 
 
@@ -235,7 +252,8 @@ def attention_loss(
     0.3133
     """
     check_shape("A_hat", A_hat, "B", 1, "h", "w")
-    _check_mask_values(A_hat, "A_hat")
+    _check_numbers(A_hat, "A_hat")
+    check_in_unit_range(A_hat, "A_hat")
     check_shape("Y", Y, "B", "H", "W")
     resized = F.interpolate(A_hat, Y.shape[-2:], mode="bilinear", align_corners=True)
     M_a = torch.cat([1 - resized, resized], dim=1)
@@ -254,6 +272,9 @@ def relationship_loss(R: Tensor, R_truth: Tensor, reduction: Reduction = "mean")
     >>> relationship_loss(torch.eye(2)[None], torch.zeros(1, 2, 2), reduction="sum").item()
     2.0
     """
+    _check_numbers(R, "R")
+    _check_numbers(R_truth, "R_truth")
+    _check_one_type(R, "R", R_truth, "R_truth")
     if R.dim() != 3 or R.shape != R_truth.shape:
         raise ValueError(
             f"R has shape {tuple(R.shape)} and R_truth {tuple(R_truth.shape)}, "
@@ -285,8 +306,9 @@ def relationship_loss_from_embeddings(
     True
     """
     _check_pair(E_q, E_s)
+    _check_eps(eps)
     u_q, u_s = _unit(E_q, eps), _unit(E_s, eps)
-    g_q, g_s = _same_rows(G_q, G_s)
+    g_q, g_s = (g.to(E_q.dtype) for g in _same_rows(G_q, G_s))
     check_shape("G_q", g_q, u_q.shape[0], "m", u_q.shape[2], hint=", as many pixels as E_q has")
     check_shape("G_s", g_s, u_s.shape[0], "m", u_s.shape[2], hint=", as many pixels as E_s has")
     relation = ((u_q @ u_q.mT) * (u_s @ u_s.mT)).sum()
@@ -311,6 +333,13 @@ def total_loss(
     >>> total_loss(torch.tensor(1.0), torch.tensor(2.0), torch.tensor(4.0), lambda_r=0.5).item()
     5.0
     """
+    for name, L in (("L_m", L_m), ("L_a", L_a), ("L_r", L_r)):
+        _check_numbers(L, name)
+        if L.dim() > 0:
+            raise ValueError(f"{name} has shape {tuple(L.shape)}, expected a scalar, ()")
+    for name, factor in (("lambda_m", lambda_m), ("lambda_a", lambda_a), ("lambda_r", lambda_r)):
+        if isinstance(factor, float | int) and not math.isfinite(factor):
+            raise ValueError(f"{name} is {factor}, expected a finite number")
     return lambda_m * L_m + lambda_a * L_a + lambda_r * L_r
 
 
@@ -324,32 +353,64 @@ def check_shape(name: str, x: Tensor, *expected: int | str, hint: str = "") -> N
     Traceback (most recent call last):
     ValueError: R has shape (2, 3), expected (B, N_q, 9)
     """
+    _check_tensor(x, name)
     sizes = [size if isinstance(e, str) else e for e, size in zip(expected, x.shape, strict=False)]
     if len(expected) != x.dim() or sizes != [*x.shape]:
         shape = ", ".join(map(str, expected))
         raise ValueError(f"{name} has shape {tuple(x.shape)}, expected ({shape}){hint}")
 
 
+def check_in_unit_range(x: Tensor, name: str, hint: str = "") -> None:
+    """Check that all values of a tensor are in [0, 1].
+
+    Raises:
+        ValueError: one is not; the message ends with the hint.
+    """
+    _check_tensor(x, name)
+    if not _look_at_values():
+        return
+    low, high = (v.item() for v in torch.aminmax(x.detach()))
+    # Bilinear resizing may overshoot by a rounding error; NaN fails both comparisons.
+    if not (low >= -1e-4 and high <= 1 + 1e-4):
+        raise ValueError(
+            f"{name} has values from {low:g} to {high:g}, expected all of them in [0, 1]{hint}"
+        )
+
+
 def _unit(E: Tensor, eps: float) -> Tensor:
     """Columns of E (B, D, ...) flattened to (B, D, N) and scaled to length 1, or 0 if too short."""
     columns = E.flatten(2)
-    return columns * _inverse_length(columns, eps)
+    return (columns * _inverse_length(columns, eps)).to(E.dtype)
 
 
 def _inverse_length(columns: Tensor, eps: float) -> Tensor:
-    """1 / length of each column of (B, D, N), or 0 if it is no longer than eps: (B, 1, N)."""
-    # Ten times faster than linalg.vector_norm over this dimension; squares need float32's range.
-    wide = columns.to(torch.promote_types(columns.dtype, torch.float32))
+    """1 / length of each column of (B, D, N), or 0 if it is no longer than eps: (B, 1, N).
+
+    In float32 at least: half precision cannot hold the squares.
+    """
+    wide = _wide(columns)
+    # Ten times faster than linalg.vector_norm over this dimension.
     squared = wide.square().sum(dim=1, keepdim=True)
-    inverse = torch.where(squared > eps**2, squared.clamp_min(eps**2).rsqrt(), 0)
-    return inverse.to(columns.dtype)
+    least = max(eps**2, torch.finfo(wide.dtype).tiny)
+    inverse = torch.where(squared > least, squared.clamp_min(least).rsqrt(), 0)
+    if _look_at_values() and squared.isinf().any():  # vectors of 1e19 and more
+        largest = wide.abs().amax(dim=1, keepdim=True).clamp_min(1)
+        scaled = (wide / largest).square().sum(dim=1, keepdim=True)
+        inverse = torch.where(squared.isinf(), scaled.rsqrt() / largest, inverse)
+    return inverse
+
+
+def _wide(x: Tensor) -> Tensor:
+    """The tensor in float32, or in float64 if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _rows(G: Tensor, name: str) -> Tensor:
     """A checked mask as (B, m, N) of floats."""
+    _check_tensor(G, name)
     if G.dim() not in (3, 4):
         raise ValueError(f"{name} has shape {tuple(G.shape)}, expected (B, m, h, w) or (B, m, N)")
-    _check_mask_values(G, name)
+    check_in_unit_range(G, name)
     return G.flatten(2) if G.is_floating_point() else G.flatten(2).float()
 
 
@@ -360,7 +421,8 @@ def _same_rows(G_q: Tensor, G_s: Tensor) -> tuple[Tensor, Tensor]:
             f"G_q has shape {tuple(G_q.shape)} and G_s {tuple(G_s.shape)}: expected one batch "
             "and as many mask rows in both"
         )
-    return g_q, g_s
+    both = torch.promote_types(g_q.dtype, g_s.dtype)
+    return g_q.to(both), g_s.to(both)
 
 
 def _squeeze_one_row(A: Tensor) -> Tensor:
@@ -372,9 +434,9 @@ def _label_loss(
 ) -> Tensor:
     """-log p of the true labels Y (B, H, W), under log p of both classes, (B, 2, H, W)."""
     check_shape("Y", Y, log_p.shape[0], *log_p.shape[2:], hint=", a label a pixel")
-    Y = Y.long()
     if _look_at_values() and not ((Y == 0) | (Y == 1) | (Y == VOID)).all():
         raise ValueError("Y holds labels other than 0, 1 and 255: compare the mask with the class")
+    Y = Y.long()
     weight = None if object_weight == 1 else log_p.new_tensor([1.0, object_weight])
     total = F.nll_loss(log_p, Y, weight, ignore_index=VOID, reduction="sum")
     return _reduce(total, (Y != VOID).sum(), reduction)
@@ -390,11 +452,13 @@ def _reduce(total: Tensor, count: Tensor | int, reduction: Reduction) -> Tensor:
 
 def _check_pair(E_q: Tensor, E_s: Tensor) -> None:
     for E, name in ((E_q, "E_q"), (E_s, "E_s")):
+        _check_tensor(E, name)
         if E.dim() not in (3, 4):
             raise ValueError(
                 f"{name} has shape {tuple(E.shape)}, expected (B, D, h, w) or (B, D, N)"
             )
-        _check_finite(E, name)
+        _check_numbers(E, name)
+    _check_one_type(E_q, "E_q", E_s, "E_s")
     if E_q.shape[:2] != E_s.shape[:2]:
         raise ValueError(
             f"E_q has shape {tuple(E_q.shape)} and E_s {tuple(E_s.shape)}: expected one batch and "
@@ -407,20 +471,35 @@ def _look_at_values() -> bool:
     return not torch.compiler.is_compiling() and _checks_values.get()
 
 
-def _check_finite(x: Tensor, name: str) -> None:
-    if not _look_at_values() or not x.numel():
+def _check_tensor(x: object, name: str) -> None:
+    """Check that an argument is a tensor of real numbers with at least one entry."""
+    if not isinstance(x, Tensor):
+        raise ValueError(f"{name} is of type {type(x).__name__}, expected a torch.Tensor")
+    if x.is_complex() or x.layout != torch.strided:
+        raise ValueError(f"{name} is a {x.type()}, expected a dense tensor of real numbers")
+    if x.numel() == 0:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}: it is empty")
+
+
+def _check_eps(eps: float) -> None:
+    if not (isinstance(eps, float | int) and 0 <= eps < math.inf):
+        raise ValueError(f"eps is {eps}, expected a small number, 0 or more")
+
+
+def _check_one_type(x: Tensor, name: str, y: Tensor, other: str) -> None:
+    if x.dtype != y.dtype:
+        one, two = (str(t.dtype).removeprefix("torch.") for t in (x, y))
+        raise ValueError(f"{name} holds {one} and {other} {two}: convert one of them")
+
+
+def _check_numbers(x: Tensor, name: str) -> None:
+    """Check that a tensor is floating-point and finite."""
+    _check_tensor(x, name)
+    if not x.is_floating_point():
+        kind = str(x.dtype).removeprefix("torch.")
+        raise ValueError(f"{name} holds {kind}, expected floating-point numbers: call .float()")
+    if not _look_at_values():
         return
     # NaN comes through; 20 times faster than isfinite.
     if not torch.stack(torch.aminmax(x.detach())).isfinite().all():
         raise ValueError(f"{name} holds NaN or infinite values, expected finite ones")
-
-
-def _check_mask_values(G: Tensor, name: str) -> None:
-    if not _look_at_values():
-        return
-    low, high = (v.item() for v in torch.aminmax(G.detach())) if G.numel() else (0, 0)
-    # Bilinear resizing may overshoot by a rounding error; NaN fails both comparisons.
-    if not (low >= -1e-4 and high <= 1 + 1e-4):
-        raise ValueError(
-            f"{name} has values from {low:g} to {high:g}, expected all of them in [0, 1]"
-        )

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbones import Backbone, build_backbone
-from .equations import attended_features, check_shape, masked_features
+from .equations import attended_features, check_in_unit_range, check_shape, masked_features
 from .geometry import map_to_image, mask_to_grid
 from .store.errors import InputError
 from .transformations import Rows, Shots, build_transformation
@@ -183,7 +183,7 @@ class FewShotModel(nn.Module):
             query_images: (B, 3, H, W), pixels in [0, 1].
 
         Raises:
-            ValueError: a shape does not fit the others; says which.
+            ValueError: a shape does not fit the others, or pixels are not in [0, 1]; says which.
         """
         if support_images.dim() == 4:
             support_images, support_masks = support_images[:, None], support_masks[:, None]
@@ -191,6 +191,9 @@ class FewShotModel(nn.Module):
         B, K, _, H, W = support_images.shape
         check_shape("support_masks", support_masks, B, K, H, W)
         check_shape("query_images", query_images, B, 3, "H", "W")
+        hint = ": pixels of 0 to 255 are to be divided by 255"
+        check_in_unit_range(support_images, "support_images", hint)
+        check_in_unit_range(query_images, "query_images", hint)
         F_s = self.backbone(support_images.flatten(0, 1))
         masks = support_masks.flatten(0, 1)[:, None].float()
         G_s = mask_to_grid(masks, F_s.shape[-2:], self.backbone.stride)

@@ -178,3 +178,13 @@ def test_git_ignores_no_source_file():  # ruff would not check it either
 def test_shipped_checkpoints_are_small():
     large = [p.name for p in ROOT.glob("data/checkpoints/*") if p.stat().st_size >= 5_000_000]
     assert large == []
+
+
+def test_the_page_of_faults_names_only_tests_that_exist():
+    page = (ROOT / "tests/README.md").read_text(encoding="utf-8")
+    sources = {p.name: p.read_text(encoding="utf-8") for p in (ROOT / "tests").glob("test_*.py")}
+    file = ""
+    for named, test in re.findall(r"(test_\w+\.py)?(?:::(test_\w+))?", page):
+        file = named or file
+        assert not named or named in sources, named
+        assert not test or f"def {test}(" in sources[file], f"{file}::{test}"
