@@ -317,7 +317,8 @@ def _row_loop(
 def _matrix_and_pixel(g: torch.Generator) -> tuple[Any, ...]:
     height, width = (int(torch.randint(3, 6, (), generator=g)) for _ in range(2))
     width += width == height  # so that y * height + x is another pixel
-    return normal(g, height * width, 12), 1, 2, (height, width), (6, 2)
+    rows = (2, 3, 4, 6)[int(torch.randint(4, (), generator=g))]
+    return normal(g, height * width, 12), 1, 2, (height, width), (rows, 12 // rows)
 
 
 ROW_AS_MAP = Exercise(
@@ -347,6 +348,10 @@ ROW_AS_MAP = Exercise(
         Slip(
             "This is a column of R. Columns are support pixels; rows are query pixels.",
             lambda R, y, x, q, s: R[:, y * q[1] + x].reshape(s),
+        ),
+        Slip(
+            "This is a column of R. Columns are support pixels; rows are query pixels.",
+            lambda R, y, x, q, s: R.T[y * q[1] + x].reshape(s),
         ),
         Slip(
             "You count y * height. A row of pixels has `width` pixels, so pixel (y, x) is row y * "
@@ -486,6 +491,16 @@ TRUTH = Exercise(
         Slip(
             "This is the sum of the two values. Equation 3 takes their product.",
             lambda q, s: torch.add(*_pairs(q, s)),
+        ),
+        Slip(
+            "The transpose is missing: a column times a row gives every pair. Use "
+            "q.transpose(1, 2) @ s.",
+            lambda q, s: q.flatten(2) @ s.flatten(2),
+        ),
+        Slip(
+            "The support is transposed, so a row is multiplied by a column: a dot product, one "
+            "number. Transpose the query instead.",
+            lambda q, s: q.flatten(2) @ s.flatten(2).mT,
         ),
         Slip(
             "This is a dot product, one number. Every query pixel must be multiplied by every "

@@ -223,7 +223,8 @@ def _cross_entropy_of_map(a: Tensor, Y: Tensor, divisor: Tensor | int | None = N
 
 def _released(A_hat: Tensor, Y: Tensor) -> Tensor:
     a = _resized(A_hat, Y)
-    return _cross_entropy(torch.stack([1 - a, a], dim=1), Y)
+    total = _cross_entropy(torch.stack([1 - a, a], dim=1), Y, reduction="sum")
+    return total / (Y != VOID).sum().clamp_min(1)
 
 
 _ALL_VOID = (torch.full((1, 1, 1, 2), 0.5), torch.full((1, 1, 2), VOID))

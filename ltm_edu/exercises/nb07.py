@@ -191,6 +191,10 @@ CLIP = Exercise(
             lambda x, c: x / x.norm(),
         ),
         Slip(
+            "The limit in your code is 1, whatever the argument. Use `limit`.",
+            lambda x, c: x / x.norm().clamp_min(1),
+        ),
+        Slip(
             "This is the square of the norm. Take the square root.",
             lambda x, c: x * (c / x.square().sum().clamp_min(c)),
         ),

@@ -108,6 +108,10 @@ CLASS_MIOU = Exercise(
     slips=[
         Slip("This is the mean over the episodes. Pool each class first.", _averaged),
         Slip(
+            "This is the mean over the episodes. Pool each class first.",
+            lambda i, u, c: (i[u > 0] / u[u > 0]).mean(),
+        ),
+        Slip(
             "This is the mean over the episodes of each class. Sum the intersections and the "
             "unions, then divide once.",
             _averaged_by_class,

@@ -312,7 +312,7 @@ LOSS_OF_SHOTS = Exercise(
         Cost(
             _many_shots(),
             "Two Gram matrices take 25,600 multiplications here, K one-shot losses 217,600 and R "
-            "2,560,000. Compute the query's Gram matrix once, not once for each shot.",
+            "2,560,000. The query's Gram matrix is needed once for all shots, and R not at all.",
             numbers=800 * 50 // 2,
             operations=100_000,
         )

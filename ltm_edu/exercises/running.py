@@ -81,7 +81,8 @@ def is_own(filename: str) -> bool:
 def names_in(fn: Callable[..., Any]) -> set[str]:
     """The functions, methods and attributes that a student's function uses, also through helpers.
 
-    Helpers are the student's own functions that it calls by a global name.
+    Helpers are the student's own functions that it calls by a global name. "**0.5" stands for a
+    power of one half.
     """
     found: set[str] = set()
     waiting = [fn]
@@ -101,7 +102,8 @@ def names_in(fn: Callable[..., Any]) -> set[str]:
 
 def _names_of(code: CodeType) -> set[str]:
     inner = (c for c in code.co_consts if isinstance(c, CodeType))
-    return set(code.co_names).union(*(_names_of(c) for c in inner))
+    root = {"**0.5"} if 0.5 in code.co_consts else set()
+    return root.union(code.co_names, *(_names_of(c) for c in inner))
 
 
 def _own_line(traceback: TracebackType | None) -> str:
