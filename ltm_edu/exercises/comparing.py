@@ -103,7 +103,7 @@ def difference(out: Any, right: Any) -> str | None:
     if isinstance(right, float):
         if not isinstance(out, float):
             return f"The result is {with_article(out)}, expected one number"
-        return None if same(out, right) else f"The result is {brief(out)}, expected {brief(right)}"
+        return None if same(out, right) else _beside(out, right)
     if not isinstance(out, Tensor):
         return f"The result is {with_article(out)}, expected a torch.Tensor"
     if out.dtype != right.dtype:
@@ -116,7 +116,7 @@ def difference(out: Any, right: Any) -> str | None:
     if not is_finite(out) and is_finite(right):
         return "The result has NaN or infinite values"
     if right.numel() <= 6:
-        return f"The result is {brief(out)}, expected {brief(right)}"
+        return _beside(out, right)
     return "The result has the expected shape, but other values than expected"
 
 
@@ -130,15 +130,25 @@ def with_article(value: Any) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
-def brief(value: Any) -> str:
-    """A number or the numbers of a tensor, with four significant digits."""
+def brief(value: Any, digits: int = 4) -> str:
+    """A number or the numbers of a tensor, with so many significant digits."""
     if isinstance(value, Tensor):
-        return brief(value.tolist())
+        return brief(value.tolist(), digits)
     if isinstance(value, list):
-        return "[" + ", ".join(brief(v) for v in value) + "]"
+        return "[" + ", ".join(brief(v, digits) for v in value) + "]"
     if isinstance(value, float):
-        return f"{value:.4g}" if value else "0"
+        return f"{value:.{digits}g}" if value else "0"
     return str(value)
+
+
+def digits_for(a: Any, b: Any) -> int:
+    """How many significant digits show that two results differ."""
+    return 4 if brief(a) != brief(b) else 8
+
+
+def _beside(out: Any, right: Any) -> str:
+    digits = digits_for(out, right)
+    return f"The result is {brief(out, digits)}, expected {brief(right, digits)}"
 
 
 def _dtype(x: Tensor) -> str:

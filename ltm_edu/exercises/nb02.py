@@ -489,7 +489,7 @@ COSINE_MAP = Exercise(
     ],
     edges=[
         Edge(_with_zeros(), _ZERO),
-        Edge((torch.tensor([[[[3e-3]], [[4e-3]]]]), torch.tensor([[4e-3, 3e-3]])), _SHORT),
+        Edge((torch.tensor([[[[3e-4]], [[4e-4]]]]), torch.tensor([[4e-4, 3e-4]])), _SHORT),
         Edge((torch.tensor([[[[3e6]], [[4e6]]]]), torch.tensor([[4e6, 3e6]])), _SHORT),
     ],
     extremes=at_scales(_query, 0) + at_scales(_query, 1) + at_scales(_query, 0, 1),

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .comparing import brief, with_article
+from .comparing import brief, digits_for, with_article
 from .exercise import Args
 from .running import Raised
 
@@ -106,7 +106,8 @@ def _wrapped(label: str, parts: list[str]) -> list[str]:
 
 def _beside(what: str, out: Any, right: Any) -> list[str]:
     """The answer's result and the right one beside each other."""
-    mine, expected = _block(out), _block(right)
+    digits = digits_for(out, right) if _both_tensors(out, right) else 4
+    mine, expected = _block(out, digits), _block(right, digits)
     heads = f"your {what}", f"right {what}"
     if mine is None or expected is None:
         if _both_tensors(out, right) and out.shape == right.shape:
@@ -135,20 +136,20 @@ def _first_difference(out: Tensor, right: Tensor) -> tuple[int, ...]:
     return tuple(places[0].tolist()) if len(places) else (0,) * right.dim()
 
 
-def _block(value: Any) -> list[str] | None:
+def _block(value: Any, digits: int) -> list[str] | None:
     """A small result as lines of equal columns, or None if it is too large."""
     if value is None or isinstance(value, str | float | int):
-        return [brief(value)[:_WIDTH]]
+        return [brief(value, digits)[:_WIDTH]]
     if not isinstance(value, Tensor):
         return None
     if value.dim() == 0:
-        return [brief(value)]
+        return [brief(value, digits)]
     if not value.numel() or value.numel() > _ROWS * _COLUMNS or value.shape[-1] > _COLUMNS:
         return None
     rows = value.reshape(-1, value.shape[-1])
     if len(rows) > _ROWS:
         return None
-    cells = [[brief(v) for v in row] for row in rows.tolist()]
+    cells = [[brief(v, digits) for v in row] for row in rows.tolist()]
     wide = max(len(c) for row in cells for c in row)
     return ["[" + "  ".join(f"{c:>{wide}}" for c in row) + "]" for row in cells]
 
