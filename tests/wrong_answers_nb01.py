@@ -41,7 +41,7 @@ MUTANTS = [
     ("1.1", lambda m, c: m == c, "dtype bool, expected uint8"),
     ("1.1", lambda m, c: _object(m, c).long(), "dtype int64, expected uint8"),
     ("1.1", lambda m, c: _object(m, c)[None], "shape (1, 1, 4), expected (1, 4)"),
-    ("1.1", lambda m, c: _object(m, c).numpy(), "computes it. Write the function yourself"),
+    ("1.1", lambda m, c: _object(m, c).numpy(), "computes it"),
     ("1.1", lambda m, c: torch.clamp(m, max=1), "Every number above 0 became 1, and void as well"),
     ("1.1", lambda m, c: _object(m, 3), "all pixels show the class"),
     ("1.1", object_in_place, "in place"),

@@ -58,7 +58,7 @@ MUTANTS = [
     (
         "2.3",
         lambda f, g: (f * g).sum((2, 3)) / (g.sum((2, 3)) + 1),
-        "1 is added to the divisor, so every mean is too small. ",
+        "1 is added to the divisor",
     ),
     ("2.3", lambda f, g: (f * g).flatten(2).median(dim=2).values, "expected [[2.667, 2.667]]"),
     ("2.3", lambda f, g: _pool(f, g).detach(), "No gradient reaches F_s"),
@@ -66,7 +66,7 @@ MUTANTS = [
     (
         "2.3",
         pool_with_zeros_inserted_afterwards,
-        "the gradient is NaN. where after a division replaces the v",
+        "NaN. where after a division",
     ),
     ("2.3", pool_in_place, "in place"),
     ("2.4", lambda E, p: torch.einsum("bdhw,bd->bhw", E, p)[:, None], "Did you normalise"),
@@ -77,7 +77,7 @@ MUTANTS = [
     ),
     ("2.4", lambda E, p: -(E - p[..., None, None]).norm(dim=1, keepdim=True), "Did you normalise"),
     ("2.4", map_by_largest_channel, "expected [[[[0.96, 0.6]]]]"),
-    ("2.4", map_unsafe_gradient, "The cosine does not depend on the lengths, however shor"),
+    ("2.4", map_unsafe_gradient, "does not depend on the lengths"),
     ("2.4", lambda E, p: _map(E, p.detach()), "No gradient reaches prototype"),
-    ("2.4", lambda E, p: _map(E, p).float().double(), "computes it. Write the function yourself"),
+    ("2.4", lambda E, p: _map(E, p).float().double(), "computes it"),
 ]

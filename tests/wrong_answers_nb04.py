@@ -75,7 +75,7 @@ MUTANTS = [
     (
         "4.1",
         lambda G: equations.generalized_inverse(G).numpy(),
-        "1e-5 is added to G_s G_s^T, and the square of a small s",
+        "1e-5 is added to G_s G_s^T",
     ),
     ("4.2", through_R, "numbers was computed"),
     ("4.2", through_R_by_broadcasting, "numbers was computed"),
@@ -87,7 +87,7 @@ MUTANTS = [
     (
         "4.2",
         with_zeros_inserted_afterwards,
-        "the gradient is NaN. where after a division replaces the v",
+        "NaN. where after a division",
     ),
     ("4.3", unmix_with_a_large_eps, "expected [["),
     ("4.3", unmix_the_first_episode_for_all, "other values"),
@@ -98,7 +98,7 @@ MUTANTS = [
     (
         "4.4",
         stacked_and_with_zeros_inserted_afterwards,
-        "the gradient is NaN. where after a division replaces the v",
+        "NaN. where after a division",
     ),
     ("4.4", stacked_as_rows, "expected [[0."),
     ("4.4", mean_of_normalised_maps, "expected [[0."),

@@ -26,13 +26,13 @@ def grid(T, A):
 
 MUTANTS = [
     ("5.1", in_place, "in place"),
-    ("5.1", with_zeros_inserted_afterwards, "the gradient is NaN. where after a division replaces the v"),
-    ("5.1", ones_for_a_constant, "The range of a constant map is 0, and its result must b"),
+    ("5.1", with_zeros_inserted_afterwards, "NaN. where after a division"),
+    ("5.1", ones_for_a_constant, "its result must be zeros"),
     ("5.1", lambda A: equations.normalize_attention(A.flatten()[None])[0], "shape (6,), expect"),
-    ("5.1", lambda A: equations.normalize_attention(A, eps=0.5), "expected [[0, 0.25, 1], [1, 0, 0]]"),
+    ("5.1", lambda A: equations.normalize_attention(A, eps=0.5), "expected [[0, 0.25, 1], [1, 0,"),
     ("5.1", lambda A: equations.normalize_attention(A).detach(), "No gradient reaches A"),
-    ("5.1", lambda A: equations.normalize_attention(A) ** 2, "expected [[0, 0.25, 1], [1, 0, 0]]"),
-    ("5.1", lambda A: torch.nn.functional.normalize(A, dim=1), "expected [[0, 0.25, 1], [1, 0, 0]]"),
+    ("5.1", lambda A: equations.normalize_attention(A) ** 2, "expected [[0, 0.25, 1], [1, 0,"),
+    ("5.1", lambda A: torch.nn.functional.normalize(A, dim=1), "expected [[0, 0.25, 1], [1, 0,"),
     ("5.2", lambda A, t: A.amin(1, keepdim=True) + t * (A.amax(1) - A.amin(1)), "shape (2, 2)"),
     ("5.2", lambda A, t: A.median(dim=1).values, "expected [1.5, -1]"),
     ("5.2", lambda A, t: A.mean(1) + t * A.std(1), "expected [1.5, -1]"),

@@ -34,8 +34,8 @@ def corrected_state(w, g, m, v, t, lr):
 MUTANTS = [
     ("9.1", cells_of_the_area, "expected 80"),
     ("9.1", as_if_one_side, "expected 6000"),
-    ("9.1", lambda *args: cache_bytes(*args).item(), "computes it. Write the function yourself"),
-    ("9.1", lambda *args: cache_bytes(*args).float(), "computes it. Write the function yourself"),
+    ("9.1", lambda *args: cache_bytes(*args).item(), "computes it"),
+    ("9.1", lambda *args: cache_bytes(*args).float(), "computes it"),
     ("9.1", lambda *args: cache_bytes(*args)[None], "shape (1,), expected ()"),
     ("9.1", lambda *args: cache_bytes(*args) // 1000, "expected 80"),
     ("9.2", in_place, "in place"),
