@@ -396,9 +396,9 @@ def test_a_wrong_result_is_shown_beside_the_right_one():
     verdict = examine(EXERCISES["5.1"], answer)
     assert str(verdict).splitlines()[1:] == [
         "    input: A (2, 3) = [[1, 2, 5], [-1, -3, -3]]",
-        "    your result    right result",
-        "    [ 2   4  10]   [   0  0.25     1]",
-        "    [-2  -6  -6]   [   1     0     0]",
+        "    your result     right result",
+        "    [ 2   4  10]    [   0  0.25     1]",
+        "    [-2  -6  -6]    [   1     0     0]",
     ]
 
 
@@ -440,6 +440,15 @@ def test_the_maps_of_a_failure_are_drawn(monkeypatch):
 
     draw((torch.eye(3), torch.full((3, 3), float("nan"))))
     assert len(shown[0].axes) == 3
+
+
+@pytest.mark.filterwarnings("error")
+def test_drawing_a_failure_warns_of_nothing(monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("IPython.display.display", lambda figure: figure.canvas.draw())
+    from ltm_edu.exercises.showing import draw
+
+    draw((torch.eye(3), torch.zeros(3, 4)))
 
 
 def test_a_flat_map_is_drawn_on_its_grid():

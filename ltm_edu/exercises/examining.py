@@ -131,13 +131,15 @@ class _Examination:
                 counted = f"counted with {', '.join(sizes)}"
                 yield replace(self._wrong(says), requirement=counted)
         if exercise.differentiable:
-            yield from self._check_gradients(exercise.random()[0])
-            for edge in exercise.edges:
-                yield from self._check_finite_gradients(edge.input())
+            yield from self._check_that_gradients_arrive(exercise.random()[0])
         if name := package_function(exercise, self.fn):
             yield self._wrong(
                 f"The result is right, but {name} computes it. Write the function yourself."
             )
+        if exercise.differentiable:
+            yield from self._check_gradients(exercise.random()[0])
+            for edge in exercise.edges:
+                yield from self._check_finite_gradients(edge.input())
 
     def _wrong(self, says: str, case: Case | None = None) -> Verdict:
         return Verdict(self.exercise.id, "wrong", says, case)
@@ -231,21 +233,26 @@ class _Examination:
 
     # Gradients --------------------------------------------------------------------------------
 
-    def _check_gradients(self, args: Args) -> Iterator[Verdict]:
+    def _check_that_gradients_arrive(self, args: Args) -> Iterator[Verdict]:
         names = self.exercise.names()
-        right = self._gradients(self.exercise.reference, args)
         gradients = self._gradients(self.fn, args)
         if isinstance(gradients, Raised):
             yield self._wrong(
                 f"The values are right, but the gradient raised {gradients.kind}: {gradients.text}."
             )
             return
+        for i, gradient in zip(self.exercise.differentiable, gradients, strict=True):
+            if gradient is None:
+                yield self._wrong(f"No gradient reaches {names[i]}. {self._what_stops_it()}")
+
+    def _check_gradients(self, args: Args) -> Iterator[Verdict]:
+        names = self.exercise.names()
+        right = self._gradients(self.exercise.reference, args)
+        gradients = self._gradients(self.fn, args)
         for i, expected, gradient in zip(
             self.exercise.differentiable, right, gradients, strict=True
         ):
-            if gradient is None:
-                yield self._wrong(f"No gradient reaches {names[i]}. {self._what_stops_it()}")
-            elif not same(gradient, expected):
+            if not same(gradient, expected):
                 says = f"The values are right, but the gradient with respect to {names[i]} is not."
                 what = f"gradient of {names[i]}"
                 yield self._wrong(says, self._case(args, gradient, expected, what))

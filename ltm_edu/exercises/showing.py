@@ -170,7 +170,9 @@ def draw(maps: tuple[Tensor, Tensor]) -> None:
     low, high = (both.min().item(), both.max().item()) if both.numel() else (0.0, 1.0)
     figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.8), layout="constrained")
     for axis, title, values in zip(axes, ("your result", "right result"), maps, strict=True):
-        image = axis.imshow(values, cmap="cividis", vmin=low, vmax=high, interpolation="nearest")
+        image = axis.imshow(
+            values.numpy(), cmap="cividis", vmin=low, vmax=high, interpolation="nearest"
+        )
         axis.set(title=title, xticks=[], yticks=[])
     figure.colorbar(image, ax=axes)
     display(figure)
