@@ -36,7 +36,7 @@ def map_by_largest_channel(E_q, prototype):
 
 
 MUTANTS = [
-    ("2.1", lambda m, s: F.avg_pool2d(m, s - 1, s, s // 2 - 1), "expected [[[[1.0, 0.333, 0.5]]]]"),
+    ("2.1", lambda m, s: F.avg_pool2d(m, s - 1, s, s // 2 - 1), "expected [[[[1, 0.3333, 0.5]]]]"),
     ("2.1", lambda m, s: _grid(m, s).half(), "dtype float16, expected float32"),
     ("2.1", lambda m, s: _grid(m, s).numpy(), "a NumPy array, expected"),
     ("2.1", lambda m, s: _grid(m, s).detach(), "No gradient reaches masks"),
@@ -54,12 +54,20 @@ MUTANTS = [
     ("2.2", lambda f, g: _masked(f, g.detach()), "No gradient reaches G_s"),
     ("2.2", lambda f, g: f @ g, "raised RuntimeError"),
     ("2.2", masked_in_place, "in place"),
-    ("2.3", lambda f, g: f[:, :, g[0, 0] > 0].mean(dim=2), "[[3.0, 4.0]], expected [[2.667"),
-    ("2.3", lambda f, g: (f * g).sum((2, 3)) / (g.sum((2, 3)) + 1), "expected [[2.667, 2.667]]"),
+    ("2.3", lambda f, g: f[:, :, g[0, 0] > 0].mean(dim=2), "expected [[2.667, 2.667]]"),
+    (
+        "2.3",
+        lambda f, g: (f * g).sum((2, 3)) / (g.sum((2, 3)) + 1),
+        "1 is added to the divisor",
+    ),
     ("2.3", lambda f, g: (f * g).flatten(2).median(dim=2).values, "expected [[2.667, 2.667]]"),
     ("2.3", lambda f, g: _pool(f, g).detach(), "No gradient reaches F_s"),
     ("2.3", lambda f, g: equations.masked_features(f, g).mean((2, 3)), "number of all pixels"),
-    ("2.3", pool_with_zeros_inserted_afterwards, "the gradient is NaN at an empty mask"),
+    (
+        "2.3",
+        pool_with_zeros_inserted_afterwards,
+        "NaN. where after a division",
+    ),
     ("2.3", pool_in_place, "in place"),
     ("2.4", lambda E, p: torch.einsum("bdhw,bd->bhw", E, p)[:, None], "Did you normalise"),
     (
@@ -69,7 +77,7 @@ MUTANTS = [
     ),
     ("2.4", lambda E, p: -(E - p[..., None, None]).norm(dim=1, keepdim=True), "Did you normalise"),
     ("2.4", map_by_largest_channel, "expected [[[[0.96, 0.6]]]]"),
-    ("2.4", map_unsafe_gradient, "the gradient is NaN at a zero vector"),
+    ("2.4", map_unsafe_gradient, "does not depend on the lengths"),
     ("2.4", lambda E, p: _map(E, p.detach()), "No gradient reaches prototype"),
-    ("2.4", lambda E, p: _map(E, p).float().double(), "dtype float64, expected float32"),
+    ("2.4", lambda E, p: _map(E, p).float().double(), "computes it"),
 ]

@@ -32,12 +32,12 @@ def corrected_state(w, g, m, v, t, lr):
 
 
 MUTANTS = [
-    ("9.1", cells_of_the_area, "expected 6000"),
+    ("9.1", cells_of_the_area, "expected 80"),
     ("9.1", as_if_one_side, "expected 6000"),
-    ("9.1", lambda *args: cache_bytes(*args).item(), "an int, expected a torch.Tensor"),
-    ("9.1", lambda *args: cache_bytes(*args).float(), "dtype float32, expected int64"),
+    ("9.1", lambda *args: cache_bytes(*args).item(), "computes it"),
+    ("9.1", lambda *args: cache_bytes(*args).float(), "computes it"),
     ("9.1", lambda *args: cache_bytes(*args)[None], "shape (1,), expected ()"),
-    ("9.1", lambda *args: cache_bytes(*args) // 1000, "expected 6000"),
+    ("9.1", lambda *args: cache_bytes(*args) // 1000, "expected 80"),
     ("9.2", in_place, "in place"),
     ("9.2", square_of_the_mean, "expected [["),
     ("9.2", corrected_state, "expected [["),

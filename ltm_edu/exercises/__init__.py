@@ -1,8 +1,10 @@
 """The exercises of the course. The notebook holds a stub; its checks, hints and solution are here.
 
-In a notebook, `check("3.2", relation)` prints one line about an answer, `hint("3.2")` and
-`hint("3.2", 2)` help, `solution("3.2")` prints one solution, and `progress()` lists which exercises
-are solved. Each notebook has one module here; `engine` defines what an exercise consists of.
+In a notebook, `check("3.2", relation)` prints one line about an answer, and below a wrong one the
+input on which it fails; `hint("3.2")` and `hint("3.2", 2)` help, `solution("3.2")` prints one
+solution. `progress()` lists what is solved in the whole course, also in earlier sessions;
+`progress(reset=True)` forgets it. Each notebook has one module here; `exercise` defines what an
+exercise consists of.
 """
 
 from __future__ import annotations

@@ -1,14 +1,22 @@
-"""What the exercises of several notebooks share: inputs, comparisons, invariances."""
+"""What the exercises of several notebooks share: inputs, their scales, and a comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
-from .engine import Invariance
+from .exercise import Args
+
+Draw = Callable[[torch.Generator], Args]
+
+EXTREMES = (1e-6, 1e-3, 1e3, 1e6)
+"""Scales at which every solution is held to its loop, where the loop has a meaning there."""
+
+TINY = (1e-6, 1e-3)
+"""The scales of masks, whose values are at most 1."""
 
 
 def normal(g: torch.Generator, *size: int) -> Tensor:
@@ -23,47 +31,21 @@ def uniform(g: torch.Generator, *size: int) -> Tensor:
 
 def close(a: Tensor, b: Tensor) -> bool:
     """Whether shapes are equal and values agree, with tolerances of 1e-3."""
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-3)
+    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-3, atol=1e-3)
 
 
-def safe_gradient(says: str, at: int, args: tuple[Tensor, ...]) -> Invariance:
-    """The rule that the gradient is finite at an edge. It may be NaN where the values are finite.
-
-    Args:
-        says: the message where it is not.
-        at: position of the argument of the gradient.
-        args: the arguments at the edge.
-    """
-
-    def holds(fn: Callable[..., Tensor], *_: Tensor) -> bool:
-        copies = [a.clone() for a in args]
-        leaf = copies[at].requires_grad_()
-        with torch.enable_grad():
-            out = fn(*copies)
-        if not isinstance(out, Tensor) or not out.requires_grad or not torch.isfinite(out).all():
-            return True  # another rule checks this
-        (gradient,) = torch.autograd.grad(out.sum(), leaf, allow_unused=True)
-        return gradient is None or bool(torch.isfinite(gradient).all())
-
-    return Invariance(says, holds)
+def cosine_of(a: Sequence[float], b: Sequence[float]) -> float:
+    """The cosine of two vectors by plain loops; 0 where one of them is zero."""
+    lengths = math.hypot(*a) * math.hypot(*b)
+    return sum(x * y for x, y in zip(a, b, strict=True)) / lengths if lengths > 0 else 0.0
 
 
-class _LargestTensor(TorchFunctionMode):
-    """Records the size of the largest tensor that any torch function returns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.size = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        if isinstance(out, Tensor):
-            self.size = max(self.size, out.numel())
-        return out
+def scaled(args: Args, **factors: float) -> Args:
+    """The arguments with some of them multiplied: `scaled(args, at0=1e-3, at2=5)`."""
+    return tuple(a * factors[f"at{i}"] if f"at{i}" in factors else a for i, a in enumerate(args))
 
 
-def largest_tensor(fn: Callable[..., Tensor], *args: Tensor) -> int:
-    """Count the numbers in the largest tensor that a function computes."""
-    with _LargestTensor() as largest:
-        fn(*args)
-    return largest.size
+def at_scales(draw: Draw, *positions: int, factors: Sequence[float] = EXTREMES) -> list[Args]:
+    """Random inputs with the arguments at these positions multiplied by each factor, in float64."""
+    args = draw(torch.Generator().manual_seed(11))
+    return [scaled(args, **{f"at{i}": f for i in positions}) for f in factors]

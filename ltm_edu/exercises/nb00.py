@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from ..store.pictures import VOID
-from .engine import Edge, Exercise, Invariance, Slip
+from .common import at_scales
+from .exercise import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
@@ -62,6 +63,13 @@ def _mean_of_both(p: Tensor, t: Tensor) -> float:
     return (_iou_of(p, t) + _iou_of(~p, ~t)) / 2
 
 
+def _large() -> tuple[Tensor, Tensor]:
+    """Two masks with more than 65,504 pixels, the largest number in half precision."""
+    predicted, truth = torch.zeros(2, 320, 320)
+    predicted[:280], truth[40:] = 1, 1
+    return predicted.bool(), truth.to(torch.uint8)
+
+
 _EMPTY_MASK = torch.zeros(2, 2, dtype=torch.bool)
 _BOTH_EMPTY = (
     "Both masks are empty over the pixels that count. Two empty masks agree, so their IoU is 1."
@@ -93,6 +101,7 @@ IOU = Exercise(
         ),
         Edge((_EMPTY_MASK, torch.zeros(2, 2, dtype=torch.uint8)), _BOTH_EMPTY),
         Edge((~_EMPTY_MASK, torch.full((2, 2), VOID, dtype=torch.uint8)), _BOTH_EMPTY),
+        Edge(_large(), "A picture has many pixels. Count them exactly, in integers or in float32."),
     ],
     slips=[
         Slip(
@@ -197,8 +206,21 @@ TO_MASK = Exercise(
             (torch.full((1, 1, 2, 2), 0.5), (3, 3), 0.0),
             "All values are above 0: the mask must be full.",
         ),
+        Edge(
+            (1e-3 * torch.eye(2)[None, None], (3, 3), 2e-4),
+            "The values may be small. Compare them as they are, without rounding.",
+        ),
+    ],
+    extremes=[
+        (A, size, f * t)
+        for f in (1e-6, 1e-3)
+        for A, size, t in at_scales(_attention, 0, factors=(f,))
     ],
     slips=[
+        Slip(
+            "You compare with >=. A value that is equal to the threshold is not above it: use >.",
+            lambda A, size, t: _resized(A, size) >= t,
+        ),
         Slip(
             "You compare first and resize afterwards, which keeps the blocks of the coarse grid. "
             "Resize first.",

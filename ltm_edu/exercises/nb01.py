@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..store.pictures import VOID
-from .engine import Edge, Exercise, Invariance, Slip
+from .exercise import Cost, Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
@@ -37,6 +37,11 @@ def _numbers(condition: Tensor) -> Tensor:
     return condition.to(torch.uint8)
 
 
+def _large() -> tuple[Tensor, int]:
+    values = torch.tensor([0, 1, 2, 3, VOID], dtype=torch.uint8)
+    return values[torch.arange(40 * 50).reshape(40, 50) % 5], 3
+
+
 _VOID_LOST = "255 became background. Void belongs to no class: keep it 255."
 _ABSENT = "The mask does not show this class, so the result must not contain a 1."
 
@@ -63,6 +68,14 @@ OBJECT_MASK = Exercise(
             (torch.ones(2, 2, dtype=torch.uint8), 1),
             "Where all pixels show the class, the result must be 1 everywhere.",
         ),
+    ],
+    costs=[
+        Cost(
+            _large(),
+            "It loops over the pixels. Compare the whole mask with class_id at once.",
+            operations=40 * 50 * 30,
+            lines=300,
+        )
     ],
     slips=[
         Slip(_VOID_LOST, lambda m, c: _numbers(m == c)),
@@ -163,6 +176,7 @@ NOVEL = Exercise(
         Edge((3, 20), "Fold 3 of 20 classes must be the classes 16 to 20."),
         Edge((3, 80), "Fold 3 of 80 classes must end with class 80."),
         Edge((1, 10), "With 10 classes, two folds have three classes and two folds have two."),
+        Edge((2, 1203), "A data set may have many classes. Fold 2 of 1203 must end with 1203."),
     ],
     slips=[
         Slip(
@@ -283,6 +297,10 @@ BY_GRID = Exercise(
             "count.",
         ),
         Edge((torch.ones(20, 20, dtype=torch.uint8), 2), "One grid pixel is not more than 2."),
+        Edge(
+            (_dots(257, size=600), 1),
+            "In a large picture more than 256 grid pixels may show one class. Count all of them.",
+        ),
         Edge((torch.full((160, 160), VOID, dtype=torch.uint8), 2), "Void belongs to no class."),
     ],
     slips=[
@@ -398,6 +416,10 @@ PICK_SUPPORTS = Exercise(
         Edge(
             (_TINY_ORDER, torch.ones(5, dtype=torch.bool), 0, 4),
             "With this many shots, every image except the query must be a support.",
+        ),
+        Edge(
+            (torch.arange(299, -1, -1), torch.arange(300) % 2 == 0, 298, 2),
+            "A data set may have many images. Return the whole image numbers.",
         ),
     ],
     slips=[

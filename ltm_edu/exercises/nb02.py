@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 
-from .common import close, normal, uniform
-from .engine import Edge, Exercise, Invariance, Slip
+from .common import TINY, at_scales, close, normal, uniform
+from .exercise import Cost, Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
@@ -80,9 +78,21 @@ TO_GRID = Exercise(
         )
     ],
     edges=[
-        Edge((torch.ones(1, 1, 9, 9), 4), _EDGE),
+        Edge(
+            (torch.ones(1, 1, 9, 9), 4),
+            "Only pixels inside the picture count, so a full mask must be 1 at the edge, too.",
+        ),
         Edge((torch.zeros(1, 1, 9, 9), 4), "An empty mask must be empty on the grid."),
         Edge((_dot(), 4), "One object pixel must give a small share of one cell, neither 0 nor 1."),
+        Edge((1e-3 * _dot(), 4), "Small soft values must stay as they are, without rounding."),
+    ],
+    extremes=at_scales(_blobs, 0, factors=TINY),
+    costs=[
+        Cost(
+            (torch.ones(1, 1, 81, 81), 4),
+            "It loops over the cells or over the pixels. Average all windows at once.",
+            lines=120,
+        )
     ],
     differentiable=(0,),
     slips=[
@@ -187,7 +197,16 @@ MASKED = Exercise(
             (-torch.ones(1, 2, 2, 2), torch.ones(1, 1, 2, 2)),
             "With a full mask the features must not change.",
         ),
+        Edge(
+            (1e-6 * torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)),
+            "Small features must stay as they are, without rounding.",
+        ),
+        Edge(
+            (1e6 * torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)),
+            "Large features must stay as they are, without a limit.",
+        ),
     ],
+    extremes=at_scales(_features_and_mask, 0) + at_scales(_features_and_mask, 1, factors=TINY),
     differentiable=(0, 1),
     slips=[
         Slip(
@@ -257,7 +276,8 @@ def _first_channel(f: Tensor, g: Tensor) -> Tensor:
 def pool(F_s: torch.Tensor, G_s: torch.Tensor) -> torch.Tensor:
     """Masked average pooling, (B, C, h, w) and (B, 1, h, w) -> (B, C); an empty mask gives 0."""
     total = (F_s * G_s).sum(dim=(2, 3))
-    return total / G_s.sum(dim=(2, 3)).clamp_min(1e-5)
+    weight = G_s.sum(dim=(2, 3))
+    return total / torch.where(weight > 0, weight, 1)
 
 
 def _pool_loop(F_s: Tensor, G_s: Tensor) -> Tensor:
@@ -283,19 +303,7 @@ def _weighted(f: Tensor, g: Tensor) -> Tensor:
     return (f * g).sum(dim=(2, 3))
 
 
-def _finite_gradient_at_an_empty_mask(
-    fn: Callable[[Tensor, Tensor], Tensor], f: Tensor, g: Tensor
-) -> bool:
-    """Whether gradients are finite at an empty mask; another rule checks the values."""
-    features, empty = f.clone().requires_grad_(), torch.zeros_like(g).requires_grad_()
-    out = fn(features, empty)
-    if not out.requires_grad or not torch.isfinite(out).all():
-        return True
-    gradients = torch.autograd.grad(out.sum(), (features, empty), allow_unused=True)
-    return all(x is None or bool(torch.isfinite(x).all()) for x in gradients)
-
-
-_EMPTY = "An empty mask gives NaN, because 0 / 0 is computed. Return zeros there."
+_EMPTY = "An empty mask marks nothing. Return zeros there."
 
 POOL = Exercise(
     id="2.3",
@@ -322,11 +330,6 @@ POOL = Exercise(
             "The prototype of one episode must not change with the rest of the batch.",
             lambda fn, f, g: close(fn(f[:1], g[:1]), fn(f, g)[:1]),
         ),
-        Invariance(
-            "The values are right, but the gradient is NaN at an empty mask. Keep the divisor "
-            "above 0 with clamp_min; do not replace the quotient afterwards.",
-            _finite_gradient_at_an_empty_mask,
-        ),
     ],
     edges=[
         Edge((torch.ones(1, 2, 2, 2), torch.zeros(1, 1, 2, 2)), _EMPTY),
@@ -334,9 +337,25 @@ POOL = Exercise(
             (torch.arange(8.0).reshape(1, 2, 2, 2), torch.tensor([[[[0.0, 0.0], [0.3, 0.0]]]])),
             "With one partly covered cell, the result must be the unscaled feature of that cell.",
         ),
+        Edge(
+            (torch.arange(8.0).reshape(1, 2, 2, 2), torch.tensor([[[[0.0, 0.0], [1e-3, 0.0]]]])),
+            "A tiny object may cover a thousandth of one cell. The result must be the unscaled "
+            "feature of that cell.",
+        ),
     ],
+    extremes=at_scales(_maps, 0) + at_scales(_maps, 1, factors=TINY),
     differentiable=(0, 1),
     slips=[
+        Slip(
+            "The divisor is never below 1, so the mean of an object that covers less than one "
+            "cell is too small. Only a divisor of 0 must be replaced.",
+            lambda f, g: _weighted(f, g) / g.sum(dim=(2, 3)).clamp_min(1),
+        ),
+        Slip(
+            "1 is added to the divisor, so every mean is too small. Only a divisor of 0 must be "
+            "replaced.",
+            lambda f, g: _weighted(f, g) / (g.sum(dim=(2, 3)) + 1),
+        ),
         Slip(
             "The sum is divided by the number of all pixels. Divide by the sum of the mask.",
             lambda f, g: (f * g).mean(dim=(2, 3)),
@@ -386,13 +405,16 @@ POOL = Exercise(
             "The shape is (B, C, 1, 1), expected (B, C). Do not use keepdim.",
             lambda f, g: pool(f, g)[..., None, None],
         ),
-        Slip(_EMPTY, lambda f, g: _weighted(f, g) / g.sum(dim=(2, 3))),
+        Slip(
+            "An empty mask gives NaN, because 0 / 0 is computed. Return zeros there.",
+            lambda f, g: _weighted(f, g) / g.sum(dim=(2, 3)),
+        ),
     ],
     hints=[
         "This is a weighted mean, and the weights are the mask. Sum over the grid in the "
         "numerator and in the divisor.",
-        "Divide `(F_s * G_s).sum(dim=(2, 3))` by `G_s.sum(dim=(2, 3))`. With `.clamp_min(1e-5)` "
-        "on the divisor, 0 / 0 becomes 0.",
+        "Divide `(F_s * G_s).sum(dim=(2, 3))` by `weight = G_s.sum(dim=(2, 3))`. Before the "
+        "division, `torch.where(weight > 0, weight, 1)` replaces a weight of 0: then 0 / 1 is 0.",
     ],
 )
 
@@ -405,9 +427,11 @@ def cosine_map(E_q: torch.Tensor, prototype: torch.Tensor) -> torch.Tensor:
 
     0 where a vector is zero.
     """
-    p = prototype[:, :, None, None]
-    lengths = torch.linalg.vector_norm(E_q, dim=1) * torch.linalg.vector_norm(p, dim=1)
-    return ((E_q * p).sum(dim=1) / lengths.clamp_min(1e-5))[:, None]
+    length_q = torch.linalg.vector_norm(E_q, dim=1, keepdim=True)
+    length_p = torch.linalg.vector_norm(prototype, dim=1, keepdim=True)
+    u_q = E_q / torch.where(length_q > 0, length_q, 1)
+    u_p = prototype / torch.where(length_p > 0, length_p, 1)
+    return (u_q * u_p[:, :, None, None]).sum(dim=1, keepdim=True)
 
 
 def _cosine_map_loop(E_q: Tensor, prototype: Tensor) -> Tensor:
@@ -418,7 +442,7 @@ def _cosine_map_loop(E_q: Tensor, prototype: Tensor) -> Tensor:
             for j in range(w):
                 a, p = E_q[b, :, i, j].double(), prototype[b].double()
                 lengths = float(a.norm() * p.norm())
-                out[b, 0, i, j] = float(a @ p) / lengths if lengths > 1e-10 else 0.0
+                out[b, 0, i, j] = float(a @ p) / lengths if lengths > 0 else 0.0
     return out
 
 
@@ -441,11 +465,10 @@ def _with_zeros() -> tuple[Tensor, Tensor]:
     return E, p
 
 
-_LENGTHS = "Some values are above 1. Did you normalise? Divide by both lengths."
-_ZERO = (
-    "A zero vector gives NaN or infinity. The prototype of an empty mask relates to nothing: "
-    "return 0 there."
-)
+_LENGTHS = "This is the dot product. Did you normalise? Divide by both lengths."
+_NO_COSINE = "Some values are not between -1 and 1, so they are no cosines. Did you normalise?"
+_ZERO = "A zero vector has no direction and relates to nothing. Return 0 there."
+_SHORT = "The cosine does not depend on the lengths, however short or long the vectors are."
 
 COSINE_MAP = Exercise(
     id="2.4",
@@ -464,7 +487,12 @@ COSINE_MAP = Exercise(
             lambda fn, E, p: close(fn(E[:1], p[:1]), fn(E, p)[:1]),
         ),
     ],
-    edges=[Edge(_with_zeros(), _ZERO)],
+    edges=[
+        Edge(_with_zeros(), _ZERO),
+        Edge((torch.tensor([[[[3e-4]], [[4e-4]]]]), torch.tensor([[4e-4, 3e-4]])), _SHORT),
+        Edge((torch.tensor([[[[3e6]], [[4e6]]]]), torch.tensor([[4e6, 3e6]])), _SHORT),
+    ],
+    extremes=at_scales(_query, 0) + at_scales(_query, 1) + at_scales(_query, 0, 1),
     differentiable=(0, 1),
     slips=[
         Slip(_LENGTHS, _dots),
@@ -509,15 +537,18 @@ COSINE_MAP = Exercise(
             "The map is flat. Keep the grid: (B, 1, h, w).",
             lambda E, p: cosine_map(E, p).flatten(2),
         ),
-        Slip(_ZERO, lambda E, p: _dots(E, p) / (_length(E) * _length(p)[..., None, None])),
-        Slip(_LENGTHS, when=lambda out, expected, E, p: out.abs().max() > 1.001),
+        Slip(
+            "A zero vector gives NaN, because 0 / 0 is computed. Return 0 there.",
+            lambda E, p: _dots(E, p) / (_length(E) * _length(p)[..., None, None]),
+        ),
+        Slip(_NO_COSINE, when=lambda out, expected, E, p: out.abs().max() > 1.001),
     ],
     hints=[
         "Compute a dot product at every pixel, and two lengths. The prototype needs the two "
         "dimensions of the grid.",
-        "`prototype[:, :, None, None]` broadcasts over the grid. Sum over dim=1 for the dot "
-        "product, use `torch.linalg.vector_norm(..., dim=1)` for the lengths, and "
-        "`.clamp_min(1e-5)` for the divisor.",
+        "Scale both to length 1: divide by `length = torch.linalg.vector_norm(..., dim=1, "
+        "keepdim=True)`, with `torch.where(length > 0, length, 1)` in its place so that a zero "
+        "vector stays zero. `[:, :, None, None]` broadcasts the prototype over the grid.",
     ],
 )
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from .common import close, normal
-from .engine import Edge, Exercise, Invariance, Slip
+from .common import TINY, at_scales, close, cosine_of, normal, uniform
+from .exercise import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
-ZERO = "A zero vector gives NaN or infinity. It has no direction, so its relation must be 0."
-NOT_NORMALISED = "Some values are above 1. Did you normalise? Divide by both lengths."
+ZERO = "A zero vector has no direction, so its relation must be 0."
+ZERO_DIVIDED = "A zero vector gives NaN, because 0 / 0 is computed. Its relation must be 0."
+LENGTHS = "The cosine does not depend on the lengths, however short or long the vectors are."
+NO_COSINE = "Some values are not between -1 and 1, so they are no cosines. Did you normalise?"
+PRODUCT_CLAMPED = (
+    "A small number bounds the product of the lengths, which two short vectors fall below. Guard "
+    "each length by itself."
+)
+NOT_NORMALISED = "These are dot products. Did you normalise? Divide by both lengths."
 ONE_LENGTH = "Only one of the two lengths is divided out. Divide by both."
 
 
@@ -23,16 +29,14 @@ ONE_LENGTH = "Only one of the two lengths is divided out. Divide by both."
 
 def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """The cosine of two vectors, (D,) and (D,) -> a scalar; 0 where one of them is zero."""
-    lengths = torch.linalg.vector_norm(a) * torch.linalg.vector_norm(b)
-    return a @ b / lengths.clamp_min(1e-5)
+    length_a, length_b = torch.linalg.vector_norm(a), torch.linalg.vector_norm(b)
+    u_a = a / torch.where(length_a > 0, length_a, 1)
+    u_b = b / torch.where(length_b > 0, length_b, 1)
+    return u_a @ u_b
 
 
 def _cosine_loop(a: Tensor, b: Tensor) -> Tensor:
-    dot = square_a = square_b = 0.0
-    for x, y in zip(a.tolist(), b.tolist(), strict=True):
-        dot, square_a, square_b = dot + x * y, square_a + x * x, square_b + y * y
-    lengths = math.sqrt(square_a) * math.sqrt(square_b)
-    return torch.tensor(dot / lengths if lengths > 1e-10 else 0.0, dtype=torch.float64)
+    return torch.tensor(cosine_of(a.tolist(), b.tolist()), dtype=torch.float64)
 
 
 def _vectors(g: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -60,7 +64,10 @@ COSINE = Exercise(
         Edge((torch.zeros(3), torch.tensor([1.0, 2.0, 2.0])), ZERO),
         Edge((torch.tensor([1.0, 2.0, 2.0]), torch.zeros(3)), ZERO),
         Edge((torch.zeros(3), torch.zeros(3)), ZERO),
+        Edge((torch.tensor([1e-3, 0.0]), torch.tensor([1e-3, 0.0])), LENGTHS),
+        Edge((torch.tensor([3e6, 4e6]), torch.tensor([4e6, 3e6])), LENGTHS),
     ],
+    extremes=at_scales(_vectors, 0) + at_scales(_vectors, 1) + at_scales(_vectors, 0, 1),
     differentiable=(0, 1),
     slips=[
         Slip(NOT_NORMALISED, lambda a, b: a @ b),
@@ -90,13 +97,20 @@ COSINE = Exercise(
             "This is the mean over the channels. Return the sum.",
             lambda a, b: cosine(a, b) / len(a),
         ),
-        Slip(ZERO, lambda a, b: a @ b / (a.norm() * b.norm())),
-        Slip(NOT_NORMALISED, when=lambda out, expected, a, b: out.abs().max() > 1.001),
+        Slip(ZERO_DIVIDED, lambda a, b: a @ b / (a.norm() * b.norm())),
+        Slip(PRODUCT_CLAMPED, lambda a, b: a @ b / (a.norm() * b.norm()).clamp_min(1e-5)),
+        Slip(
+            "A small number is added to the product of the lengths, which is as small for two "
+            "short vectors. Guard each length by itself.",
+            lambda a, b: a @ b / (a.norm() * b.norm() + 1e-5),
+        ),
+        Slip(NO_COSINE, when=lambda out, expected, a, b: out.abs().max() > 1.001),
     ],
     hints=[
         "Compute a @ b and the two lengths. Then ask what 0 / 0 gives.",
-        "Keep the product of the lengths above zero with `.clamp_min(1e-5)`. For a zero vector "
-        "the numerator is exactly 0, so the quotient is 0, too.",
+        "Scale each vector to length 1 by itself. `torch.where(length > 0, length, 1)` divides a "
+        "zero vector by 1, so it stays zero. (A limit on the product of both lengths would change "
+        "the cosine of two short vectors.)",
     ],
 )
 
@@ -107,9 +121,11 @@ COSINE = Exercise(
 def relation(E_q: torch.Tensor, E_s: torch.Tensor) -> torch.Tensor:
     """R for a batch: (B, D, h, w) and (B, D, h', w') -> (B, N_q, N_s); zero vectors give 0."""
     q, s = E_q.flatten(2), E_s.flatten(2)
-    q = q / torch.linalg.vector_norm(q, dim=1, keepdim=True).clamp_min(1e-5)
-    s = s / torch.linalg.vector_norm(s, dim=1, keepdim=True).clamp_min(1e-5)
-    return q.transpose(1, 2) @ s
+    length_q = torch.linalg.vector_norm(q, dim=1, keepdim=True)
+    length_s = torch.linalg.vector_norm(s, dim=1, keepdim=True)
+    u_q = q / torch.where(length_q > 0, length_q, 1)  # a zero vector stays zero
+    u_s = s / torch.where(length_s > 0, length_s, 1)
+    return u_q.transpose(1, 2) @ u_s
 
 
 def _relation_loop(E_q: Tensor, E_s: Tensor) -> Tensor:
@@ -124,7 +140,7 @@ def _relation_loop(E_q: Tensor, E_s: Tensor) -> Tensor:
 
 
 def _maps(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    return normal(g, 2, 5, 2, 3), normal(g, 2, 5, 3, 2)
+    return normal(g, 2, 5, 2, 3), normal(g, 2, 5, 2, 4)
 
 
 def _unit(E: Tensor, dim: int | tuple[int, ...] = 1) -> Tensor:
@@ -134,6 +150,14 @@ def _unit(E: Tensor, dim: int | tuple[int, ...] = 1) -> Tensor:
 
 def _product(q: Tensor, s: Tensor) -> Tensor:
     return q.transpose(1, 2) @ s
+
+
+def _dots(E_q: Tensor, E_s: Tensor) -> Tensor:
+    return _product(E_q.flatten(2), E_s.flatten(2))
+
+
+def _lengths(E_q: Tensor, E_s: Tensor) -> Tensor:
+    return _product(*(E.flatten(2).norm(dim=1, keepdim=True) for E in (E_q, E_s)))
 
 
 def _scrambled(E_q: Tensor, E_s: Tensor) -> Tensor:
@@ -174,9 +198,25 @@ RELATION = Exercise(
             lambda fn, E_q, E_s: close(fn(E_q[:1], E_s[:1]), fn(E_q, E_s)[:1]),
         ),
     ],
-    edges=[Edge(_with_zero_pixel(), ZERO)],
+    edges=[
+        Edge((_TINY_Q * torch.tensor([1.0, 0.0, 1.0]), _TINY_S), ZERO),
+        Edge(_with_zero_pixel(), ZERO),
+        Edge((1e-3 * _TINY_Q, 1e-3 * _TINY_S), LENGTHS),
+        Edge((1e6 * _TINY_Q, 1e6 * _TINY_S), LENGTHS),
+    ],
+    extremes=at_scales(_maps, 0) + at_scales(_maps, 1) + at_scales(_maps, 0, 1),
     differentiable=(0, 1),
     slips=[
+        Slip(
+            "The transpose is missing: a matrix of D rows cannot be multiplied by another one of "
+            "D rows. Use q.transpose(1, 2) @ s.",
+            lambda q, s: q.flatten(2) @ s.flatten(2),
+        ),
+        Slip(
+            "The transpose is missing, so only grids of the same size can be compared, and only "
+            "pixels at the same place. Use q.transpose(1, 2) @ s.",
+            lambda q, s: F.cosine_similarity(q.flatten(2), s.flatten(2)),
+        ),
         Slip(NOT_NORMALISED, lambda q, s: _product(q.flatten(2), s.flatten(2))),
         Slip(
             "The shape is (B, N_s, N_q): is R transposed? Rows are query pixels, columns are "
@@ -223,19 +263,26 @@ RELATION = Exercise(
             lambda q, s: relation(q, s)[0],
         ),
         Slip(
-            ZERO,
+            ZERO_DIVIDED,
             lambda q, s: _product(
                 q.flatten(2) / q.flatten(2).norm(dim=1, keepdim=True),
                 s.flatten(2) / s.flatten(2).norm(dim=1, keepdim=True),
             ),
         ),
-        Slip(NOT_NORMALISED, when=lambda out, expected, q, s: out.abs().max() > 1.001),
+        Slip(PRODUCT_CLAMPED, lambda q, s: _dots(q, s) / _lengths(q, s).clamp_min(1e-5)),
+        Slip(
+            "A small number is added to the product of the lengths, which is as small for two "
+            "short vectors. Guard each length by itself.",
+            lambda q, s: _dots(q, s) / (_lengths(q, s) + 1e-5),
+        ),
+        Slip(NO_COSINE, when=lambda out, expected, q, s: out.abs().max() > 1.001),
     ],
     hints=[
         "Three lines are enough. Flatten the grids to (B, D, N), scale every column to length 1, "
         "then multiply the two matrices.",
-        "Use `E.flatten(2)`. Divide by `torch.linalg.vector_norm(E, dim=1, "
-        "keepdim=True).clamp_min(1e-5)`. `q.transpose(1, 2) @ s` has the query pixels as rows.",
+        "Use `E.flatten(2)` and `length = torch.linalg.vector_norm(E, dim=1, keepdim=True)`. "
+        "Divide by `torch.where(length > 0, length, 1)`: a zero vector stays zero. `q.transpose(1, "
+        "2) @ s` has the query pixels as rows.",
     ],
 )
 
@@ -268,7 +315,10 @@ def _row_loop(
 
 
 def _matrix_and_pixel(g: torch.Generator) -> tuple[Any, ...]:
-    return normal(g, 12, 12), 1, 2, (3, 4), (6, 2)
+    height, width = (int(torch.randint(3, 6, (), generator=g)) for _ in range(2))
+    width += width == height  # so that y * height + x is another pixel
+    rows = (2, 3, 4, 6)[int(torch.randint(4, (), generator=g))]
+    return normal(g, height * width, 12), 1, 2, (height, width), (rows, 12 // rows)
 
 
 ROW_AS_MAP = Exercise(
@@ -287,7 +337,12 @@ ROW_AS_MAP = Exercise(
             (torch.arange(72.0).reshape(6, 12), 0, 0, (2, 3), (3, 4)),
             "The result is wrong for the first pixel of the query's grid.",
         ),
+        Edge(
+            (1e-6 * torch.arange(12.0).reshape(6, 2), 1, 0, (2, 3), (1, 2)),
+            "Small values of R must stay as they are, without rounding.",
+        ),
     ],
+    extremes=at_scales(_matrix_and_pixel, 0),
     differentiable=(0,),
     slips=[
         Slip(
@@ -295,9 +350,21 @@ ROW_AS_MAP = Exercise(
             lambda R, y, x, q, s: R[:, y * q[1] + x].reshape(s),
         ),
         Slip(
+            "This is a column of R. Columns are support pixels; rows are query pixels.",
+            lambda R, y, x, q, s: R.T[y * q[1] + x].reshape(s),
+        ),
+        Slip(
             "You count y * height. A row of pixels has `width` pixels, so pixel (y, x) is row y * "
             "width + x.",
             lambda R, y, x, q, s: R[y * q[0] + x].reshape(s),
+        ),
+        *(
+            Slip(
+                f"You count y * {width}, whatever the grid. A row of pixels has `width` pixels, so "
+                "use query_grid[1].",
+                lambda R, y, x, q, s, width=width: R[y * width + x].reshape(s),
+            )
+            for width in (1, 2, 3, 4, 5)
         ),
         Slip(
             "y and x are swapped. Pixel (y, x) is row y * width + x.",
@@ -357,8 +424,7 @@ def _truth_loop(G_q: Tensor, G_s: Tensor) -> Tensor:
 
 
 def _masks(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    sizes = (2, 1, 2, 3), (2, 1, 3, 2)
-    return tuple(torch.rand(s, generator=g, dtype=torch.float64) for s in sizes)
+    return uniform(g, 2, 1, 2, 3), uniform(g, 2, 1, 2, 4)
 
 
 def _pairs(G_q: Tensor, G_s: Tensor) -> tuple[Tensor, Tensor]:
@@ -391,8 +457,13 @@ TRUTH = Exercise(
         Edge(
             (torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)),
             "An empty mask relates to nothing, so R_truth must be all zeros.",
-        )
+        ),
+        Edge(
+            (torch.tensor([[[[0.0, 1e-3]]]]), torch.tensor([[[[1e-3, 0.0, 1.0]]]])),
+            "Small soft values must stay as they are, without rounding.",
+        ),
     ],
+    extremes=at_scales(_masks, 0, factors=TINY) + at_scales(_masks, 0, 1, factors=TINY),
     slips=[
         Slip(
             "The shape is (B, N_s, N_q): is R transposed? Rows are query pixels, columns are "
@@ -420,6 +491,16 @@ TRUTH = Exercise(
         Slip(
             "This is the sum of the two values. Equation 3 takes their product.",
             lambda q, s: torch.add(*_pairs(q, s)),
+        ),
+        Slip(
+            "The transpose is missing: a column times a row gives every pair. Use "
+            "q.transpose(1, 2) @ s.",
+            lambda q, s: q.flatten(2) @ s.flatten(2),
+        ),
+        Slip(
+            "The support is transposed, so a row is multiplied by a column: a dot product, one "
+            "number. Transpose the query instead.",
+            lambda q, s: q.flatten(2) @ s.flatten(2).mT,
         ),
         Slip(
             "This is a dot product, one number. Every query pixel must be multiplied by every "

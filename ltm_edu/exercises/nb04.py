@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
-from .common import close, normal, safe_gradient, uniform
-from .engine import Edge, Exercise, Invariance, Slip
+from .common import TINY, at_scales, close, cosine_of, normal, uniform
+from .exercise import Cost, Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
-EMPTY = "An empty mask gives NaN or infinity. Nothing is marked, so the result must be 0."
+EMPTY = "An empty mask marks nothing, so the result must be 0."
+EMPTY_DIVIDED = "An empty mask gives NaN, because 0 / 0 is computed. The result must be 0."
 HARD_ONLY = (
     "The divisor is the sum of g, which is right only for masks of 0 and 1. G_s G_s^T is the sum "
     "of the squares of g."
 )
 NOT_DIVIDED = "This is G_s^T without its factor. Multiply by (G_s G_s^T)^-1."
 ONE_FOR_ALL = "One G_s G_s^T is used for the whole batch. Compute it for each episode."
-EMPTY_GRADIENT = (
-    "The values are right, but the gradient is NaN where a mask is empty. torch.where hides the "
-    "value of 0 / 0, but not its gradient. Keep the divisor above 0."
-)
-ZERO = "A zero vector gives NaN or infinity. It has no direction, so its relation must be 0."
+ZERO = "A zero vector has no direction, so its relation must be 0."
+SCALE = "A must not depend on the lengths of the vectors, however short or long they are."
 
 
 def _gram(g: Tensor) -> Tensor:
@@ -36,7 +32,7 @@ def inverse_of_row(G_s: torch.Tensor) -> torch.Tensor:
     """G_s^+ for one soft mask row, (B, 1, h, w) -> (B, N, 1); an empty mask gives zeros."""
     g = G_s.flatten(2)
     gram = (g * g).sum(dim=2, keepdim=True)
-    return (g / gram.clamp_min(1e-5)).transpose(1, 2)
+    return (g / torch.where(gram > 0, gram, 1)).transpose(1, 2)
 
 
 def _inverse_loop(G_s: Tensor) -> Tensor:
@@ -80,7 +76,14 @@ INVERSE_OF_ROW = Exercise(
     edges=[
         Edge((_with_an_empty_mask(),), EMPTY),
         Edge((torch.zeros(1, 1, 2, 2),), EMPTY),
+        Edge(
+            (torch.tensor([[[[0.0, 1e-3, 0.0]]]]),),
+            "A tiny object may cover a thousandth of one cell: the square is 1e-6, and the "
+            "inverse must still be exact.",
+        ),
     ],
+    extremes=at_scales(_one_row, 0, factors=TINY),
+    grid=lambda G_s: G_s.shape[2:],
     slips=[
         Slip(NOT_DIVIDED, lambda G: G.flatten(2).transpose(1, 2)),
         Slip(
@@ -113,13 +116,24 @@ INVERSE_OF_ROW = Exercise(
             "The pixels are counted down the columns. Pixel (y, x) must be row y * w + x.",
             lambda G: inverse_of_row(G.transpose(2, 3)),
         ),
-        Slip(EMPTY, lambda G: (G.flatten(2) / _gram(G.flatten(2))).transpose(1, 2)),
+        Slip(EMPTY_DIVIDED, lambda G: (G.flatten(2) / _gram(G.flatten(2))).transpose(1, 2)),
+        Slip(
+            "G_s G_s^T is never below 1e-5, but the square of a small soft value is. Only a "
+            "divisor of 0 must be replaced.",
+            lambda G: (G.flatten(2) / _gram(G.flatten(2)).clamp_min(1e-5)).mT,
+        ),
+        Slip(
+            "1e-5 is added to G_s G_s^T, and the square of a small soft value is below that. Only "
+            "a divisor of 0 must be replaced.",
+            lambda G: (G.flatten(2) / (_gram(G.flatten(2)) + 1e-5)).mT,
+        ),
     ],
     hints=[
         "For one row, the matrix G_s G_s^T is one number per episode. Which number is it? And "
         "when is it 0?",
-        "g = G_s.flatten(2) is (B, 1, N). Divide it by the sum of its squares, which "
-        "`.clamp_min(1e-5)` keeps above zero. Then use transpose(1, 2).",
+        "g = G_s.flatten(2) is (B, 1, N). Divide it by the sum of its squares, with "
+        "`torch.where(gram > 0, gram, 1)` so that an empty mask is divided by 1. Then use "
+        "transpose(1, 2).",
     ],
 )
 
@@ -130,11 +144,13 @@ INVERSE_OF_ROW = Exercise(
 def attention_without_R(E_q: torch.Tensor, E_s: torch.Tensor, G_s: torch.Tensor) -> torch.Tensor:
     """A without R: (B, D, h, w), (B, D, h', w') and (B, 1, h', w') -> (B, N_q)."""
     q, s, g = E_q.flatten(2), E_s.flatten(2), G_s.flatten(2)
-    q = q / torch.linalg.vector_norm(q, dim=1, keepdim=True).clamp_min(1e-5)
-    s = s / torch.linalg.vector_norm(s, dim=1, keepdim=True).clamp_min(1e-5)
-    gram = (g * g).sum(dim=2, keepdim=True).clamp_min(1e-5)
-    prototype = s @ g.transpose(1, 2) / gram
-    return (q.transpose(1, 2) @ prototype).squeeze(2)
+    length_q = torch.linalg.vector_norm(q, dim=1, keepdim=True)
+    length_s = torch.linalg.vector_norm(s, dim=1, keepdim=True)
+    u_q = q / torch.where(length_q > 0, length_q, 1)
+    u_s = s / torch.where(length_s > 0, length_s, 1)
+    gram = (g * g).sum(dim=2, keepdim=True)
+    prototype = u_s @ g.transpose(1, 2) / torch.where(gram > 0, gram, 1)
+    return (u_q.transpose(1, 2) @ prototype).squeeze(2)
 
 
 def _attention_loop(E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
@@ -142,12 +158,11 @@ def _attention_loop(E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
     A = torch.zeros(B, h * w, dtype=torch.float64)
     for b in range(B):
         for i in range(h * w):
-            a = E_q[b, :, i // w, i % w].double()
+            a = E_q[b, :, i // w, i % w].tolist()
             numerator = divisor = 0.0
             for j in range(h_s * w_s):
-                c, g = E_s[b, :, j // w_s, j % w_s].double(), float(G_s[b, 0, j // w_s, j % w_s])
-                lengths = float(a.norm() * c.norm())
-                numerator += g * float(a @ c) / lengths if lengths > 1e-10 else 0.0
+                c, g = E_s[b, :, j // w_s, j % w_s].tolist(), float(G_s[b, 0, j // w_s, j % w_s])
+                numerator += g * cosine_of(a, c)
                 divisor += g * g
             A[b, i] = numerator / divisor if divisor > 0 else 0.0
     return A
@@ -157,21 +172,10 @@ def _episode(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     return normal(g, 2, 3, 4, 5), normal(g, 2, 3, 6, 4), uniform(g, 2, 1, 6, 4)
 
 
-def _builds_no_R(
-    fn: Callable[[Tensor, Tensor, Tensor], Tensor], E_q: Tensor, E_s: Tensor, G_s: Tensor
-) -> bool:
-    """Whether the backward pass stores no tensor as large as R, as R G_s^+ would."""
-    largest = 0
-
-    def note(x: Tensor) -> Tensor:
-        nonlocal largest
-        largest = max(largest, x.numel())
-        return x
-
-    inputs = [x.clone().requires_grad_() for x in (E_q, E_s, G_s)]
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-        fn(*inputs)
-    return largest < E_q[0, 0].numel() * E_s[0, 0].numel()
+def _many_pixels() -> tuple[Tensor, Tensor, Tensor]:
+    g = torch.Generator().manual_seed(0)
+    drawn = normal(g, 1, 8, 15, 20), normal(g, 1, 8, 15, 20), uniform(g, 1, 1, 15, 20)
+    return tuple(x.float() for x in drawn)
 
 
 def _unit(E: Tensor) -> Tensor:
@@ -211,17 +215,28 @@ ATTENTION_WITHOUT_R = Exercise(
     draw=_episode,
     invariances=[
         Invariance(
-            "The values are right, but R was built: a tensor as large as N_q x N_s was computed. "
-            "Sum over the support first, then multiply by the query.",
-            _builds_no_R,
-        ),
-        Invariance(
             "A must not change when E_q or E_s is scaled.",
             lambda fn, E_q, E_s, G_s: close(fn(1000 * E_q, 50 * E_s, G_s), fn(E_q, E_s, G_s)),
         ),
-        safe_gradient(EMPTY_GRADIENT, 1, _with_an_empty_mask_in_the_batch()),
     ],
-    edges=[Edge(_with_a_zero_pixel(), ZERO), Edge(_with_an_empty_mask_in_the_batch(), EMPTY)],
+    edges=[
+        Edge(_with_a_zero_pixel(), ZERO),
+        Edge((*_TINY_EPISODE[:2], 0 * _TINY_EPISODE[2]), EMPTY),
+        Edge(_with_an_empty_mask_in_the_batch(), EMPTY),
+        Edge((1e-3 * _TINY_EPISODE[0], 1e-3 * _TINY_EPISODE[1], _TINY_EPISODE[2]), SCALE),
+        Edge((1e6 * _TINY_EPISODE[0], 1e6 * _TINY_EPISODE[1], _TINY_EPISODE[2]), SCALE),
+    ],
+    extremes=at_scales(_episode, 0) + at_scales(_episode, 1) + at_scales(_episode, 2, factors=TINY),
+    costs=[
+        Cost(
+            _many_pixels(),
+            "R has 90,000 numbers here, and row by row it takes 720,000 multiplications. Sum over "
+            "the support first, then multiply by the query.",
+            numbers=300 * 300 // 2,
+            operations=300 * 300 * 8 // 4,
+        )
+    ],
+    grid=lambda E_q, E_s, G_s: E_q.shape[2:],
     differentiable=(0, 1),
     slips=[
         Slip(
@@ -234,7 +249,7 @@ ATTENTION_WITHOUT_R = Exercise(
             lambda q, s, g: (q.flatten(2).mT @ _prototype(s, g)).squeeze(2),
         ),
         Slip(
-            "Some values are above 1. Did you normalise? Scale E_q and E_s to length 1 at each "
+            "These are dot products. Did you normalise? Scale E_q and E_s to length 1 at each "
             "pixel.",
             lambda q, s, g: (q.flatten(2).mT @ (s.flatten(2) @ inverse_of_row(g))).squeeze(2),
         ),
@@ -268,14 +283,14 @@ ATTENTION_WITHOUT_R = Exercise(
             lambda q, s, g: (_unit(q).mT @ _unit(s).mean(dim=2, keepdim=True)).squeeze(2),
         ),
         Slip(
-            ZERO,
+            "A zero vector gives NaN, because 0 / 0 is computed. Its relation must be 0.",
             lambda q, s, g: (
                 (q.flatten(2) / q.flatten(2).norm(dim=1, keepdim=True)).mT
                 @ (s.flatten(2) / s.flatten(2).norm(dim=1, keepdim=True) @ inverse_of_row(g))
             ).squeeze(2),
         ),
         Slip(
-            EMPTY,
+            EMPTY_DIVIDED,
             lambda q, s, g: (
                 _unit(q).mT @ (_unit(s) @ g.flatten(2).mT / _gram(g.flatten(2)))
             ).squeeze(2),
@@ -345,7 +360,7 @@ def _unmix_by_inverse(R: Tensor, G_s: Tensor) -> Tensor:
     return R @ g.mT @ torch.linalg.inv(g @ g.mT)
 
 
-EMPTY_ROW = "An empty mask row makes G_s G_s^T singular. Its column of A must be 0."
+EMPTY_ROW = "The column of A that belongs to an empty mask row must be 0, the others unchanged."
 
 UNMIX = Exercise(
     id="4.3",
@@ -367,7 +382,17 @@ UNMIX = Exercise(
             lambda fn, R, G_s: close(fn(R, G_s.flip(1)), fn(R, G_s).flip(2)),
         ),
     ],
-    edges=[Edge(_with_an_empty_row(), EMPTY_ROW)],
+    edges=[
+        Edge(_with_an_empty_row(), EMPTY_ROW),
+        Edge(
+            (
+                1e-6 * torch.tensor([[[0.5, 1.0], [0.5, 0.0]]]),
+                torch.tensor([[[[0.5, 0.0]], [[0.5, 1.0]]]]),
+            ),
+            "Small values of R must stay as they are, without rounding.",
+        ),
+    ],
+    extremes=at_scales(_several_rows, 0),
     differentiable=(0,),
     slips=[
         Slip(NOT_DIVIDED, lambda R, G: R @ G.flatten(2).mT),
@@ -401,7 +426,10 @@ UNMIX = Exercise(
             "A softmax is applied over the mask rows. A is the least-squares solution itself.",
             lambda R, G: unmix(R, G).softmax(dim=2),
         ),
-        Slip(EMPTY_ROW, _unmix_by_inverse),
+        Slip(
+            "An empty mask row makes G_s G_s^T singular. Add 1e-5 to its diagonal.",
+            _unmix_by_inverse,
+        ),
     ],
     hints=[
         "R G_s^T is known, and so is the (m x m) matrix G_s G_s^T. Which equation must A satisfy?",
@@ -417,8 +445,8 @@ UNMIX = Exercise(
 def stacked_shots(R: torch.Tensor, G_s: torch.Tensor) -> torch.Tensor:
     """A for K supports in one long G_s: (B, K, N_q, N_s) and (B, K, 1, h, w) -> (B, N_q)."""
     g = G_s.flatten(2)  # (B, K, N_s)
-    gram = (g * g).sum(dim=(1, 2)).clamp_min(1e-5)
-    return torch.einsum("bkij,bkj->bi", R, g) / gram[:, None]
+    gram = (g * g).sum(dim=(1, 2))[:, None]
+    return torch.einsum("bkij,bkj->bi", R, g) / torch.where(gram > 0, gram, 1)
 
 
 def _stacked_loop(R: Tensor, G_s: Tensor) -> Tensor:
@@ -489,7 +517,6 @@ STACKED_SHOTS = Exercise(
                 fn(R[:, :1], G_s[:, :1]),
             ),
         ),
-        safe_gradient(EMPTY_GRADIENT, 0, _with_empty_shots(0, 1, 2)),
     ],
     edges=[
         Edge(
@@ -497,7 +524,15 @@ STACKED_SHOTS = Exercise(
             "An empty support must not change the result: only the others count.",
         ),
         Edge(_with_empty_shots(0, 1, 2), EMPTY),
+        Edge(
+            (
+                1e-6 * torch.tensor([[[[0.9, 0.7, 0.1]], [[0.2, 0.0, 0.6]]]]),
+                torch.tensor([[[[[1.0, 1.0, 0.0]]], [[[0.5, 0.0, 0.0]]]]]),
+            ),
+            "Small values of R must stay as they are, without rounding.",
+        ),
     ],
+    extremes=at_scales(_shots, 0) + at_scales(_shots, 1, factors=TINY),
     differentiable=(0,),
     slips=[
         Slip(
@@ -542,13 +577,16 @@ STACKED_SHOTS = Exercise(
             _reshaped_without_transpose,
         ),
         Slip(
-            EMPTY,
+            EMPTY_DIVIDED,
             lambda R, G: (
                 torch.einsum("bkij,bkj->bi", R, G.flatten(2))
                 / (G * G).flatten(1).sum(1, keepdim=True)
             ),
         ),
-        Slip("An empty support must not change the result: only the others count.", _weighted),
+        Slip(
+            "An empty support gives NaN, because 0 / 0 is computed for it. Only the others count.",
+            _weighted,
+        ),
     ],
     hints=[
         "Join the K masks into one row of K * N_s pixels, and put the K relations side by side. "

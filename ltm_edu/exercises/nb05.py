@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from .common import close, normal
-from .engine import Edge, Exercise, Invariance, Slip
+from .common import TINY, at_scales, close, normal, uniform
+from .exercise import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
@@ -13,7 +13,7 @@ ACROSS = (
     "The minimum and maximum are taken over the whole batch. Each map has its own minimum and "
     "maximum."
 )
-CONSTANT = "A constant map gives 0 / 0, because its range is 0. The result must be zeros."
+CONSTANT = "The range of a constant map is 0, and its result must be zeros."
 
 
 def _low_high(A: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,7 +26,7 @@ def _low_high(A: Tensor) -> tuple[Tensor, Tensor]:
 def min_max(A: torch.Tensor) -> torch.Tensor:
     """Equation 6 for a batch of maps, (B, N) -> (B, N); a constant map becomes zeros."""
     low, high = A.amin(dim=1, keepdim=True), A.amax(dim=1, keepdim=True)
-    return (A - low) / (high - low).clamp_min(1e-5)
+    return (A - low) / torch.where(high > low, high - low, 1)
 
 
 def _min_max_loop(A: Tensor) -> Tensor:
@@ -40,14 +40,8 @@ def _min_max_loop(A: Tensor) -> Tensor:
     return A_hat
 
 
-def _finite_gradient_on_a_constant_map(fn: object, _: Tensor) -> bool:
-    A = torch.full((1, 4), 0.3, requires_grad=True)
-    with torch.enable_grad():
-        out = fn(A)
-    if not torch.isfinite(out).all() or not out.requires_grad:
-        return True  # another rule checks this
-    (gradient,) = torch.autograd.grad((out * torch.arange(1.0, 5.0)).sum(), A)
-    return bool(torch.isfinite(gradient).all())
+def _raw_maps(g: torch.Generator) -> tuple[Tensor]:
+    return (normal(g, 3, 7),)
 
 
 MIN_MAX = Exercise(
@@ -56,23 +50,27 @@ MIN_MAX = Exercise(
     reference=min_max,
     spec=_min_max_loop,
     tiny=[(torch.tensor([[1.0, 2.0, 5.0], [-1.0, -3.0, -3.0]]),)],
-    draw=lambda g: (normal(g, 3, 7),),
+    draw=_raw_maps,
     invariances=[
         Invariance(
             "A positive scale and a shift of A must not change the result.",
             lambda fn, A: close(fn(3 * A + 2), fn(A)),
         ),
         Invariance(ACROSS, lambda fn, A: close(fn(A[:1]), fn(A)[:1])),
-        Invariance(
-            "The values are right, but the gradient is NaN on a constant map. torch.where hides "
-            "the value of 0 / 0, but not its gradient. Keep the divisor above 0.",
-            _finite_gradient_on_a_constant_map,
-        ),
     ],
     edges=[
         Edge((torch.full((1, 4), 0.3),), CONSTANT),
         Edge((torch.tensor([[0.0, 0.0], [0.0, 2.0]]),), CONSTANT),
+        Edge(
+            (torch.tensor([[0.1, 0.2, 0.3]]),),
+            "The range may be small. The highest pixel must still become 1.",
+        ),
+        Edge(
+            (torch.tensor([[1e6, 2e6, 5e6]]),),
+            "The range may be large. The highest pixel must still become 1.",
+        ),
     ],
+    extremes=at_scales(_raw_maps, 0),
     differentiable=(0,),
     slips=[
         Slip(ACROSS, lambda A: (A - A.min()) / (A.max() - A.min()).clamp_min(1e-5)),
@@ -112,13 +110,16 @@ MIN_MAX = Exercise(
             "maximum.",
             lambda A: (A - A.mean(dim=1, keepdim=True)) / A.std(dim=1, keepdim=True),
         ),
-        Slip(CONSTANT, lambda A: (A - _low_high(A)[0]) / (_low_high(A)[1] - _low_high(A)[0])),
+        Slip(
+            "A constant map gives NaN, because 0 / 0 is computed. The result must be zeros.",
+            lambda A: (A - _low_high(A)[0]) / (_low_high(A)[1] - _low_high(A)[0]),
+        ),
     ],
     hints=[
         "amin and amax take a dim and keepdim=True. Then ask what happens to a map whose range is "
         "0.",
-        "`low, high = A.amin(1, keepdim=True), A.amax(1, keepdim=True)`. Divide by `(high - "
-        "low).clamp_min(1e-5)`: for a constant map the numerator is exactly 0.",
+        "`low, high = A.amin(1, keepdim=True), A.amax(1, keepdim=True)`. Divide by "
+        "`torch.where(high > low, high - low, 1)`: for a constant map the numerator is 0.",
     ],
 )
 
@@ -145,13 +146,17 @@ def _raw_threshold_loop(A: Tensor, t: float) -> Tensor:
     return torch.tensor(thresholds, dtype=torch.float64)
 
 
+def _maps_and_cut(g: torch.Generator) -> tuple[Tensor, float]:
+    return normal(g, 3, 8), 0.6
+
+
 RAW_THRESHOLD = Exercise(
     id="5.2",
     title="the same cut through the raw map",
     reference=raw_threshold,
     spec=_raw_threshold_loop,
     tiny=[(torch.tensor([[1.0, 3.0, 2.0], [-2.0, 2.0, 1.0]]), 0.25)],
-    draw=lambda g: (normal(g, 3, 8), 0.6),
+    draw=_maps_and_cut,
     invariances=[
         Invariance(
             "For the map 2 A + 1 the threshold must be 2 times the threshold of A, plus 1.",
@@ -172,7 +177,12 @@ RAW_THRESHOLD = Exercise(
         Edge(
             (torch.full((2, 3), 0.5), 0.6), "The threshold of a constant map must be its one value."
         ),
+        Edge(
+            (1e-6 * torch.tensor([[1.0, 3.0]]), 0.5),
+            "The values may be small. Keep them as they are, without rounding.",
+        ),
     ],
+    extremes=at_scales(_maps_and_cut, 0),
     differentiable=(0,),
     slips=[
         Slip(
@@ -240,7 +250,7 @@ def _attend_loop(T: Tensor, A_hat: Tensor) -> Tensor:
 
 
 def _features_and_map(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    return normal(g, 2, 4, 2, 3), torch.rand(2, 6, generator=g, dtype=torch.float64)
+    return normal(g, 2, 4, 2, 3), uniform(g, 2, 6)
 
 
 def _grid(T: Tensor, A_hat: Tensor) -> Tensor:
@@ -278,7 +288,16 @@ ATTEND = Exercise(
             (torch.ones(1, 2, 2, 2), torch.ones(1, 4)),
             "With a map of ones the features must not change.",
         ),
+        Edge(
+            (1e-6 * torch.ones(1, 2, 2, 2), torch.ones(1, 4)),
+            "Small features must stay as they are, without rounding.",
+        ),
+        Edge(
+            (1e6 * torch.ones(1, 2, 2, 2), torch.ones(1, 4)),
+            "Large features must stay as they are, without a limit.",
+        ),
     ],
+    extremes=at_scales(_features_and_map, 0) + at_scales(_features_and_map, 1, factors=TINY),
     differentiable=(0, 1),
     slips=[
         Slip(

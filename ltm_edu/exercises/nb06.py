@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from ..store.pictures import VOID
-from .common import close, largest_tensor, normal, safe_gradient
-from .engine import Edge, Exercise, Invariance, Slip
+from .common import TINY, at_scales, close, normal, uniform
+from .exercise import Cost, Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
@@ -18,11 +18,7 @@ VOID_AS_BACKGROUND = (
 )
 VOID_IN_THE_MEAN = "The divisor includes the void pixels. Average over the pixels that count."
 SUMMED = "This is the sum. Return the mean over the pixels that count."
-NO_PIXEL_COUNTS = "No pixel counts here, which gives 0 / 0. The loss must be 0."
-NO_PIXEL_GRADIENT = (
-    "The values are right, but the gradient is NaN where no pixel counts: 0 / 0 is computed and "
-    "replaced afterwards. Keep the divisor above 0."
-)
+NO_PIXEL_COUNTS = "No pixel counts here, so the loss must be 0."
 
 
 def _labels(g: torch.Generator, *size: int) -> Tensor:
@@ -61,12 +57,22 @@ def _void_as_background(Y: Tensor) -> Tensor:
     return torch.where(Y == VOID, 0, Y)
 
 
+def _logits_and_labels(g: torch.Generator) -> tuple[Tensor, Tensor]:
+    return 2 * normal(g, 3, 2, 4, 5), _labels(g, 3, 4, 5)
+
+
 def _one_pixel(*logits: float, label: int) -> tuple[Tensor, Tensor]:
     return torch.tensor(logits).reshape(1, 2, 1, 1), torch.full((1, 1, 1), label)
 
 
 def _mean_of_images(M: Tensor, Y: Tensor) -> Tensor:
     return torch.stack([mask_loss(m[None], y[None]) for m, y in zip(M, Y, strict=True)]).mean()
+
+
+def _log_of_softmax(M: Tensor, Y: Tensor) -> Tensor:
+    p = M.softmax(dim=1)
+    each = -torch.where(Y == 1, p[:, 1], p[:, 0]).log()
+    return each[Y != VOID].sum() / (Y != VOID).sum().clamp_min(1)
 
 
 MASK_LOSS = Exercise(
@@ -80,7 +86,7 @@ MASK_LOSS = Exercise(
             torch.tensor([[[1, 0, VOID]]]),
         )
     ],
-    draw=lambda g: (2 * normal(g, 3, 2, 4, 5), _labels(g, 3, 4, 5)),
+    draw=_logits_and_labels,
     invariances=[
         Invariance(
             "The prediction on a void pixel must not change the loss.",
@@ -91,16 +97,19 @@ MASK_LOSS = Exercise(
             "difference counts.",
             lambda fn, M, Y: close(fn(M + 3, Y), fn(M, Y)),
         ),
-        safe_gradient(NO_PIXEL_GRADIENT, 0, _one_pixel(1.0, 2.0, label=VOID)),
     ],
     edges=[
         Edge(
             _one_pixel(300.0, -300.0, label=1),
-            "The loss is infinite for large logits, because the softmax becomes 0 before the "
-            "logarithm. Use log_softmax or softplus.",
+            "The loss must be finite and exact for large logits, as with log_softmax or softplus.",
+        ),
+        Edge(
+            _one_pixel(1e6, -1e6, label=1),
+            "The loss must be finite and exact for large logits, as with log_softmax or softplus.",
         ),
         Edge(_one_pixel(1.0, 2.0, label=VOID), NO_PIXEL_COUNTS),
     ],
+    extremes=at_scales(_logits_and_labels, 0),
     differentiable=(0,),
     slips=[
         Slip(VOID_AS_BACKGROUND, lambda M, Y: F.cross_entropy(M, _void_as_background(Y))),
@@ -143,7 +152,15 @@ MASK_LOSS = Exercise(
                 1 - (-F.cross_entropy(M, _void_as_background(Y), reduction="none")).exp()
             )[Y != VOID].mean(),
         ),
-        Slip(NO_PIXEL_COUNTS, _cross_entropy),
+        Slip(
+            "The loss is infinite for large logits: the softmax is 0 before the logarithm. Use "
+            "log_softmax or softplus.",
+            _log_of_softmax,
+        ),
+        Slip(
+            "Where no pixel counts, the loss is NaN, because 0 / 0 is computed. It must be 0.",
+            _cross_entropy,
+        ),
     ],
     hints=[
         "First compute a loss for every pixel. Then set void pixels to 0, sum, and divide by the "
@@ -206,7 +223,8 @@ def _cross_entropy_of_map(a: Tensor, Y: Tensor, divisor: Tensor | int | None = N
 
 def _released(A_hat: Tensor, Y: Tensor) -> Tensor:
     a = _resized(A_hat, Y)
-    return _cross_entropy(torch.stack([1 - a, a], dim=1), Y)
+    total = _cross_entropy(torch.stack([1 - a, a], dim=1), Y, reduction="sum")
+    return total / (Y != VOID).sum().clamp_min(1)
 
 
 _ALL_VOID = (torch.full((1, 1, 1, 2), 0.5), torch.full((1, 1, 2), VOID))
@@ -224,15 +242,20 @@ ATTENTION_LOSS = Exercise(
             "not change.",
             lambda fn, A, Y: close(fn(1 - A, torch.where(Y < 2, 1 - Y, Y)), fn(A, Y)),
         ),
-        safe_gradient(NO_PIXEL_GRADIENT, 0, _ALL_VOID),
     ],
     edges=[
         Edge(
             (torch.tensor([[[[0.0, 1.0]]]]).double(), torch.tensor([[[1, 0]]])),
             "A map that is exactly 0 or 1 has no finite logarithm. Clamp it to [1e-6, 1 - 1e-6].",
+            double=True,
+        ),
+        Edge(
+            (torch.tensor([[[[1e-4, 1e-5]]]]), torch.tensor([[[1, 1]]])),
+            "The limits are 1e-6 and 1 - 1e-6. A value between them must not change.",
         ),
         Edge(_ALL_VOID, NO_PIXEL_COUNTS),
     ],
+    extremes=at_scales(_map_and_truth, 0, factors=(*TINY, 1e-5)),
     differentiable=(0,),
     slips=[
         Slip(
@@ -318,11 +341,13 @@ def _relation_loss_loop(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> T
 
 def _units_and_masks(g: torch.Generator) -> tuple[Tensor, ...]:
     u_q, u_s = (F.normalize(normal(g, 2, 3, n), dim=1) for n in (11, 14))
-    return u_q, u_s, *(torch.rand(2, n, generator=g, dtype=torch.float64) for n in (11, 14))
+    return u_q, u_s, *(uniform(g, 2, n) for n in (11, 14))
 
 
-def _never_builds_R(fn: object, *args: Tensor) -> bool:
-    return largest_tensor(fn, *args) < args[2].shape[1] * args[3].shape[1]
+def _many_pixels() -> tuple[Tensor, ...]:
+    g = torch.Generator().manual_seed(0)
+    units = (F.normalize(normal(g, 1, 4, 200), dim=1) for _ in range(2))
+    return tuple(x.float() for x in (*units, uniform(g, 1, 200), uniform(g, 1, 200)))
 
 
 def _three_sums(
@@ -368,11 +393,6 @@ RELATION_LOSS = Exercise(
     draw=_units_and_masks,
     invariances=[
         Invariance(
-            "The value is right, but R was built: a tensor of N_q * N_s numbers. Compute u u^T of "
-            "each side, which is D x D.",
-            _never_builds_R,
-        ),
-        Invariance(
             "When query and support are swapped, the loss must not change.",
             lambda fn, u_q, u_s, g_q, g_s: close(fn(u_s, u_q, g_s, g_q), fn(u_q, u_s, g_q, g_s)),
         ),
@@ -386,6 +406,17 @@ RELATION_LOSS = Exercise(
             (_PERFECT, _PERFECT, 0 * _OBJECT, 0 * _OBJECT),
             "With empty masks the loss must be the mean of the squares of R.",
         ),
+    ],
+    extremes=at_scales(_units_and_masks, 2, factors=TINY)
+    + at_scales(_units_and_masks, 2, 3, factors=TINY),
+    costs=[
+        Cost(
+            _many_pixels(),
+            "R has 40,000 numbers here, and row by row it takes 160,000 multiplications. Compute "
+            "u u^T of each side, which is D x D: 6,400 multiplications.",
+            numbers=200 * 200 // 2,
+            operations=200 * 200 * 4 // 4,
+        )
     ],
     differentiable=(0, 1),
     slips=[
@@ -496,18 +527,27 @@ TOTAL = Exercise(
             "When the sums and the counts double, the loss must not change.",
             lambda fn, s, n, w: close(fn(2 * s, 2 * n, w), fn(s, n, w)),
         ),
-        safe_gradient(NO_PIXEL_GRADIENT, 0, _ONE_COUNT_IS_0),
     ],
     edges=[
         Edge(
             (torch.tensor([1.0, 2.0, math.inf]), torch.tensor([2, 2, 4]), _WITHOUT_R),
-            "0 times infinity is NaN. A term with lambda 0 must be left out, not multiplied.",
+            "A term with lambda 0 must be left out, even if it is infinite.",
+        ),
+        Edge(_ONE_COUNT_IS_0, "A term with count 0 must contribute 0."),
+        Edge(
+            (
+                torch.tensor([8e6, 4e6, 32e6]),
+                torch.tensor([4, 4, 16]) * 1_000_000,
+                torch.tensor([1.0, 0.5, 2.0]),
+            ),
+            "Sums and counts over many pixels are large. The result must still be exact.",
         ),
         Edge(
-            _ONE_COUNT_IS_0,
-            "A count of 0 gives 0 / 0. This term must be 0.",
+            (1e-6 * torch.tensor([8.0, 4.0, 32.0]), torch.tensor([4, 4, 16]), torch.ones(3)),
+            "The losses may be small. Keep them as they are, without rounding.",
         ),
     ],
+    extremes=at_scales(_terms, 0) + at_scales(_terms, 2) + at_scales(_terms, 1, factors=(10**6,)),
     differentiable=(0,),
     slips=[
         Slip(
@@ -548,7 +588,7 @@ TOTAL = Exercise(
             lambda s, n, w: (w * s / n.clamp_min(1)).sum(),
         ),
         Slip(
-            "A count of 0 gives 0 / 0. This term must be 0.",
+            "A count of 0 gives NaN, because 0 / 0 is computed. This term must be 0.",
             lambda s, n, w: torch.where(w == 0, 0, w * s / n).sum(),
         ),
     ],

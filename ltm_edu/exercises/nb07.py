@@ -6,13 +6,10 @@ import math
 
 import torch
 
-from .engine import Edge, Exercise, Invariance, Slip
+from .common import at_scales, close, normal
+from .exercise import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 # 7.1 ----------------------------------------------------------------------------------------------
@@ -49,20 +46,24 @@ CLASS_PROBABILITIES = Exercise(
     invariances=[
         Invariance(
             "When every class has twice as many pictures, the probabilities must not change.",
-            lambda fn, n, p: _close(fn(2 * n, p), fn(n, p)),
+            lambda fn, n, p: close(fn(2 * n, p), fn(n, p)),
         ),
     ],
     edges=[
         Edge(
             (torch.tensor([3.0, 0.0, 5.0]), 0.0),
-            "A class without pictures has a probability above 0, because 0 to the power of 0 is "
-            "1. Its probability must be 0.",
+            "The probability of a class without pictures must be 0, also with power 0.",
         ),
         Edge(
             (torch.tensor([2.0, 6.0]), 1.0),
             "With power 1 every picture must have the same probability.",
         ),
+        Edge(
+            (torch.tensor([1e4, 4e6]), 1.0),
+            "A class may have millions of pictures. All of them count.",
+        ),
     ],
+    extremes=at_scales(_counts, 0, factors=(1e3, 1e6)),
     slips=[
         Slip("The probabilities do not add up to 1. Divide by their sum.", lambda n, p: n**p),
         Slip(
@@ -132,7 +133,7 @@ def _clip_loop(gradients: Tensor, limit: float) -> Tensor:
 
 
 def _gradients(g: torch.Generator) -> tuple[Tensor, float]:
-    return 3 * torch.randn(3, 5, generator=g, dtype=torch.float64), 1.5
+    return 3 * normal(g, 3, 5), 1.5
 
 
 CLIP = Exercise(
@@ -148,19 +149,24 @@ CLIP = Exercise(
     invariances=[
         Invariance(
             "The direction of the gradients must not change. Multiply all of them by one factor.",
-            lambda fn, x, c: _close(fn(x, c) / fn(x, c).norm(), x / x.norm()),
+            lambda fn, x, c: close(fn(x, c) / fn(x, c).norm(), x / x.norm()),
         ),
     ],
     edges=[
         Edge(
             (torch.zeros(2, 3), 1.0),
-            "All gradients are zero. There is nothing to shorten, and 0 / 0 must not be computed.",
+            "All gradients are zero. There is nothing to shorten, and they must stay zero.",
         ),
         Edge(
             (torch.tensor([[0.0, 2.0]]), 2.0),
             "The gradients are exactly as long as the limit. They must not change.",
         ),
+        Edge(
+            (torch.tensor([[3e6, 0.0], [0.0, 4e6]]), 1.0),
+            "However long the gradients are, their norm must become the limit.",
+        ),
     ],
+    extremes=at_scales(_gradients, 0) + at_scales(_gradients, 1),
     slips=[
         Slip(
             "Each group is clipped separately, which changes the direction. Use the norm of all "
@@ -183,6 +189,10 @@ CLIP = Exercise(
         Slip(
             "The gradients are divided by the norm. The factor is limit / norm.",
             lambda x, c: x / x.norm(),
+        ),
+        Slip(
+            "The limit in your code is 1, whatever the argument. Use `limit`.",
+            lambda x, c: x / x.norm().clamp_min(1),
         ),
         Slip(
             "This is the square of the norm. Take the square root.",
@@ -273,7 +283,12 @@ RATE = Exercise(
     edges=[
         Edge((torch.tensor([0.0, 1.0, 4.0]), 5), "With few steps, one update must warm up."),
         Edge((torch.tensor([0.0]), 1), "A single update must use the full learning rate."),
+        Edge(
+            (torch.tensor([0.0, 999.0, 5000.0, 9999.0]), 10_000),
+            "With many steps, the warm-up is still the first tenth of them.",
+        ),
     ],
+    extremes=[(torch.arange(0, 10**6, 9973).double(), 10**6), (torch.arange(3).double(), 3)],
     slips=[
         Slip(
             "The warm-up is missing. Start with (step + 1) / warm.", lambda s, n: _cosine(s, 0, n)

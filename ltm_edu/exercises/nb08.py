@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from .engine import Edge, Exercise, Invariance, Slip
+from .common import at_scales, close
+from .exercise import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
@@ -78,9 +79,7 @@ CLASS_MIOU = Exercise(
     invariances=[
         Invariance(
             "When every episode is given twice, the score must not change.",
-            lambda fn, i, u, c: torch.allclose(
-                fn(i.repeat(2), u.repeat(2), c.repeat(2)), fn(i, u, c)
-            ),
+            lambda fn, i, u, c: close(fn(i.repeat(2), u.repeat(2), c.repeat(2)), fn(i, u, c)),
         ),
     ],
     edges=[
@@ -93,6 +92,10 @@ CLASS_MIOU = Exercise(
             "A class has a pooled union of 0. Two empty masks agree, so its IoU is 1.",
         ),
         Edge(
+            (torch.tensor([1e5, 5e5]), torch.tensor([2e5, 2e6]), torch.tensor([1, 2])),
+            "The counts of pixels may be large. Keep them exact.",
+        ),
+        Edge(
             (
                 torch.tensor([30.0, 0.0, 5.0]),
                 torch.tensor([40.0, 0.0, 10.0]),
@@ -101,8 +104,13 @@ CLASS_MIOU = Exercise(
             "An empty episode adds 0 to both sums of its class, so it must not change the score.",
         ),
     ],
+    extremes=at_scales(_counts, 0, 1, factors=(1e3, 1e6)),
     slips=[
         Slip("This is the mean over the episodes. Pool each class first.", _averaged),
+        Slip(
+            "This is the mean over the episodes. Pool each class first.",
+            lambda i, u, c: (i[u > 0] / u[u > 0]).mean(),
+        ),
         Slip(
             "This is the mean over the episodes of each class. Sum the intersections and the "
             "unions, then divide once.",
@@ -200,7 +208,7 @@ FB_IOU = Exercise(
     invariances=[
         Invariance(
             "When object and background are swapped, the mean of both must not change.",
-            lambda fn, n: torch.allclose(fn(n[:, [3, 2, 1, 0]]), fn(n)),
+            lambda fn, n: close(fn(n[:, [3, 2, 1, 0]]), fn(n)),
         )
     ],
     edges=[
@@ -216,7 +224,12 @@ FB_IOU = Exercise(
             (torch.tensor([[9.0, 0.0, 0.0, 0.0]]),),
             "The background's union is 0. Two empty masks agree, so its IoU is 1.",
         ),
+        Edge(
+            (1e5 * torch.tensor([[6.0, 2.0, 2.0, 30.0]]),),
+            "The counts of pixels may be large. Keep them exact.",
+        ),
     ],
+    extremes=at_scales(_four_counts, 0, factors=(1e3, 1e6)),
     slips=[
         Slip(
             "This is the mean over the episodes. Add up the rows first.",
@@ -306,22 +319,26 @@ PAIRED = Exercise(
     invariances=[
         Invariance(
             "When the episodes of a seed are easier for both methods, the result must not change.",
-            lambda fn, a, b: torch.allclose(
-                fn(a + 0.1 * torch.arange(5), b + 0.1 * torch.arange(5)), fn(a, b), atol=1e-6
+            lambda fn, a, b: close(
+                fn(a + 0.1 * torch.arange(5), b + 0.1 * torch.arange(5)), fn(a, b)
             ),
         ),
     ],
     edges=[
         Edge(
             (torch.tensor([0.5]), torch.tensor([0.4])),
-            "One seed has no spread: it is 0 when you divide by S, and NaN when you divide by S - "
-            "1.",
+            "With one seed the spread must be 0: divide by S.",
         ),
         Edge(
             (torch.tensor([0.5, 0.6]), torch.tensor([0.4, 0.5])),
             "The difference is the same for every seed, so the spread must be 0.",
         ),
+        Edge(
+            (1e-4 * torch.tensor([5.0, 7.0, 6.0]), 1e-4 * torch.tensor([4.0, 5.0, 6.0])),
+            "A difference may be small. Keep it as it is, without rounding.",
+        ),
     ],
+    extremes=at_scales(_scores, 0, 1),
     slips=[
         Slip(
             "This is the difference of the two spreads. Return the spread of the differences.",

@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from .engine import Edge, Exercise, Invariance, Slip
+from .common import at_scales, close, uniform
+from .exercise import Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
@@ -59,9 +60,7 @@ CACHE_BYTES = Exercise(
     invariances=[
         Invariance(
             "The order of the scales must not change the result.",
-            lambda fn, n, k, c, s, t, b: torch.equal(
-                fn(n, k, c, s.flip(0), t, b), fn(n, k, c, s, t, b)
-            ),
+            lambda fn, n, k, c, s, t, b: close(fn(n, k, c, s.flip(0), t, b), fn(n, k, c, s, t, b)),
         ),
     ],
     edges=[
@@ -71,7 +70,13 @@ CACHE_BYTES = Exercise(
             "With stride 16, a side of 17 pixels has a second cell.",
         ),
         Edge((0, 1, 4, torch.tensor([64]), 16, 4), "Without pictures the size must be 0 bytes."),
+        Edge(
+            (12_031, 2, 1024, torch.tensor([320]), 16, 4),
+            "The size is above 2^31 bytes here, which is too large for 32-bit integers.",
+        ),
     ],
+    extremes=[(10**6, 2, 2048, torch.tensor([16_000, 17]), 16, 4)],
+    any_number=True,
     slips=[
         Slip(
             "An incomplete cell is left out. With stride 16, 33 pixels have 3 cells, not 2.",
@@ -156,7 +161,7 @@ def _adam_loop(w: Tensor, g: Tensor, m: Tensor, v: Tensor, t: int, lr: float) ->
 
 def _state(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, int, float]:
     w, grad, m = torch.randn(3, 5, generator=g, dtype=torch.float64).unbind()
-    v = 0.5 + torch.rand(5, generator=g, dtype=torch.float64)
+    v = 0.5 + uniform(g, 5)
     return w, 20 + 5 * grad, m, v, int(torch.randint(3, 20, (), generator=g)), 0.5
 
 
@@ -194,15 +199,20 @@ ADAM_STEP = Exercise(
             "The very first update (t = 0) must move each weight by lr. Divide by 1 - .9^1.",
         ),
         Edge(
+            (torch.ones(2), torch.tensor([1e-4, -1e-4]), _ZERO, _ZERO, 0, 0.5),
+            "However small the gradient is, the first update must move each weight by lr.",
+        ),
+        Edge(
             (torch.ones(2), _ZERO, _ZERO, _ZERO, 0, 0.5),
             "The gradient is 0. 0 / 1e-8 is 0, so no weight must move and nothing must be NaN.",
         ),
     ],
+    extremes=at_scales(_state, 1) + at_scales(_state, 0),
     invariances=[
         Invariance(
             "From a new state, a loss that is 10 times as large must move the weights equally.",
-            lambda fn, w, g, m, v, t, lr: torch.allclose(
-                fn(w, 10 * g, 0 * m, 0 * v, 0, lr)[0], fn(w, g, 0 * m, 0 * v, 0, lr)[0], atol=1e-6
+            lambda fn, w, g, m, v, t, lr: close(
+                fn(w, 10 * g, 0 * m, 0 * v, 0, lr)[0], fn(w, g, 0 * m, 0 * v, 0, lr)[0]
             ),
         )
     ],
@@ -302,24 +312,26 @@ FOUR_FOLDS = Exercise(
     edges=[
         Edge(
             (torch.tensor([[0.5], [0.7]]),),
-            "One seed has no spread: it is 0 when you divide by S, and NaN when you divide by S - "
-            "1.",
+            "With one seed the spread must be 0: divide by the number of seeds.",
         ),
         Edge(
             (torch.tensor([[0.5, 0.7]]),),
             "With one fold, the mean over the folds is that fold's score.",
         ),
+        Edge(
+            (1e-4 * torch.tensor([[5.0, 7.0, 6.0], [2.0, 4.0, 6.0]]),),
+            "A score may be small. Keep it as it is, without rounding.",
+        ),
     ],
+    extremes=at_scales(_fold_scores, 0),
     invariances=[
         Invariance(
             "When a fold is harder under every seed, the spread must not change.",
-            lambda fn, x: torch.allclose(
-                fn(x - 0.1 * torch.arange(len(x))[:, None])[1], fn(x)[1], atol=1e-6
-            ),
+            lambda fn, x: close(fn(x - 0.1 * torch.arange(len(x))[:, None])[1], fn(x)[1]),
         ),
         Invariance(
             "The order of the folds must not change the result.",
-            lambda fn, x: torch.allclose(fn(x.flip(0)), fn(x)),
+            lambda fn, x: close(fn(x.flip(0)), fn(x)),
         ),
     ],
     slips=[
