@@ -32,7 +32,7 @@ STAGES = ("R", "sorted", "A", "map", "A_hat", "M")
 _TITLES = {
     "R": "1. R: a row for each query pixel\n(equation 2)\n",
     "sorted": "2. the same R, columns sorted:\nthe support's object first\n",
-    "A": "3. A (eq. 5)\n\n",
+    "A": "3. A\n(eq. 5)\n",
     "map": "4. A, put back on the query's grid",
     "A_hat": r"5. $\hat{A}$: A stretched to 0 ... 1 (eq. 6)",
     "M": "6. M: the decoder's probability",
@@ -97,7 +97,7 @@ def journey(
     with style():
         figure = plt.figure(figsize=(12.6, 6.2))
         above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1))
-        first = above.subplots(1, 5, width_ratios=(0.9, 0.9, 1, 1, 0.13))
+        first = above.subplots(1, 5, width_ratios=(0.9, 0.9, 1, 1, 0.2))
         second = below.subplots(1, 3)
         axes = dict(zip(STAGES, [*first[2:], *second], strict=True))
 
@@ -114,7 +114,7 @@ def journey(
         if "A" in drawn:
             column = as_array(A.T)
             axes["A"].imshow(column, cmap=R_MAP, vmin=-half, vmax=half, aspect="auto")
-            axes["A"].set_xlabel("one number a row,\ncolours as in 4")
+            axes["A"].set_xlabel("1 number\na row")
         maps = {"map": (A, R_MAP, -half, half), "A_hat": (A_hat, A_MAP, 0, 1)}
         for stage, (values, colours, low, high) in maps.items():
             if stage in drawn:
