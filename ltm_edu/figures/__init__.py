@@ -55,6 +55,7 @@ from .inverse import (
     painted,
     painted_masks,
 )
+from .journey import STAGES, journey, object_first
 from .league import league_chart
 from .loss_terms import (
     LOSS_COLOURS,

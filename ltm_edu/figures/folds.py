@@ -210,7 +210,7 @@ def questions(dataset: VocFolder, episodes: Sequence[Episode]) -> Figure:
 
 
 def seen_bars(scores: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Draw the IoU of each class as one bar for each network, and the means as dashed lines.
+    """Draw the IoU of each class as one labelled bar for each network, means dashed.
 
     Args:
         scores: name of a network to (class name to IoU); at most two networks.
@@ -220,7 +220,8 @@ def seen_bars(scores: Mapping[str, Mapping[str, float]]) -> Figure:
     bars = {name: [score[c] for c in classes] for name, score in scores.items()}
     with style():
         figure, ax = plt.subplots(figsize=(1.0 * len(classes) + 3.6, 3.6))
-        grouped_bars(ax, bars, classes, colours)
+        for drawn in grouped_bars(ax, bars, classes, colours):
+            ax.bar_label(drawn, fmt="%.2f", fontsize=8, padding=1)
         for values, colour in zip(bars.values(), colours, strict=False):
             ax.axhline(float(np.mean(values)), color=colour, linestyle="--", linewidth=1.2)
         ax.tick_params(axis="x", labelrotation=20)
