@@ -25,12 +25,12 @@ from ltm_edu.store.files import written_whole
 ROOT = Path(__file__).resolve().parent.parent
 
 MOMENTS = {
-    "00": "segment a class that the network never trained on, on emoji and on a photograph",
+    "00": "segment a class that the network never trained on, on photographs and on emoji",
     "01": "draw episodes by fold, and see why the tested classes must be held out",
     "02": "look at the features of a frozen backbone, and find a class by its average feature",
     "03": "choose a query pixel, and see which support pixels resemble it",
     "04": "paint a mask, look at its generalized inverse, and find that attention is a mean",
-    "05": "see what the min-max step keeps of a map, and what it loses",
+    "05": "see what the min-max step keeps of a map, what it loses, and whether an object is there",
     "06": "see which weights each of the three losses trains",
     "07": "train the model on a laptop in two minutes, then remove one part at a time",
     "08": "score it honestly: baselines, seeds, the protocol, one shot against five",
