@@ -118,7 +118,7 @@ def ablation(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train and score the variants; write a JSON after each. An error is one line, exit status 2."""
+    """Train and score variants, a JSON written after each. An error is one line, exit status 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser("python -m tools.ablation", description=main.__doc__)
     add = parser.add_argument
