@@ -73,7 +73,8 @@ def per_class_bars(results: Results) -> Figure:
     heights = {s.method: [s.per_class[c] for c in classes] for s in results.scores}
     with style():
         figure, axes = plt.subplots(figsize=(1.4 * len(classes) + 3.5, 3.6))
-        grouped_bars(axes, heights, classes)
+        for bars in grouped_bars(axes, heights, classes):
+            axes.bar_label(bars, fmt="%.2f", fontsize=7)
         axes.set(ylim=(0, 1), ylabel="IoU", xlabel=f"classes of fold {fold_label(results.fold)}")
         axes.set_title(f"{results.dataset}: IoU of each class")
         legend_beside(axes)
@@ -121,6 +122,7 @@ def seed_dots(scores: Mapping[str, Sequence[float]], ylabel: str = "mIoU") -> Fi
         for k, row in enumerate(table):
             axes.plot([k] * len(row), row, "o", color=OKABE_ITO["blue"], markersize=6, alpha=0.7)
             axes.hlines(row.mean(), k - 0.2, k + 0.2, color="black", linewidth=2)
+            axes.text(k + 0.24, row.mean(), f"{row.mean():.3f}", va="center", fontsize=9)
         axes.set_xticks(range(len(scores)), list(scores))
         axes.set(ylim=(0, 0.8), xlim=(-0.5, len(scores) - 0.5), ylabel=ylabel)
         axes.set_title("one dot for each seed; the bar is their mean")
