@@ -13,7 +13,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -59,6 +59,7 @@ def ablation(
     rule: str = "grid",
     cache: Path | None = None,
     progress: bool = True,
+    on_row: Callable[[list[dict]], None] | None = None,
 ) -> list[dict]:
     """Train and score variants.
 
@@ -71,6 +72,7 @@ def ablation(
         rule: which pairs are episodes; see `Protocol`.
         cache: folder for features; None keeps them in memory.
         progress: show bars with the time left.
+        on_row: called with the rows so far, after each variant.
 
     Returns:
         For each variant its name, its settings, the mIoU on each fold and their mean.
@@ -110,11 +112,13 @@ def ablation(
         )
         if progress:
             print(f"{name}: {rows[-1]['mean']:.3f}", flush=True)
+        if on_row is not None:
+            on_row(rows)
     return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train and score the variants, and write a JSON. An error is one line and exit status 2."""
+    """Train and score variants, a JSON written after each. An error is one line, exit status 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser("python -m tools.ablation", description=main.__doc__)
     add = parser.add_argument
@@ -130,11 +134,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--cache", type=Path, help="folder for features (default: cache/ in the data folder)")
     add("--json", type=Path, help="write the scores here")
     options = parser.parse_args(given)
+
+    def save(rows: list[dict]) -> None:
+        if options.json is None:
+            return
+        record = {
+            "command": f"python -m tools.ablation {shlex.join(given)}",
+            "dataset": dataset.root.name,
+            "steps": options.steps,
+            "episodes": options.episodes,
+            "rows": rows,
+        }
+        with written_whole(options.json) as part:
+            part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
     try:
         if options.json:
             need_place(options.json)
         dataset = open_dataset(options.data)
-        rows = ablation(
+        ablation(
             dataset,
             chosen_folds(options, dataset),
             [f"steps={options.steps}", *options.set],
@@ -142,17 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.episodes,
             options.rule,
             options.cache or data_dir() / "cache",
+            on_row=save,
         )
-        if options.json:
-            record = {
-                "command": f"python -m tools.ablation {shlex.join(given)}",
-                "dataset": dataset.root.name,
-                "steps": options.steps,
-                "episodes": options.episodes,
-                "rows": rows,
-            }
-            with written_whole(options.json) as part:
-                part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     except (InputError, FloatingPointError) as error:
         print(f"tools.ablation: {error}", file=sys.stderr)
         return 2
