@@ -84,7 +84,12 @@ def test_a_run_that_leaves_a_loss_out_has_no_line_of_it(history):
     assert [len(a.lines) for a in panels] == [2, 2, 1]
 
 
-def test_bars_of_runs_are_as_high_as_their_scores():
-    axes = figures.scored_runs({"all": 0.5, "none": 0.1}, {"floor": 0.2}).axes[0]
-    assert [b.get_height() for b in axes.patches] == [0.5, 0.1]
-    assert axes.lines[0].get_ydata() == [0.2, 0.2]
+def test_bars_of_runs_are_as_high_as_the_mean_of_their_seeds():
+    scores = {"all": [0.5, 0.7], "none": [0.1, 0.2]}
+    axes = figures.scored_runs(scores, {"floor": 0.2}).axes[0]
+    assert np.allclose([bar.get_height() for bar in axes.patches], [0.6, 0.15])
+    assert [text.get_text() for text in axes.texts] == ["0.600", "0.150"]
+    first, second, floor = axes.lines
+    assert list(first.get_ydata()) == [0.5, 0.1]  # a line joins the runs of one seed
+    assert list(second.get_ydata()) == [0.7, 0.2]
+    assert floor.get_ydata() == [0.2, 0.2]

@@ -145,20 +145,34 @@ def run_curves(
     return figure
 
 
-def scored_runs(scores: Mapping[str, float], floors: Mapping[str, float]) -> Figure:
-    """Draw the score of each run as a bar, and each floor as a dashed line.
+def scored_runs(
+    scores: Mapping[str, Sequence[float]], floors: Mapping[str, float], highest: float = 0.8
+) -> Figure:
+    """Draw the mean score of each kind of run as a bar, and each run as a dot.
+
+    The dots of one seed are joined by a thin line: runs of one seed are compared with each other.
 
     Args:
-        scores: title to mIoU.
-        floors: title to mIoU.
+        scores: title to the mIoU of its runs, one for each seed, in the same order.
+        floors: title to mIoU; each is a dashed line.
+        highest: the end of the mIoU axis.
     """
+    table = np.array([list(runs) for runs in scores.values()])
     with style():
-        figure, axes = plt.subplots(figsize=(1.25 * len(scores) + 3, 3.2))
+        figure, axes = plt.subplots(figsize=(1.25 * len(scores) + 3, 3.4))
         colours = [RUN_COLOURS[k % len(RUN_COLOURS)] for k in range(len(scores))]
-        axes.bar(range(len(scores)), list(scores.values()), 0.6, color=colours)
+        axes.bar(range(len(scores)), table.mean(axis=1), 0.6, color=colours, alpha=0.75)
+        for k, runs in enumerate(table):  # above the highest dot, where no dot hides it
+            axes.text(k, runs.max() + 0.03 * highest, f"{runs.mean():.3f}", ha="center", fontsize=9)
+        for seed in table.T:
+            axes.plot(
+                range(len(scores)), seed, "o-", color="0.25", linewidth=0.6, markersize=5,
+                markeredgecolor="white", markeredgewidth=0.8,
+            )  # fmt: skip
         for (name, value), dashes in zip(floors.items(), ("--", ":", "-."), strict=False):
-            axes.axhline(value, color="0.3", linestyle=dashes, label=name)
+            axes.axhline(value, color="0.3", linestyle=dashes, label=f"{name}, {value:.3f}")
         axes.set_xticks(range(len(scores)), list(scores))
-        axes.set(ylabel="mIoU", ylim=(0, 0.8), title="novel classes, the same episodes")
+        axes.set(ylabel="mIoU", ylim=(0, highest))
+        axes.set_title("novel classes, the same episodes: mean (bar) and each seed (dot)")
         legend_beside(axes)
     return figure
