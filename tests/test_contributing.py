@@ -19,7 +19,7 @@ EXPECTED = {
     "A transformation with a parameter of its own": "soft ",
     "A data set format": "squares (val), fold 0",
     "A metric": "precision",
-    "A notebook with an exercise": "solved 0 of 1",
+    "A notebook with an exercise": "solved 1 of 1",
 }
 
 
@@ -45,9 +45,9 @@ def test_the_slips_of_the_example_are_named(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
     )
-    lines = done.stdout.splitlines()
+    lines = [line for line in done.stdout.splitlines() if line.startswith("11.1 ")]
     assert lines[0] == "11.1 ok: cut at the mean"
-    assert lines[1:4] == [
+    assert lines[1:] == [
         "11.1 wrong: The threshold is 0.5. Compare with the mean of A.",
         "11.1 wrong: The sign is wrong: keep what is over the mean.",
         "11.1 wrong: This is the median. The mean is A.mean().",

@@ -147,7 +147,7 @@ def test_inspect_draws_a_sheet_of_what_can_be_read(tmp_path, capsys):
         assert picture.format == "PNG"
         assert len(picture.convert("RGB").getcolors(1 << 24)) > 1000
     assert main(["inspect", str(voc), "--sheet", str(tmp_path)]) == 2
-    assert "in the way" in capsys.readouterr().err
+    assert "it is a folder" in capsys.readouterr().err
 
 
 def test_training_and_scoring_warn_of_an_odd_list_of_classes(voc, tmp_path, capsys):

@@ -16,6 +16,7 @@ from ..backbones import build_backbone
 from ..datasets.coverage import coverage
 from ..datasets.voc import VocFolder
 from ..episodes import Fold, NoEpisodes, Protocol, fold_label
+from ..features.batches import failed_worker
 from ..model import LTM
 from ..runs.checkpoint import TrainedOn, read_checkpoint, save_checkpoint, start_from
 from ..runs.identity import run_identity
@@ -23,7 +24,15 @@ from ..runs.processes import processes, rank
 from ..runs.recipes import Recipe, recipe_for, recipe_name
 from ..runs.settings import Machine
 from ..store.errors import InputError
-from ..store.files import beside, data_dir, locked, need_place, need_places, writing
+from ..store.files import (
+    beside,
+    data_dir,
+    existing_parent,
+    locked,
+    need_place,
+    need_places,
+    writing,
+)
 from ..training import fit, training_task
 from . import chosen_dataset, chosen_folds, leaked_classes, of_fold, report_skipped
 
@@ -116,7 +125,7 @@ def _train_fold(
     state = files["state"] if options.resume else None
     rest = options.workers, options.compile, state, options.save_every
     cache = None if options.features == "memory" else options.cache or data_dir() / "cache"
-    with _curves(options.tensorboard, path.stem) as on_step:
+    with _curves(options.tensorboard, path.stem) as on_step, _killed_workers_named():
         fitted = fit(
             model,
             dataset,
@@ -166,6 +175,17 @@ def _files_beside(path: Path) -> dict[str, Path]:
 
 
 @contextmanager
+def _killed_workers_named() -> Iterator[None]:
+    """PyTorch notices a killed worker by a signal, whatever this process is computing then."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise failed_worker(error) from None
+
+
+@contextmanager
 def _only_trainer(path: Path) -> Iterator[None]:
     """Keep other trainings from a checkpoint and its state for the length of the block.
 
@@ -176,6 +196,7 @@ def _only_trainer(path: Path) -> Iterator[None]:
         yield
         return
     lock, holder = (path.with_name(f".{path.name}.{ending}") for ending in ("lock", "holder"))
+    there = existing_parent(path.absolute().parent)
 
     def refuse() -> None:
         with suppress(OSError):
@@ -185,13 +206,21 @@ def _only_trainer(path: Path) -> Iterator[None]:
             )
         raise InputError(f"{path} is being trained: wait, or name another --checkpoint")
 
-    with locked(lock, refuse):
-        try:
-            with writing(holder):
-                holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
-            yield
-        finally:
-            holder.unlink(missing_ok=True)
+    try:
+        with locked(lock, refuse):
+            try:
+                who = f"process {os.getpid()} on {platform.node()}"
+                with writing(holder):
+                    holder.write_text(who, encoding="utf-8")
+                yield
+            finally:
+                holder.unlink(missing_ok=True)
+    finally:
+        folder = path.absolute().parent
+        while folder != there:  # made for the lock, and still empty if nothing was trained
+            with suppress(OSError):
+                folder.rmdir()
+            folder = folder.parent
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -171,11 +172,22 @@ def _named_faults(loader: DataLoader) -> Iterator[BatchTensors]:
         if not loader.num_workers:
             raise
         # What this process notices first depends on what the other one was doing.
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"a process that gathers batches failed ({reason}); it may have been ended for want of "
-            "memory: use fewer workers, or none"
-        ) from None
+        raise failed_worker(error) from None
+
+
+def failed_worker(error: Exception) -> InputError:
+    """The line that says that a process which gathers batches was ended.
+
+    PyTorch's handler, which raises an error when such a process ends, is put aside: the others
+    will end as well.
+    """
+    if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return InputError(
+        f"a process that gathers batches failed ({reason}); it may have been ended for want of "
+        "memory: use fewer workers, or none"
+    )
 
 
 def to_device(batch: BatchTensors, device: torch.device) -> BatchTensors:

@@ -72,7 +72,7 @@ class TrainedOn:
                 raise TypeError(f"{name} is no text")
         if type(best_step) is not int or not all(type(c) is str for c in values["base_classes"]):
             raise TypeError("best_step is no whole number, or a class has no name")
-        if not (fold is None or isinstance(fold, list) or type(fold) is int):
+        if not (fold is None or isinstance(fold, list | tuple) or type(fold) is int):
             raise TypeError(f"the fold is {fold!r}")
         return cls(
             values["dataset"],
