@@ -137,8 +137,8 @@ def test_the_second_signal_does_not_wait():
         signal.raise_signal(signal.SIGTERM)
         assert signalled() == signal.SIGTERM
         with pytest.raises(Stopped) as stop:
-            signal.raise_signal(signal.SIGINT)
-    assert stop.value.number == signal.SIGINT
+            signal.raise_signal(signal.SIGTERM)
+    assert stop.value.number == signal.SIGTERM
 
 
 def test_the_handlers_are_put_back_and_other_threads_leave_them_alone():

@@ -198,7 +198,7 @@ def _checksum(path: Path) -> str:
     """CRC-32 of a file, eight hexadecimal digits."""
     value = 0
     with path.open("rb") as file:
-        while chunk := file.read(1 << 24):
+        while chunk := file.read(1 << 20):
             value = zlib.crc32(chunk, value)
     return f"{value:08x}"
 
