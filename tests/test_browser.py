@@ -65,7 +65,7 @@ def click(title: str) -> Callable[[WebElement], None]:
 
 
 MOVES = {  # of the first widget of each notebook; each move must change its pictures
-    "00": [choose("cat 1"), choose("cow (none in the query)"), choose("bird 2")],
+    "00": [choose("cat 1"), choose("cow (none in the query)"), choose("bus 2")],
     "03": [press(Keys.ARROW_RIGHT), click("↓"), click("←")],
     "04": [click("nothing"), click("cell (7, 7)"), click("the monitor")],
 }
