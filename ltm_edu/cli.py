@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _said(line: str, status: int) -> int:
     """Print one line, whatever lines the text has, and return the exit status."""
-    print(f"ltm-edu: {' '.join(line.split(chr(10)))}", file=sys.stderr)
+    print(f"ltm-edu: {line.replace(chr(10), ' ')}", file=sys.stderr)
     return status
 
 

@@ -256,9 +256,7 @@ class EpisodeList:
             text = read_text(path)
             data = json.loads(text)
             seed, rows = int(data["seed"]), list(data["episodes"])
-        except InputError:
-            raise
-        except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{path} cannot be read as a list of episodes ({error})") from None
         lines = _lines_of_rows(text, len(rows))
         for row, line in zip(rows, lines, strict=True):

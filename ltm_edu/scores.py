@@ -173,8 +173,9 @@ def load_results(path: str | Path) -> list[Results]:
     Raises:
         InputError: the file is missing or holds no results.
     """
+    text = read_text(path)
     try:
-        every = json.loads(read_text(path))
+        every = json.loads(text)
         for values in every:
             values["protocol"] = Protocol.from_dict(values["protocol"])
             scores = [{**s, "miou_of_seeds": tuple(s["miou_of_seeds"])} for s in values["scores"]]
@@ -185,10 +186,6 @@ def load_results(path: str | Path) -> list[Results]:
             if isinstance(values["fold"], list):
                 values["fold"] = tuple(values["fold"])
         return [Results(**values) for values in every]
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise InputError(
             f"{path} holds no results: write them with ltm-edu evaluate or save_results"

@@ -33,7 +33,13 @@ from .episodes import (
 )
 from .equations import without_value_checks
 from .evaluation import score_model
-from .features.batches import BatchTensors, draw_batches, load_batches, to_device
+from .features.batches import (
+    BatchTensors,
+    draw_batches,
+    killed_workers_named,
+    load_batches,
+    to_device,
+)
 from .features.cache import FeatureCache
 from .losses import LossWeights, ltm_loss
 from .model import LTM
@@ -170,7 +176,11 @@ def fit(
     started = time.perf_counter() - (run.history[-1]["seconds"] if run.history else 0)
     # With a state to save, a signal waits for the end of the update.
     stopping = asked_to_stop() if machine.state is not None else nullcontext(lambda: None)
-    with _open_log(log if rank() == 0 else None, run.history) as stream, stopping as signalled:
+    with (
+        _open_log(log if rank() == 0 else None, run.history) as stream,
+        stopping as signalled,
+        killed_workers_named(),
+    ):
         steps = range(run.step + 1, config.steps + 1)
         bar = tqdm(
             steps, "training", config.steps, initial=run.step, unit="step", disable=not progress

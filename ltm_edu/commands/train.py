@@ -16,7 +16,6 @@ from ..backbones import build_backbone
 from ..datasets.coverage import coverage
 from ..datasets.voc import VocFolder
 from ..episodes import Fold, NoEpisodes, Protocol, fold_label
-from ..features.batches import failed_worker
 from ..model import LTM
 from ..runs.checkpoint import TrainedOn, read_checkpoint, save_checkpoint, start_from
 from ..runs.identity import run_identity
@@ -29,7 +28,6 @@ from ..store.files import (
     data_dir,
     existing_parent,
     locked,
-    need_place,
     need_places,
     writing,
 )
@@ -53,7 +51,6 @@ def run(options: argparse.Namespace) -> int:
     protocol = Protocol(options.rule, options.novel_images or recipe.novel_images, options.shots)
     paths = {fold: Path(of_fold(target, fold)) for fold in folds}
     for path in paths.values():
-        need_place(path)
         if path.suffix in (".jsonl", ".state"):
             raise InputError(f"--checkpoint {path}: name it .pt, the log and the state end so")
     need_places(*(p for path in paths.values() for p in (path, *_files_beside(path).values())))
@@ -125,7 +122,7 @@ def _train_fold(
     state = files["state"] if options.resume else None
     rest = options.workers, options.compile, state, options.save_every
     cache = None if options.features == "memory" else options.cache or data_dir() / "cache"
-    with _curves(options.tensorboard, path.stem) as on_step, _killed_workers_named():
+    with _curves(options.tensorboard, path.stem) as on_step:
         fitted = fit(
             model,
             dataset,
@@ -172,17 +169,6 @@ def _chosen_recipe(options: argparse.Namespace, folds: Sequence[Fold]) -> Recipe
 def _files_beside(path: Path) -> dict[str, Path]:
     """Where the log and the state of a checkpoint's training are."""
     return {"log": beside(path, ".jsonl"), "state": beside(path, ".state")}
-
-
-@contextmanager
-def _killed_workers_named() -> Iterator[None]:
-    """PyTorch notices a killed worker by a signal, whatever this process is computing then."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise failed_worker(error) from None
 
 
 @contextmanager

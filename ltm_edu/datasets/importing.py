@@ -19,7 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..store.errors import InputError
-from ..store.files import at_home, made_whole, read_text, writing
+from ..store.files import at_home, made_whole, read_bytes, writing
 from ..store.pictures import VOID, checked_size, open_picture, plain_kind, read_image, turn_of
 from .voc import PICTURES, lines_of, make_folders, write_mask, write_picture, write_texts
 
@@ -219,10 +219,9 @@ def read_json(path: Path, kind: str, *keys: str) -> dict:
     Raises:
         InputError: it cannot be read, or is something else; says what kind was expected.
     """
+    stored = read_bytes(path)
     try:
-        content = json.loads(read_text(path))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
+        content = json.loads(stored)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON ({error})") from None
     lacking = [k for k in keys if not isinstance(content, dict) or type(content.get(k)) is not list]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from unicodedata import category, normalize
 
 from ..store.errors import InputError
-from ..store.files import check_file, entries
+from ..store.files import entries, read_text
 from ..store.pictures import SUFFIXES
 
 _FILE = rf"\.(?:{'|'.join(SUFFIXES)})"
@@ -116,12 +116,7 @@ def read_lines(path: Path | str, content: bytes | None = None) -> list[str]:
         InputError: it cannot be read, or is not text.
     """
     try:
-        if content is None:
-            check_file(path)
-            content = Path(path).read_bytes()
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
+        text = read_text(path) if content is None else content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8: save it as such, or remove it") from None
     return [normalize("NFC", line.strip(" \t")) for line in re.split(r"\r\n|\r|\n", text)]

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..store.errors import InputError
-from ..store.files import data_dir, written_whole
+from ..store.files import data_dir, read_text, written_whole
 
 States = dict[str, str]
 """The id of each exercise that was attempted: "" if it is solved, else what was wrong."""
@@ -27,8 +27,8 @@ def place() -> Path:
 def load() -> States:
     """Read the record; what is not a record counts as empty."""
     try:
-        stored = json.loads(place().read_text(encoding="utf-8"))
-    except (OSError, ValueError, RuntimeError):
+        stored = json.loads(read_text(place()))
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(stored, Mapping):
         return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -172,10 +173,25 @@ def _named_faults(loader: DataLoader) -> Iterator[BatchTensors]:
         if not loader.num_workers:
             raise
         # What this process notices first depends on what the other one was doing.
-        raise failed_worker(error) from None
+        raise _failed_worker(error) from None
 
 
-def failed_worker(error: Exception) -> InputError:
+@contextmanager
+def killed_workers_named() -> Iterator[None]:
+    """Name a killed worker while batches are used: PyTorch notices it by a signal, at any time.
+
+    Raises:
+        InputError: one was killed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise _failed_worker(error) from None
+
+
+def _failed_worker(error: Exception) -> InputError:
     """The line that says that a process which gathers batches was ended.
 
     PyTorch's handler, which raises an error when such a process ends, is put aside: the others

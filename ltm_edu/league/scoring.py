@@ -190,8 +190,9 @@ class League:
         Raises:
             InputError: the file is missing or holds no league.
         """
+        text = read_text(path)
         try:
-            values = json.loads(read_text(path))
+            values = json.loads(text)
             values["protocol"] = Protocol.from_dict(values["protocol"])
             if values["coverage"] is not None:
                 values["coverage"] = Coverage.from_dict(values["coverage"])
@@ -209,10 +210,6 @@ class League:
                 for e in values["entries"]
             )
             return cls(**values)
-        except InputError:
-            raise
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror or error}") from None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise InputError(f"{path} holds no league: ltm-edu compare --json writes one") from None
 

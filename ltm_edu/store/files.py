@@ -73,7 +73,7 @@ def beside(path: Path, ending: str) -> Path:
     >>> beside(Path("a/fold0.pt"), ".state").as_posix(), beside(Path("lr0.5"), ".state").name
     ('a/fold0.state', 'lr0.5.state')
     """
-    return path.with_suffix(ending) if path.suffix == ".pt" else path.with_name(path.name + ending)
+    return path.with_suffix(ending) if path.suffix == ".pt" else Path(f"{path}{ending}")
 
 
 def need_places(*paths: Path) -> None:
@@ -275,15 +275,29 @@ def check_file(path: str | Path) -> None:
             raise InputError(f"{path} is a git-lfs pointer, not the file itself: run git lfs pull")
 
 
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        InputError: it cannot be read, or leads to no file.
+    """
+    try:
+        check_file(path)
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
+
+
 def read_text(path: str | Path) -> str:
     """The text of a file in UTF-8.
 
     Raises:
-        InputError, OSError: as `check_file`.
-        ValueError: it is not text in UTF-8.
+        InputError: as `read_bytes`, or it is not text.
     """
-    check_file(path)
-    return Path(path).read_bytes().decode("utf-8-sig")
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8: save it as such, or remove it") from None
 
 
 def write_all(file: BinaryIO, chunk: bytes | memoryview) -> int:
