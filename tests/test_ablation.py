@@ -1,5 +1,6 @@
 """tools.ablation: which settings a variant has, what it scores, and the file that it writes."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -39,17 +40,25 @@ def test_the_variants_lead_from_the_papers_network_to_the_recipe():
 
 def test_a_variant_scores_what_its_network_scores_when_trained_alone(tiny, tiny_backbone):
     name = "+ a second mask row"
-    (row,) = ablation.ablation(tiny, [0, 2], SMALL, [name], episodes=8, rule="any", progress=False)
+    (row,) = ablation.ablation(
+        tiny, [0, 2], SMALL, [name], episodes=8, rule="any", progress=False, trainings=2
+    )
     recipe = PHOTOGRAPHS.changed([*ablation.VARIANTS[name], *SMALL])
     rules = Protocol("any", recipe.novel_images, episodes=8, seeds=(0,))
-    for fold in (0, 2):
+    alone = {}
+    for fold, seed in itertools.product((0, 2), (0, 1)):
         backbone = TinyBackbone()
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         model = LTM(recipe.model_config, backbone)
-        fit(model, tiny, fold, recipe.training_config, rules, progress=False)
+        fit(model, tiny, fold, recipe.training(seed=seed), rules, progress=False)
         score = evaluate({"alone": model}, tiny, fold, rules, progress=False).scores[0].miou
-        assert row["folds"][str(fold)] == pytest.approx(score)
+        alone[fold, seed] = score
+    for fold in (0, 2):
+        mean = (alone[fold, 0] + alone[fold, 1]) / 2
+        assert row["folds"][str(fold)] == pytest.approx(mean)
     assert row["mean"] == pytest.approx(sum(row["folds"].values()) / 2)
+    means = [(alone[0, seed] + alone[2, seed]) / 2 for seed in (0, 1)]
+    assert row["trainings"] == pytest.approx(means)
 
 
 def test_the_command_writes_the_rows_and_itself(voc, tiny_backbone, tmp_path, capsys):
@@ -72,6 +81,8 @@ def test_the_command_writes_the_rows_and_itself(voc, tiny_backbone, tmp_path, ca
         (["--variant", "none"], "no variant 'none': there are the paper's"),
         (["--fold", "7"], "there are folds 0, 1, 2 and 3"),
         (["--set", "colour=3"], "no such field"),
+        (["--train", "0"], "--train 0: at least 1"),
+        (["--device", "nowhere"], "device nowhere cannot be used here"),
     ],
 )
 def test_a_wrong_option_is_one_line(voc, wrong, says, capsys):

@@ -186,13 +186,19 @@ def test_every_league_in_the_data_folder_becomes_a_table(tmp_path):
 
 def test_every_ablation_in_the_data_folder_becomes_a_table(tmp_path):
     assert course.ablation_tables(tmp_path) == ""
-    rows = [{"name": "the recipe", "differs": "", "folds": {"2": 0.25, "3": 0.5}, "mean": 0.375}]
+    row = {"name": "the recipe", "folds": {"2": 0.25, "3": 0.5}, "mean": 0.375}
     record = {"command": "python -m tools.ablation --fold 2,3", "dataset": "voc", "steps": 300}
-    (tmp_path / "ablation_voc.json").write_text(json.dumps({**record, "episodes": 9, "rows": rows}))
+    record = {**record, "episodes": 9, "trainings": 1, "rows": [{**row, "trainings": [0.375]}]}
+    (tmp_path / "ablation_voc.json").write_text(json.dumps(record))
     table = course.ablation_tables(tmp_path)
     assert "| variant | fold 2 | fold 3 | mean |" in table
     assert "| the recipe | 0.250 | 0.500 | 0.375 |" in table
-    assert "*voc*: novel classes, 9 episodes a fold, 300 updates, one seed." in table
+    assert "*voc*: novel classes, 9 episodes a fold, 300 updates, one training of each." in table
+    record |= {"trainings": 2, "rows": [{**row, "trainings": [0.35, 0.4]}]}
+    (tmp_path / "ablation_voc.json").write_text(json.dumps(record))
+    table = course.ablation_tables(tmp_path)
+    assert "| the recipe | 0.250 | 0.500 | 0.375 (0.350, 0.400) |" in table
+    assert "300 updates, 2 trainings of each." in table
     assert "\npython -m tools.ablation --fold 2,3\n" in table
 
 

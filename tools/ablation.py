@@ -4,12 +4,13 @@ Each variant trains from the same seed on the same folds, and answers the same e
 classes. The first is the paper's network with the paper's losses; the next ones add one part each,
 up to the whole recipe; the last ones change one thing of it.
 
-    python -m tools.ablation --data voc_photos --fold 2,3 --steps 300 --set image_size=321
+    python -m tools.ablation --data voc_photos --fold 2,3 --steps 300 --train 3
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shlex
 import sys
@@ -26,6 +27,7 @@ from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.episodes import Fold, Protocol, fold_label
 from ltm_edu.evaluation import evaluate
 from ltm_edu.model import LTM
+from ltm_edu.runs.processes import processes
 from ltm_edu.runs.recipes import PHOTOGRAPHS
 from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import data_dir, need_place, written_whole
@@ -59,6 +61,8 @@ def ablation(
     rule: str = "grid",
     cache: Path | None = None,
     progress: bool = True,
+    trainings: int = 1,
+    device: torch.device | str = "cpu",
     on_row: Callable[[list[dict]], None] | None = None,
 ) -> list[dict]:
     """Train and score variants.
@@ -72,10 +76,13 @@ def ablation(
         rule: which pairs are episodes; see `Protocol`.
         cache: folder for features; None keeps them in memory.
         progress: show bars with the time left.
+        trainings: how often each variant is trained, from seeds 0, 1 and so on.
+        device: where to train and score.
         on_row: called with the rows so far, after each variant.
 
     Returns:
-        For each variant its name, its settings, the mIoU on each fold and their mean.
+        For each variant its name, its settings, the mIoU on each fold (a mean over the trainings),
+        their mean, and that mean for each training.
 
     Raises:
         InputError: no such variant or setting, or as `fit` and `evaluate` do.
@@ -89,26 +96,25 @@ def ablation(
     backbone = build_backbone(config.backbone, config.stages)
     for name, recipe in recipes.items():
         rules = Protocol(rule, recipe.novel_images, episodes=episodes, seeds=(0,))
-        scores = {}
-        for fold in folds:
-            torch.manual_seed(recipe.training_config.seed)
-            model = LTM(recipe.model_config, backbone)
-            fit(
-                model,
-                dataset,
-                fold,
-                recipe.training_config,
-                rules,
-                cache_folder=cache,
-                progress=progress,
-            )
+        scores: dict[str, list[float]] = {fold_label(fold): [] for fold in folds}
+        for seed, fold in itertools.product(range(trainings), folds):
+            torch.manual_seed(seed)
+            model = LTM(recipe.model_config, backbone).to(device)
+            training = recipe.training(seed=seed)
+            fit(model, dataset, fold, training, rules, cache_folder=cache, progress=progress)
             scored = evaluate(
                 {name: model}, dataset, fold, rules, cache_folder=cache, progress=progress
             )
-            scores[fold_label(fold)] = scored.scores[0].miou
-        differs = " ".join(VARIANTS[name])
+            scores[fold_label(fold)].append(scored.scores[0].miou)
+        of_folds = {fold: fmean(of_seeds) for fold, of_seeds in scores.items()}
         rows.append(
-            {"name": name, "differs": differs, "folds": scores, "mean": fmean(scores.values())}
+            {
+                "name": name,
+                "differs": " ".join(VARIANTS[name]),
+                "folds": of_folds,
+                "mean": fmean(of_folds.values()),
+                "trainings": [fmean(seed) for seed in zip(*scores.values(), strict=True)],
+            }
         )
         if progress:
             print(f"{name}: {rows[-1]['mean']:.3f}", flush=True)
@@ -132,6 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--episodes", type=int, default=600, help="of each fold")
     add("--rule", choices=("grid", "area", "any"), default="grid")
     add("--cache", type=Path, help="folder for features (default: cache/ in the data folder)")
+    add("--train", type=int, default=1, metavar="N", help="train each variant from N seeds")
+    add("--device", help="default: the GPU, or the CPU where there is none")
     add("--json", type=Path, help="write the scores here")
     options = parser.parse_args(given)
 
@@ -143,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "dataset": dataset.root.name,
             "steps": options.steps,
             "episodes": options.episodes,
+            "trainings": options.train,
             "rows": rows,
         }
         with written_whole(options.json) as part:
@@ -151,17 +160,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.json:
             need_place(options.json)
+        if options.train < 1:
+            raise InputError(f"--train {options.train}: at least 1")
         dataset = open_dataset(options.data)
-        ablation(
-            dataset,
-            chosen_folds(options, dataset),
-            [f"steps={options.steps}", *options.set],
-            options.variant or tuple(VARIANTS),
-            options.episodes,
-            options.rule,
-            options.cache or data_dir() / "cache",
-            on_row=save,
-        )
+        with processes(options.device) as device:
+            ablation(
+                dataset,
+                chosen_folds(options, dataset),
+                [f"steps={options.steps}", *options.set],
+                options.variant or tuple(VARIANTS),
+                options.episodes,
+                options.rule,
+                options.cache or data_dir() / "cache",
+                trainings=options.train,
+                device=device,
+                on_row=save,
+            )
     except (InputError, FloatingPointError) as error:
         print(f"tools.ablation: {error}", file=sys.stderr)
         return 2

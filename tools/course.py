@@ -320,16 +320,21 @@ def ablation_tables(folder: Path) -> str:
     for path in sorted(folder.glob("ablation_*.json")):
         with _written_by(path, "no ablation", "python -m tools.ablation --json") as record:
             folds = [*record["rows"][0]["folds"]]
+            trainings = record["trainings"]
+            seeds = "one training" if trainings == 1 else f"{trainings} trainings"
+            last = "mean" if trainings == 1 else "mean, each training"
             lines = [
                 f"*{record['dataset']}*: novel classes, {record['episodes']} episodes a fold, "
-                f"{record['steps']} updates, one seed.",
+                f"{record['steps']} updates, {seeds} of each.",
                 "",
-                f"| variant | {' | '.join(f'fold {fold}' for fold in folds)} | mean |",
+                f"| variant | {' | '.join(f'fold {fold}' for fold in folds)} | {last} |",
                 f"|---|{'---|' * len(folds)}---|",
             ]
             for row in record["rows"]:
-                cells = [*(row["folds"][fold] for fold in folds), row["mean"]]
-                lines.append(f"| {row['name']} | {' | '.join(f'{x:.3f}' for x in cells)} |")
+                cells = [f"{x:.3f}" for x in (*(row["folds"][fold] for fold in folds), row["mean"])]
+                if trainings > 1:
+                    cells[-1] += f" ({', '.join(f'{x:.3f}' for x in row['trainings'])})"
+                lines.append(f"| {row['name']} | {' | '.join(cells)} |")
             tables.append("\n".join([*lines, "", f"```sh\n{record['command']}\n```"]))
     return "\n\n".join(tables)
 
