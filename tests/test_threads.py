@@ -3,6 +3,7 @@ import threading
 import pytest
 import torch
 
+from ltm_edu.runs import threads
 from ltm_edu.runs.threads import in_parallel
 from ltm_edu.store.errors import InputError
 
@@ -46,3 +47,24 @@ def test_torch_uses_one_thread_in_each_thread_and_all_of_them_afterwards():
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_gpus_solvers_are_loaded_once_and_before_the_threads_start(monkeypatch):
+    # Loaded by two threads at once, they raise "lazy wrapper should be called at most once".
+    loaded_in, worked = [], []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    for name in ("eye", "ones"):
+        real = getattr(torch, name)
+        monkeypatch.setattr(torch, name, lambda *size, device, real=real: real(*size))
+    solve = torch.linalg.solve
+
+    def noted(*args):
+        loaded_in.append((threading.get_ident(), len(worked)))
+        return solve(*args)
+
+    monkeypatch.setattr(torch.linalg, "solve", noted)
+    threads._load_solvers.cache_clear()
+    for _ in range(2):
+        list(in_parallel(worked.append, range(5)))
+    assert loaded_in == [(threading.get_ident(), 0)]
+    threads._load_solvers.cache_clear()

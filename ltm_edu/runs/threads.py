@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@lru_cache
+def _load_solvers() -> None:
+    """Let torch load its solvers for GPUs, which it does at their first use.
+
+    Two threads must not be the first at the same time: "lazy wrapper should be called at most
+    once" (https://github.com/pytorch/pytorch/issues/90613).
+    """
+    torch.linalg.solve(torch.eye(1, device="cuda"), torch.ones(1, 1, device="cuda"))
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -28,6 +39,8 @@ def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     Raises:
         Exception: whatever `function` raises, at its item's turn; later items are not started.
     """
+    if torch.cuda.is_initialized():
+        _load_solvers()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
