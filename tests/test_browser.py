@@ -467,7 +467,7 @@ def test_a_student_reads_what_is_wrong_and_then_that_the_answer_is_right(driver,
         assert "your result    right result" in wrong  # the failing case, no traceback
         assert "Traceback" not in wrong
         see("0.1 wrong", "exercise_wrong")
-        assert printed('check("0.1"', RIGHT) == "0.1 ok: IoU that skips the void\n"
+        assert printed('check("0.1"', RIGHT) == "0.1 ok: IoU without the pixels labelled 255\n"
         see("0.1 ok", "exercise_ok")
         progress = printed("progress()", "progress()")
         assert progress.startswith("solved 1 of ")

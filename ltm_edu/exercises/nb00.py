@@ -77,7 +77,7 @@ _BOTH_EMPTY = (
 
 IOU = Exercise(
     id="0.1",
-    title="IoU that skips the void",
+    title="IoU without the pixels labelled 255",
     reference=iou,
     spec=_iou_loop,
     tiny=[

@@ -115,7 +115,7 @@ def _losses(axes: Axes) -> None:
     _loss(axes, (123.4, 39), 12.4, r"$L_a(\hat{A},\ Y)$", 9)
     _line(axes, (113.3, 39), (117, 39), dashed=True)
     _loss(axes, (119.5, 25.4), 13, "$L_m(M,\\ Y)$", 8)
-    _line(axes, (119.5, 17.2), (119.5, 22.7), dashed=True)
+    _line(axes, (119.5, 16.5), (119.5, 22.7), dashed=True)
     _text(axes, (121, 32.2), "$Y$: the query's truth", size=12)
     _box(
         axes,
@@ -198,10 +198,12 @@ def _times(
     badge: Point = (0, 0),
     matrices: bool = False,
 ) -> None:
-    """Draw the sign of a product: a dot for matrices, a cross for a product pixel by pixel."""
+    """Draw the sign of a product: @ for matrices, a cross for a product pixel by pixel."""
     axes.add_patch(Circle(centre, 1.9, facecolor="white", edgecolor=_INK, linewidth=1.3))
-    sign = "." if matrices else "x"
-    axes.plot(*centre, marker=sign, color=_INK, markersize=9, markeredgewidth=1.8)
+    if matrices:
+        axes.text(*centre, "@", fontsize=13, ha="center", va="center_baseline", color=_INK)
+    else:
+        axes.plot(*centre, marker="x", color=_INK, markersize=9, markeredgewidth=1.8)
     if equation is not None:
         _badge(axes, (centre[0] + badge[0], centre[1] + badge[1]), equation)
 

@@ -221,7 +221,8 @@ def seen_bars(scores: Mapping[str, Mapping[str, float]]) -> Figure:
     with style():
         figure, ax = plt.subplots(figsize=(1.0 * len(classes) + 3.6, 3.6))
         for drawn in grouped_bars(ax, bars, classes, colours):
-            ax.bar_label(drawn, fmt="%.2f", fontsize=8, padding=1)
+            for text in ax.bar_label(drawn, fmt="%.2f", fontsize=8, padding=2):
+                text.set(bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5}, zorder=4)
         for values, colour in zip(bars.values(), colours, strict=False):
             ax.axhline(float(np.mean(values)), color=colour, linestyle="--", linewidth=1.2)
         ax.tick_params(axis="x", labelrotation=20)

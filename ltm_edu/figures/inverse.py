@@ -31,7 +31,7 @@ from .scores import iou
 
 
 def least_squares(values: Tensor, masks: Mapping[str, Tensor]) -> Figure:
-    """Draw a row of R over a mask, the line a * g with the least error, and the error of every a.
+    """Draw a row of R over a mask, the line a * g with the least error, and each a's squared error.
 
     Args:
         values: one row of R, N_s values in any shape.
@@ -58,7 +58,7 @@ def least_squares(values: Tensor, masks: Mapping[str, Tensor]) -> Figure:
             right.plot(a, error, color="black")
             right.axvline(best, color=blue, linestyle="--")
             right.plot(best, error.min(), "o", color=blue)
-            right.set(xlabel="$a$", ylabel="squared error", title="error of every $a$")
+            right.set(xlabel="$a$", ylabel="squared error", title="squared error for each $a$")
     return figure
 
 
@@ -178,7 +178,7 @@ def painted_masks(
     size = tuple(truth.shape)
     with style():
         figure, axes = plt.subplots(
-            3, len(masks), figsize=(2.9 * len(masks) + 0.8, 8.8), squeeze=False
+            3, len(masks), figsize=(2.2 * len(masks) + 0.8, 6.7), squeeze=False
         )
         for column, (title, g) in zip(axes.T, masks.items(), strict=True):
             A_hat, answer = answer_of_mask(R, g, size, threshold)

@@ -39,6 +39,9 @@ _TITLES = {
 }
 
 
+_NOTEBOOKS = {"R": "03", "sorted": "03", "A": "04", "map": "04", "A_hat": "05", "M": "06"}
+
+
 def object_first(G_s: Tensor) -> Tensor:
     """Order the support's pixels so that the mask falls from 1 to 0; equal values keep their order.
 
@@ -64,7 +67,7 @@ def journey(
 
     The stages are those of `STAGES`: "R"; "sorted", R with the columns of the object first; "A",
     one number for each row of R; "map", A on the query's grid; "A_hat"; "M". A and A_hat are
-    computed from R and G_s. Stages after `until` are empty frames with their titles.
+    computed from R and G_s. Stages after `until` are frames that name the notebook of the stage.
 
     Args:
         support: (3, H, W) in [0, 1].
@@ -114,7 +117,7 @@ def journey(
         if "A" in drawn:
             column = as_array(A.T)
             axes["A"].imshow(column, cmap=R_MAP, vmin=-half, vmax=half, aspect="auto")
-            axes["A"].set_xlabel("1 number\na row")
+            axes["A"].set_xlabel(f"\none per\nrow, ±{half:.2g}")
         maps = {"map": (A, R_MAP, -half, half), "A_hat": (A_hat, A_MAP, 0, 1)}
         for stage, (values, colours, low, high) in maps.items():
             if stage in drawn:
@@ -128,6 +131,9 @@ def journey(
 
         for stage, ax in axes.items():
             _finish(ax, stage, stage in drawn, stage == highlight)
+            if stage not in drawn:
+                where = f"notebook\n{_NOTEBOOKS[stage]}"
+                ax.text(0.5, 0.5, where, transform=ax.transAxes, ha="center", color="0.5")
             if stage in ("map", "A_hat", "M"):
                 ax.set_aspect("equal")
                 ax.set(xlim=(-0.5, size[1] - 0.5), ylim=(size[0] - 0.5, -0.5))

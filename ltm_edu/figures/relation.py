@@ -102,8 +102,10 @@ def relation_blocks(matrices: Mapping[str, Tensor], G_q: Tensor, G_s: Tensor) ->
             ax.axhline(n_q - 0.5, color="black", linewidth=1)
             ax.axvline(n_s - 0.5, color="black", linewidth=1)
             ax.set_title(title)
-            ax.set_xticks([n_s / 2, 1.5 * n_s], ["object", "rest"])
-            ax.set_yticks([n_q / 2, 1.5 * n_q], ["object", "rest"], rotation=90, va="center")
+            ax.set_xticks([n_s / 2, 1.5 * n_s], ["object", "rest (sample)"])
+            ax.set_yticks(
+                [n_q / 2, 1.5 * n_q], ["object", "rest (sample)"], rotation=90, va="center"
+            )
             ax.tick_params(length=0)
             ax.set_xlabel("support pixels")
         axes[0, 0].set_ylabel("query pixels")

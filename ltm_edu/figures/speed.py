@@ -194,7 +194,7 @@ def _bars(ax: Axes, measurements: Sequence[Row]) -> None:
     ax.set_yticks(positions, [m.case for m in measurements])
     ax.invert_yaxis()
     ax.axvline(1, color="0.5", linewidth=1)
-    ax.set(xscale="log", xlabel="times faster", title="everything else")
+    ax.set(xscale="log", xlabel="times faster", title="whole episodes and training steps")
     low, high = ax.get_xlim()
     ax.set_xlim(min(low, 0.5), 1.6 * max(high, 2))
     _plain_numbers(ax.xaxis, ax.get_xlim())

@@ -82,6 +82,7 @@ def threshold_masks(
         axes[0].set_title("this episode" + (", and others in grey" if len(others) else ""))
         for ax, t in zip(axes[1:], shown, strict=True):
             axes[0].axvline(t, color=OKABE_ITO["orange"], linestyle=":")
+            axes[0].text(t, 0.99, f"{t:g} ", ha="right", va="top", fontsize=8)
             bare(ax, rf"$\hat{{A}} > {t:g}$").imshow(cut(query, A_hat, t, truth))
     return figure
 
