@@ -231,7 +231,8 @@ def rate(step: torch.Tensor, steps: int) -> torch.Tensor:
     """The share of the full learning rate at each update; step is (n,), 0 for the first update.
 
     In the first tenth of the updates (at least one) it grows in equal parts: the first update is
-    above 0, the last is at 1. After that it falls from 1 to 0 along half a cosine. Returns (n,).
+    above 0, the last of these is at 1. After that it falls from 1 along half a cosine that reaches
+    0 at step = steps. Returns (n,).
     """
     warm = max(1, steps // 10)
     falling = 0.5 * (1 + torch.cos(torch.pi * (step - warm) / max(1, steps - warm)))

@@ -172,7 +172,8 @@ def fb_iou(counts: torch.Tensor) -> torch.Tensor:
     """FB-IoU: the mean of foreground and background IoU, each pooled over the episodes.
 
     counts is (n, 4), one row per episode: true positives, false negatives, false positives, true
-    negatives. Two empty masks agree: a region whose union is 0 has an IoU of 1.
+    negatives (found, missed, claimed, left). Two empty masks agree: a region whose union is 0 has
+    an IoU of 1.
     """
     tp, fn, fp, tn = counts.sum(dim=0)
     correct = torch.stack([tp, tn])  # the intersections of foreground and background
@@ -345,8 +346,8 @@ PAIRED = Exercise(
             lambda a, b: _pair(a.mean() - b.mean(), _std(a) - _std(b)),
         ),
         Slip(
-            "The two spreads are added as if the episodes were independent. Take the differences "
-            "seed by seed.",
+            "The two spreads are added as if the two methods had answered different episodes. Take "
+            "the differences seed by seed.",
             lambda a, b: _pair(a.mean() - b.mean(), (_std(a) ** 2 + _std(b) ** 2).sqrt()),
         ),
         Slip(

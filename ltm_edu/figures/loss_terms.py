@@ -36,7 +36,10 @@ def loss_maps(query: Picture, truth: Tensor, losses: Mapping[str, Tensor]) -> Fi
         for ax, (title, values) in zip(axes[1:], losses.items(), strict=True):
             counted = np.ma.masked_array(as_array(values), void)
             image = bare(ax, title).imshow(counted, "magma", vmin=0, vmax=3)
-        figure.colorbar(image, ax=axes, ticks=[0, 1, 2, 3], extend="max", fraction=0.03, pad=0.01)
+        figure.colorbar(
+            image, ax=axes, ticks=[0, 1, 2, 3], extend="max", fraction=0.03, pad=0.01,
+            label="loss of the pixel",
+        )  # fmt: skip
     return figure
 
 
@@ -135,7 +138,8 @@ def loss_curves(runs: Mapping[str, Sequence[float]], ylabel: str) -> Figure:
         ):
             axes.plot(values, "o-", color=colour, label=name)
         top = 1.1 * max(max(values) for values in runs.values())
-        axes.set(ylim=(0, top), xlabel="updates", ylabel=ylabel, title="one loss in several runs")
+        axes.set(ylim=(0, top), xlabel="updates", ylabel=ylabel)
+        axes.set_title(f"{ylabel} before each update")
         axes.legend()
     return figure
 

@@ -105,7 +105,9 @@ def episode_ious(
     return figure
 
 
-def seed_dots(scores: Mapping[str, Sequence[float]], ylabel: str = "mIoU") -> Figure:
+def seed_dots(
+    scores: Mapping[str, Sequence[float]], ylabel: str = "mIoU", together: int = 0
+) -> Figure:
     """Draw the scores of several methods, one dot for each episode seed.
 
     A thin line connects the dots of one seed, and a black bar marks each method's mean.
@@ -113,12 +115,15 @@ def seed_dots(scores: Mapping[str, Sequence[float]], ylabel: str = "mIoU") -> Fi
     Args:
         scores: method to one score for each seed; all methods list the seeds in the same order.
         ylabel: the name of the score.
+        together: lines join only so many neighbouring methods; 0 joins all.
     """
     table = np.array([list(v) for v in scores.values()])
     with style():
         figure, axes = plt.subplots(figsize=(1.7 * len(scores) + 2.2, 3.5))
-        for seed in table.T:
-            axes.plot(range(len(scores)), seed, color="0.75", linewidth=1)
+        places = range(len(scores))
+        for k in range(0, len(scores), together or len(scores)):
+            part = slice(k, k + (together or len(scores)))
+            axes.plot(places[part], table[part], color="0.75", linewidth=1)
         for k, row in enumerate(table):
             axes.plot([k] * len(row), row, "o", color=OKABE_ITO["blue"], markersize=6, alpha=0.7)
             axes.hlines(row.mean(), k - 0.2, k + 0.2, color="black", linewidth=2)
@@ -138,12 +143,15 @@ def three_scores(counter: IoUCounter) -> dict[str, float]:
     }
 
 
-def named_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str = "score") -> Figure:
+def named_bars(
+    groups: Mapping[str, Mapping[str, float]], ylabel: str = "score", digits: int = 2
+) -> Figure:
     """Draw bars in groups, one panel for each group, all on the same scale.
 
     Args:
         groups: panel title to bar name to value.
         ylabel: the name of the values.
+        digits: of the number over each bar.
     """
     sizes = [len(bars) for bars in groups.values()]
     with style():
@@ -153,7 +161,7 @@ def named_bars(groups: Mapping[str, Mapping[str, float]], ylabel: str = "score")
         )  # fmt: skip
         for ax, (title, values) in zip(axes[0], groups.items(), strict=True):
             bars = ax.bar(range(len(values)), list(values.values()), 0.65, color=OKABE_ITO["blue"])
-            ax.bar_label(bars, fmt="%.2f", fontsize=9)
+            ax.bar_label(bars, fmt=f"%.{digits}f", fontsize=9)
             ax.set_xticks(range(len(values)), list(values))
             ax.set(title=title, ylim=(0, 1))
         axes[0, 0].set_ylabel(ylabel)

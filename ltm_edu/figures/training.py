@@ -161,7 +161,7 @@ def scored_runs(
     with style():
         figure, axes = plt.subplots(figsize=(1.25 * len(scores) + 3, 3.4))
         colours = [RUN_COLOURS[k % len(RUN_COLOURS)] for k in range(len(scores))]
-        axes.bar(range(len(scores)), table.mean(axis=1), 0.6, color=colours, alpha=0.75)
+        axes.bar(range(len(scores)), table.mean(axis=1), 0.6, color=colours, alpha=0.5)
         for k, runs in enumerate(table):  # above the highest dot, where no dot hides it
             axes.text(k, runs.max() + 0.03 * highest, f"{runs.mean():.3f}", ha="center", fontsize=9)
         for seed in table.T:
