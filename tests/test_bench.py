@@ -162,6 +162,8 @@ def test_the_gpu_rows_run_anywhere(tiny):
     assert len(rows) == 2 * 4  # float32 and bfloat16; attention, L_r twice, a step
     assert all(row.difference < (0.1 if "bfloat16" in row.case else 1e-5) for row in rows)
     assert "% of a 16 matmul's" in rows[3].note
+    assert "estimate" not in rows[3].note  # there it is measured
+    assert torch.get_float32_matmul_precision() == "highest"  # as it was
 
 
 # Masks without pictures

@@ -103,21 +103,22 @@ EPOCH_SECONDS = 6.0  # of it that the project wants on one large GPU
 H100_TFLOPS = 989  # bfloat16 without sparsity, from its data sheet
 
 
-def epoch_row(row: Row) -> Row:
-    """A paper-size step's row with what it means for an epoch of 6,273 pairs, on a GPU as well.
+def epoch_row(row: Row, estimate: bool = True) -> Row:
+    """A paper-size step's row with what it means for an epoch of 6,273 pairs.
 
-    Elsewhere than on a GPU the second half is an estimate, and says so: the operations of an epoch
-    are counted, the rate at which a GPU does them is only asked for.
+    With `estimate` it also says which rate a GPU would need for an epoch in six seconds: the
+    operations of an epoch are counted, the rate is only asked for.
     """
     steps = PAIRS / row.sizes["batch"]
     work, seconds = steps * row.sizes["operations"] / 1e12, steps * row.our_seconds
     rate = work / EPOCH_SECONDS
     sizes = {**row.sizes, "epoch_seconds": seconds, "epoch_teraflop": work}
-    note = (
-        f"{row.note}; an epoch of {PAIRS:,} pairs: {duration(seconds)} here ({work:,.0f} TFLOP); "
-        f"estimate: {EPOCH_SECONDS:.0f} s take {rate:.0f} TFLOP/s, {rate / H100_TFLOPS:.0%} of an "
-        "H100's peak in bfloat16"
-    )
+    note = f"{row.note}; an epoch of {PAIRS:,} pairs: {duration(seconds)} here ({work:,.0f} TFLOP)"
+    if estimate:
+        note += (
+            f"; estimate: {EPOCH_SECONDS:.0f} s take {rate:.0f} TFLOP/s, "
+            f"{rate / H100_TFLOPS:.0%} of an H100's peak in bfloat16"
+        )
     return replace(row, sizes=sizes, note=note)
 
 

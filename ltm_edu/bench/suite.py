@@ -110,7 +110,8 @@ def gpu_rows(
     """Attention, L_r and a training step on a GPU, in float32 and bfloat16, plain and compiled.
 
     A step is ours against the plain one in float32. Beside it stands its share of what a product
-    of two square matrices, `side` x `side`, reaches on the same card in the same arithmetic.
+    of two square matrices, `side` x `side`, reaches on the same card in the same arithmetic; in
+    float32 the product may use TF32, as torch's convolutions do.
     """
     for dtype, through_compile in itertools.product((torch.float32, torch.bfloat16), compiled):
         now = replace(how, dtype=dtype, compiled=through_compile)
@@ -118,9 +119,12 @@ def gpu_rows(
             yield replace(attention_row(N, D, repeats, now), part="gpu")
             for backward in (False, True):
                 yield replace(loss_row(N, D, backward, repeats, now), part="gpu")
-        row = epoch_row(training_row(model(), dataset, "paper", repeats, now))
+        row = epoch_row(training_row(model(), dataset, "paper", repeats, now), estimate=False)
         a = torch.randn(side, side, device=how.device, dtype=dtype)
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high")
         times = [seconds_of(lambda a=a: a @ a, how.device) for _ in range(6)]
+        torch.set_float32_matmul_precision(precision)
         rate = row.sizes["operations_a_second"]
         share = rate * float(np.median(times[1:])) / (2 * side**3)
         more = f"{rate / 1e12:.3g} TFLOP/s, {share:.0%} of a {side:,} matmul's"
