@@ -8,11 +8,11 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help lab test test-browser soak test-crf book bench readme lint format clean
+.PHONY: help lab test test-browser test-oldest soak test-crf book bench readme lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Options: ARGS=\"...\" goes to JupyterLab, pytest, the book or bench; PYTHON=... chooses the Python of $(VENV)."
 
 lab: $(STAMP)  ## open the course in JupyterLab, e.g. make lab ARGS="--no-browser --port 8899"
@@ -31,6 +31,12 @@ test-browser: $(STAMP)  ## test JupyterLab and the book in headless Chromium (ap
 	@$(VENV)/bin/python -c 'import selenium' 2>/dev/null || \
 		$(RUN) pip install --disable-pip-version-check -e '.[browser]'
 	$(RUN) pytest -m browser tests/test_browser.py $(ARGS)
+
+test-oldest: $(STAMP)  ## test with the oldest versions that pyproject.toml allows, in .venv-oldest (7 GB)
+	$(RUN) tools.oldest > .oldest.txt
+	"$(PYTHON)" -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --disable-pip-version-check -c .oldest.txt -e '.[test]'
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: $(STAMP)  ## test for longer: more kills, more damage, more inputs than make test has time for
 	$(RUN) pytest -m soak $(ARGS)

@@ -123,7 +123,9 @@ def fit(
         config, protocol, machine: by default `TrainingConfig()`, `Protocol()` and `Machine()`.
         split: the list to train on.
         cache_folder: where to keep features between runs; None keeps them in memory.
-        log: a file to which one JSON object is written after each update.
+        log: a file to which one JSON object is written after each update. The first one holds the
+            number of threads, and so does the first one of a run that goes on with another number:
+            rounding differs with it.
         progress: show bars with the time left.
         on_step: called with the step and its record, for live figures.
         started_from: what the model's weights have been trained on before, as `load_checkpoint`
@@ -170,6 +172,10 @@ def fit(
     drawn = draw_batches(task.pools, shots, config.batch, config.balance, config.flips, rng)
     pinned = device.type == "cuda" and not machine.features_on_device
     batches = load_batches(cache, drawn, config.steps, run.step, machine.workers, pinned)
+    before_now = [r["threads"] for r in run.history if "threads" in r]
+    threads: int | None = torch.get_num_threads()
+    if before_now[-1:] == [threads]:
+        threads = None
     check_at = {round(config.steps * (i + 1) / config.checks) for i in range(config.checks)}
     model.train()
     saved = time.monotonic()
@@ -187,6 +193,8 @@ def fit(
         )
         for step in bar:
             record = {"step": step, **update(next(batches))}
+            if threads is not None:  # another number rounds otherwise
+                record["threads"], threads = threads, None
             record["seconds"] = round(time.perf_counter() - started, 3)
             bar.set_postfix_str(f"L {record['L']:.3f}", refresh=False)
             if task.checks is not None and step in check_at:

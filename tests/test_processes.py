@@ -238,7 +238,9 @@ def weights_after(tiny, config=CONFIG, **machine) -> dict:
     return model.trainable_state()
 
 
-@pytest.mark.parametrize("machine", [{"workers": 1}, {"features_on_device": True}], ids=str)
+@pytest.mark.parametrize(
+    "machine", [{"workers": 1}, {"workers": 2}, {"features_on_device": True}], ids=str
+)
 def test_how_batches_are_gathered_changes_no_weight(tiny, machine):
     plain, other = weights_after(tiny), weights_after(tiny, **machine)
     assert all(torch.equal(plain[k], other[k]) for k in plain)

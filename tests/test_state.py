@@ -64,6 +64,19 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(tiny, stopped, tmp_path):
     assert [row["seconds"] for row in rows] == sorted(row["seconds"] for row in rows)
 
 
+def test_the_log_says_with_how_many_threads_and_when_that_changes(tiny, stopped, tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        _, fitted = run(tiny, stopped, tmp_path / "log.jsonl")
+    finally:
+        torch.set_num_threads(before)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    threads = {row["step"]: row["threads"] for row in rows if "threads" in row}
+    assert threads == {1: before, 5: before + 1}  # the state is from after the fourth update
+    assert timeless(rows) == timeless(fitted.history)
+
+
 def test_a_run_that_has_ended_is_there_at_once(tiny, tmp_path):
     first, fitted = run(tiny, tmp_path / "state.pt")
     again, more = run(tiny, tmp_path / "state.pt", stop_after=6)  # would raise, if it trained

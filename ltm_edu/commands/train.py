@@ -222,7 +222,7 @@ def _curves(folder: Path | None, name: str) -> Iterator[Callable[[int, dict], No
     with SummaryWriter(folder / name) as writer:
 
         def on_step(step: int, record: dict) -> None:
-            for key in record.keys() - {"step", "seconds"}:
+            for key in record.keys() - {"step", "seconds", "threads"}:
                 writer.add_scalar(key, record[key], step)
 
         yield on_step

@@ -411,7 +411,8 @@ PICK_SUPPORTS = Exercise(
         ),
         Edge(
             (_TINY_ORDER, _TINY_SHOWS, 2, 3),
-            "The query is the last image in `order`. The result must not change.",
+            "The query is the last image in `order`. The first three images that show the class "
+            "must be the supports.",
         ),
         Edge(
             (_TINY_ORDER, torch.ones(5, dtype=torch.bool), 0, 4),

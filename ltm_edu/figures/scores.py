@@ -196,7 +196,7 @@ def flattery(
         right.axvline(0, color="0.3", linewidth=1)
         right.axvline(float(np.mean(gaps)), color=OKABE_ITO["vermillion"], linewidth=2)
         right.set(xlabel="reported mIoU minus mIoU on new episodes", ylabel="repetitions")
-        right.set_title("threshold chosen on the test episodes (red: mean)")
+        right.set_title("threshold chosen on the test episodes (orange line: mean)")
     return figure
 
 
