@@ -27,8 +27,8 @@ from ltm_edu.exercises import EXERCISES, CheckFailed, record
 from ltm_edu.exercises.comparing import difference, settled
 from ltm_edu.exercises.engine import Course, Exercise, Verdict, examine
 from ltm_edu.exercises.exercise import widened
+from ltm_edu.exercises.running import Raised, run
 from ltm_edu.exercises.running import names_in as names_used_by
-from ltm_edu.exercises.running import run
 from ltm_edu.store.pictures import VOID
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,7 +125,7 @@ MUTANTS = [
     (
         "3.1",
         lambda a, b: a @ b / ((a @ a).sqrt() * (b @ b).sqrt()).clamp_min(1e-5),
-        "bounds the product of the lengths",
+        "limit the product of the lengths",
     ),
     ("3.1", lambda a, b: a.softmax(0) @ b.softmax(0), "expected 0.96"),
     ("3.2", lambda q, s: torch.einsum("bdi,bdj->bij", q.flatten(2), s.flatten(2)), "normalise?"),
@@ -285,6 +285,28 @@ def test_every_slip_has_one_test_and_no_slip_passes(exercise):
 # Messages ---------------------------------------------------------------------------------------
 
 
+def guarded(exercise: Exercise, wrong: Callable) -> Callable:
+    """A wrong function with the right result where it would return NaN or raise an error."""
+
+    def answer(*args):
+        out = run(wrong, args)
+        guarded = isinstance(out, Raised) or not torch.as_tensor(out).isfinite().all()
+        return exercise.reference(*args) if guarded else out
+
+    return answer
+
+
+@each
+def test_a_slip_is_named_also_if_the_answer_guards_the_edges(exercise):
+    for slip in exercise.slips:
+        ordinary = [*exercise.tiny, *exercise.random()]
+        if slip.when or any(isinstance(run(slip.wrong, args), Raised) for args in ordinary):
+            continue
+        if not is_right_on_ordinary_input(exercise, slip.wrong):
+            says = examine(exercise, guarded(exercise, slip.wrong)).says
+            assert says in [s.says for s in exercise.slips], slip.says
+
+
 @each
 def test_a_message_names_no_function_that_the_answer_does_not_use(exercise):
     """It says "where after a division" or "does not pass item" only of an answer that uses them."""
@@ -400,6 +422,23 @@ def test_a_wrong_result_is_shown_beside_the_right_one():
         "    [ 2   4  10]    [   0  0.25     1]",
         "    [-2  -6  -6]    [   1     0     0]",
     ]
+
+
+def test_the_place_that_is_shown_is_one_that_differs_too_much():
+    def clamped(R, G_s):
+        return (R @ torch.linalg.pinv(G_s.flatten(2))).clamp(0, 1)
+
+    case = examine(EXERCISES["4.3"], clamped).case
+    (line,) = (line for line in case.lines() if line.startswith("result at "))
+    mine, right = map(float, re.search(r"yours (\S+), right (\S+)", line).groups())
+    assert abs(mine - right) > 1e-3
+
+
+def test_a_long_error_is_cut_between_two_words():
+    def answer(a, b):
+        raise ValueError("word " * 60)
+
+    assert examine(EXERCISES["3.1"], answer).says.endswith("word [...] (on the tiny example).")
 
 
 def test_a_recognised_slip_is_named_and_shown():

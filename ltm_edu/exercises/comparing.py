@@ -70,11 +70,7 @@ def same(a: Any, b: Any) -> bool:
             return False
         if not a.is_floating_point():
             return torch.equal(a, b)
-        finite = b[b.isfinite()].abs()
-        largest = finite.max().item() if finite.numel() else 0.0
-        return torch.allclose(
-            a, b, rtol=TOLERANCE, atol=TOLERANCE * (largest or 1.0), equal_nan=True
-        )
+        return bool(agreeing(a, b).all())
     if isinstance(a, float) and isinstance(b, float):
         return same(torch.tensor(a).double(), torch.tensor(b).double())
     if isinstance(a, Raised) and isinstance(b, Raised):
@@ -85,6 +81,16 @@ def same(a: Any, b: Any) -> bool:
         return type(a) is type(b) and bool(a == b)
     except (RuntimeError, ValueError):  # containers of tensors or arrays have no single answer
         return False
+
+
+def agreeing(a: Tensor, b: Tensor) -> Tensor:
+    """At which places two tensors of one shape agree, up to a tolerance that is right for float32.
+
+    The tolerance of a small number is that of the largest one.
+    """
+    finite = b[b.isfinite()].abs()
+    largest = finite.max().item() if finite.numel() else 0.0
+    return torch.isclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * (largest or 1.0), equal_nan=True)
 
 
 def is_finite(value: Any) -> bool:

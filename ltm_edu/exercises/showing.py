@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .comparing import brief, digits_for, with_article
+from .comparing import agreeing, brief, digits_for, with_article
 from .exercise import Args
 from .running import Raised
 
@@ -129,7 +129,7 @@ def _described(value: Any) -> str:
 def _first_difference(out: Tensor, right: Tensor) -> tuple[int, ...]:
     """The first place at which two tensors of one shape differ."""
     if out.is_floating_point() and right.is_floating_point():
-        unequal = ~torch.isclose(out.double(), right.double(), rtol=1e-4, atol=1e-6, equal_nan=True)
+        unequal = ~agreeing(out.double(), right.double())
     else:
         unequal = out != right
     places = unequal.nonzero()
