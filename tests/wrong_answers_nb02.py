@@ -35,7 +35,21 @@ def map_by_largest_channel(E_q, prototype):
     return (E_q * prototype[:, :, None, None]).amax(dim=1, keepdim=True).clamp(-1, 1)
 
 
+def pool_zeros_for_an_empty_batch(F_s, G_s):
+    if G_s.sum() == 0:
+        return torch.zeros(F_s.shape[:2])
+    return (F_s * G_s).sum((2, 3)) / G_s.sum((2, 3))
+
+
+def pool_zeros_for_the_whole_batch(F_s, G_s):
+    if (G_s.sum((2, 3)) == 0).any():
+        return torch.zeros(F_s.shape[:2])
+    return (F_s * G_s).sum((2, 3)) / G_s.sum((2, 3))
+
+
 MUTANTS = [
+    ("2.3", pool_zeros_for_an_empty_batch, "Only the first mask of the batch is empty"),
+    ("2.3", pool_zeros_for_the_whole_batch, "Only the first mask of the batch is empty"),
     ("2.1", lambda m, s: F.avg_pool2d(m, s - 1, s, s // 2 - 1), "expected [[[[1, 0.3333, 0.5]]]]"),
     ("2.1", lambda m, s: _grid(m, s).half(), "dtype float16, expected float32"),
     ("2.1", lambda m, s: _grid(m, s).numpy(), "a NumPy array, expected"),
@@ -75,9 +89,9 @@ MUTANTS = [
         lambda E, p: F.cosine_similarity(E, p[..., None, None]),
         "The channel dimension is missing",
     ),
-    ("2.4", lambda E, p: -(E - p[..., None, None]).norm(dim=1, keepdim=True), "Did you normalise"),
+    ("2.4", lambda E, p: -(E - p[..., None, None]).norm(dim=1, keepdim=True), "no cosines"),
     ("2.4", map_by_largest_channel, "expected [[[[0.96, 0.6]]]]"),
-    ("2.4", map_unsafe_gradient, "does not depend on the lengths"),
+    ("2.4", map_unsafe_gradient, "limit the product of the lengths"),
     ("2.4", lambda E, p: _map(E, p.detach()), "No gradient reaches prototype"),
     ("2.4", lambda E, p: _map(E, p).float().double(), "computes it"),
 ]

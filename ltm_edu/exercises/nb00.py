@@ -124,7 +124,21 @@ IOU = Exercise(
             "too. Divide the intersection by the union.",
             lambda p, t: torch.eq(*_counted(p, t)).float().mean().item(),
         ),
-        Slip("This is the Dice score. IoU counts the intersection once, not twice.", _dice),
+        Slip(
+            "Python computes & and | before ==, so `predicted & truth == 1` means `(predicted & "
+            "truth) == 1`. Write `predicted & (truth == 1)`.",
+            lambda p, t: _ratio(p & t == 1, p | t == 1),
+        ),
+        Slip(
+            "This is the Dice score, which counts the intersection twice. Divide the intersection "
+            "by the union.",
+            _dice,
+        ),
+        Slip(
+            "The divisor is the sum of both masks, which counts the intersection twice. Divide by "
+            "the union, where each pixel counts once.",
+            lambda p, t: _dice(p, t) / 2,
+        ),
         Slip(
             "This is the recall: the intersection is divided by the truth. Divide by the union.",
             lambda p, t: _ratio(p & (t == 1), t == 1),
@@ -227,7 +241,12 @@ TO_MASK = Exercise(
             lambda A, size, t: _resized(A.gt(t).to(A.dtype), size) > 0.5,
         ),
         Slip(
-            "The map is resized to the nearest cell. Use mode='bilinear'.",
+            "You compare first and resize afterwards, and every pixel near a marked cell becomes "
+            "True. Resize first.",
+            lambda A, size, t: _resized(A.gt(t).to(A.dtype), size) > 0,
+        ),
+        Slip(
+            "Each pixel has the value of the nearest cell. Use mode='bilinear'.",
             lambda A, size, t: _resized(A, size, mode="nearest") > t,
         ),
         Slip(
@@ -237,6 +256,10 @@ TO_MASK = Exercise(
         Slip(
             "The mask is inverted. The object is where the map is above the threshold.",
             lambda A, size, t: _resized(A, size) < t,
+        ),
+        Slip(
+            "The mask is inverted. The object is where the map is above the threshold.",
+            lambda A, size, t: _resized(A, size) <= t,
         ),
         Slip(
             "The mask has the size (W, H). In `size` the height comes first.",

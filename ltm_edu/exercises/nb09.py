@@ -74,6 +74,7 @@ CACHE_BYTES = Exercise(
             (12_031, 2, 1024, torch.tensor([320]), 16, 4),
             "The size is above 2^31 bytes here, which is too large for 32-bit integers.",
         ),
+        Edge((3, 2, 4, torch.tensor([100, 33]), 32, 4), "The stride is 32 here."),
     ],
     extremes=[(10**6, 2, 2048, torch.tensor([16_000, 17]), 16, 4)],
     any_number=True,
@@ -97,6 +98,22 @@ CACHE_BYTES = Exercise(
         Slip(
             "Pixels are counted. Divide by the stride to count grid cells.",
             lambda n, k, c, s, t, b: n * k * c * b * (s**2).sum(),
+        ),
+        Slip(
+            "The stride in your code is 16, whatever the argument. Use `stride`.",
+            lambda n, k, c, s, t, b: n * k * c * b * _cells(s, 16).sum(),
+        ),
+        Slip(
+            "The copies in your code are 2, whatever the argument. Use `copies`.",
+            lambda n, k, c, s, t, b: n * 2 * c * b * _cells(s, t).sum(),
+        ),
+        Slip(
+            "A number has 4 bytes in your code, whatever the argument. Use `number`.",
+            lambda n, k, c, s, t, b: n * k * c * 4 * _cells(s, t).sum(),
+        ),
+        Slip(
+            "The number of cells per side is not a whole number. Round it up before you square.",
+            lambda n, k, c, s, t, b: n * k * c * b * ((s / t) ** 2).sum(),
         ),
         Slip(
             "The copies are missing. Multiply by `copies`: the mirror image is stored, too.",
@@ -175,11 +192,23 @@ def _adam(
     return torch.stack([w - lr * m_hat / ((v_hat.sqrt() if root else v_hat) + 1e-8), m, v])
 
 
+def _adam_of_means(w: Tensor, m: Tensor, v: Tensor, t: int, lr: float) -> Tensor:
+    root = (v / (1 - 0.999 ** (t + 1))).sqrt() + 1e-8
+    return torch.stack([w - lr * m / (1 - 0.9 ** (t + 1)) / root, m, v])
+
+
+def _adam_with_corrected_means(
+    w: Tensor, g: Tensor, m: Tensor, v: Tensor, t: int, lr: float
+) -> Tensor:
+    new_w, m, v = adam_step(w, g, m, v, t, lr)
+    return torch.stack([new_w, m / (1 - 0.9 ** (t + 1)), v / (1 - 0.999 ** (t + 1))])
+
+
 _ZERO = torch.zeros(2)
 
 ADAM_STEP = Exercise(
     id="9.2",
-    title="a step of Adam from a kept state",
+    title="a step of Adam from a saved state",
     reference=adam_step,
     spec=_adam_loop,
     tiny=[
@@ -237,6 +266,23 @@ ADAM_STEP = Exercise(
         Slip(
             "The square root is missing. Divide by the root of the mean square.",
             lambda *args: _adam(*args, root=False),
+        ),
+        Slip(
+            "m and v are returned after the correction. Correct copies of them for the step, and "
+            "return the uncorrected means.",
+            _adam_with_corrected_means,
+        ),
+        Slip(
+            "The two weights are swapped. The new m is 0.9 times the old m plus 0.1 times g.",
+            lambda w, g, m, v, t, lr: _adam_of_means(
+                w, 0.1 * m + 0.9 * g, 0.001 * v + 0.999 * g * g, t, lr
+            ),
+        ),
+        Slip(
+            "The step uses the old m and v. Update both means first.",
+            lambda w, g, m, v, t, lr: torch.cat(
+                [_adam_of_means(w, m, v, t, lr)[:1], adam_step(w, g, m, v, t, lr)[1:]]
+            ),
         ),
         Slip(
             "The rates are swapped. The rate of the mean is .9.",
@@ -349,7 +395,11 @@ FOUR_FOLDS = Exercise(
             lambda x: _mean_with(x, x.std(correction=0)),
         ),
         Slip(
-            "The divisor is S - 1. The package divides by S.",
+            "The order is wrong. The mean comes first, then the standard deviation.",
+            lambda x: torch.stack([x.mean(0).std(correction=0), x.mean()]),
+        ),
+        Slip(
+            "The divisor is S - 1, with S seeds. The package divides by S.",
             lambda x: _mean_with(x, x.mean(0).std()),
         ),
         Slip(

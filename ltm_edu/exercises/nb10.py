@@ -23,6 +23,11 @@ def _unit(E: Tensor) -> Tensor:
     return F.normalize(E.flatten(2), dim=1, eps=1e-5)
 
 
+def _mean_of_nonzero(E: Tensor) -> Tensor:
+    u = _unit(E)
+    return u.sum(2) / u.any(dim=1).sum(1, keepdim=True)
+
+
 # 10.1 ---------------------------------------------------------------------------------------------
 
 
@@ -120,6 +125,11 @@ MEAN_RELATION = Exercise(
         ),
         Slip(ONE_NUMBER, lambda q, s: mean_relation(q, s).mean()),
         Slip(
+            "Zero vectors are left out of the mean. R has a 0 for each of them, so divide by the "
+            "number of all pixels.",
+            lambda q, s: (_mean_of_nonzero(q) * _mean_of_nonzero(s)).sum(1),
+        ),
+        Slip(
             "A zero vector gives NaN, because 0 / 0 is computed. Its relation must be 0.",
             lambda q, s: (
                 (q.flatten(2) / q.flatten(2).norm(dim=1, keepdim=True)).mean(2)
@@ -155,7 +165,7 @@ def _sizes(g: torch.Generator) -> tuple[int, ...]:
 
 MULTIPLICATIONS = Exercise(
     id="10.2",
-    title="the multiplications of either form",
+    title="the multiplications of both forms",
     reference=multiplications,
     spec=_multiplications_loop,
     tiny=[(3, 5, 2)],
@@ -345,6 +355,10 @@ LOSS_OF_SHOTS = Exercise(
         Slip(
             "This is a sum over the shots. Return the mean.",
             lambda *args: _by_R(*args) * args[1].shape[1],
+        ),
+        Slip(
+            "This is a sum over the episodes. Return the mean over the batch as well.",
+            lambda *args: _by_R(*args) * len(args[0]),
         ),
         Slip(
             "This is a sum over all entries. Return the mean.",
