@@ -310,7 +310,7 @@ MUTANTS = [
     ("8.2", fb_in_16_bits, "Keep them exact"),
     ("8.3", paired_rounded, "without rounding"),
     ("9.1", bytes_in_32_bits, "32-bit integers"),
-    ("9.2", adam_with_eps_in_the_root, "However small the gradient is"),
+    ("9.2", adam_with_eps_in_the_root, "Also with a gradient of 1e-4"),
     ("9.3", folds_rounded, "without rounding"),
     ("10.1", mean_row_by_row, "it takes more than 180,000 operations"),
     ("10.1", mean_by_one_einsum, "numbers was computed"),

@@ -236,8 +236,8 @@ TO_MASK = Exercise(
             lambda A, size, t: _resized(A, size) >= t,
         ),
         Slip(
-            "You compare first and resize afterwards, which keeps the blocks of the coarse grid. "
-            "Resize first.",
+            "You compare first and resize afterwards, so the values of the coarse map are lost "
+            "before they can be resized. Resize first.",
             lambda A, size, t: _resized(A.gt(t).to(A.dtype), size) > 0.5,
         ),
         Slip(

@@ -188,7 +188,7 @@ NOVEL = Exercise(
     ],
     slips=[
         Slip(
-            "The ids start at 0, but id 0 is the background. Class ids start at 1.",
+            "Every id is one too low. Class ids start at 1, because id 0 is the background.",
             lambda f, n: torch.arange(5 * f, 5 * f + 5) if n == 20 else torch.arange(f, n, 4),
         ),
         Slip(

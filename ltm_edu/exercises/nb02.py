@@ -122,7 +122,8 @@ TO_GRID = Exercise(
             lambda m, s: F.avg_pool2d(m, s + 1, s, s // 2, divisor_override=1),
         ),
         Slip(
-            "Windows of `stride` pixels are not centred. Use windows of stride + 1 pixels.",
+            "A window of `stride` pixels, an even number, is not centred on a pixel. Use windows "
+            "of stride + 1 pixels.",
             lambda m, s: F.avg_pool2d(m, s, s, s // 2, count_include_pad=False),
         ),
         Slip(
@@ -135,8 +136,8 @@ TO_GRID = Exercise(
             lambda m, s: F.interpolate(m, _grid_size(m, s), mode="bilinear"),
         ),
         Slip(
-            "These windows tile the picture. The windows of the grid are centred, and neighbours "
-            "overlap by one pixel.",
+            "These windows divide the picture evenly. Window i of the grid is centred on pixel "
+            "stride * i and has stride + 1 pixels.",
             lambda m, s: F.interpolate(m, _grid_size(m, s), mode="area"),
         ),
         Slip(
@@ -259,7 +260,7 @@ MASKED = Exercise(
             lambda f, g: f[:, :, g[0, 0] > 0],
         ),
         Slip(
-            "This is the mean over the object, which comes next. Equation 1 keeps every pixel.",
+            "This is the mean over the object, the next exercise. Equation 1 keeps every pixel.",
             lambda f, g: pool(f, g),
         ),
         Slip(

@@ -78,7 +78,10 @@ COSINE = Exercise(
     extremes=at_scales(_vectors, 0) + at_scales(_vectors, 1) + at_scales(_vectors, 0, 1),
     differentiable=(0, 1),
     slips=[
-        Slip(NOT_NORMALISED, lambda a, b: a @ b),
+        Slip(
+            "This is the dot product. Did you normalise? Divide by both lengths.",
+            lambda a, b: a @ b,
+        ),
         Slip(ONE_LENGTH, lambda a, b: a @ b / a.norm()),
         Slip(ONE_LENGTH, lambda a, b: a @ b / b.norm()),
         Slip(

@@ -11,8 +11,8 @@ Tensor = torch.Tensor
 
 EMPTY = "An empty mask marks nothing, so the result must be 0."
 ONE_EMPTY = (
-    "Only one mask of the batch is empty. Its result must be 0, and the other result must not "
-    "change."
+    "Only one mask of the batch is empty. Its result must be 0, and the other mask must have its "
+    "usual result."
 )
 EMPTY_DIVIDED = "An empty mask gives NaN, because 0 / 0 is computed. The result must be 0."
 HARD_ONLY = (
@@ -392,7 +392,10 @@ def _matrix(G_s: Tensor) -> Tensor:
     return g @ g.mT
 
 
-EMPTY_ROW = "The column of A that belongs to an empty mask row must be 0, the others unchanged."
+EMPTY_ROW = (
+    "The column of A that belongs to an empty mask row must be 0. The other columns must be solved "
+    "without that row."
+)
 
 UNMIX = Exercise(
     id="4.3",

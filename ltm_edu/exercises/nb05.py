@@ -56,7 +56,10 @@ MIN_MAX = Exercise(
             "A positive scale and a shift of A must not change the result.",
             lambda fn, A: close(fn(3 * A + 2), fn(A)),
         ),
-        Invariance(ACROSS, lambda fn, A: close(fn(A[:1]), fn(A)[:1])),
+        Invariance(
+            "The result of one map must not change with the rest of the batch.",
+            lambda fn, A: close(fn(A[:1]), fn(A)[:1]),
+        ),
     ],
     edges=[
         Edge((torch.full((1, 4), 0.3),), CONSTANT),

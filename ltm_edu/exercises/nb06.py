@@ -113,7 +113,7 @@ MASK_LOSS = Exercise(
     differentiable=(0,),
     slips=[
         Slip(
-            "For cross_entropy, 255 would be a class of its own. Pass ignore_index=255.",
+            "cross_entropy takes 255 as the number of a class. Pass ignore_index=255.",
             lambda M, Y: F.cross_entropy(M, Y),
         ),
         Slip(VOID_AS_BACKGROUND, lambda M, Y: F.cross_entropy(M, _void_as_background(Y))),
@@ -265,7 +265,8 @@ ATTENTION_LOSS = Exercise(
     edges=[
         Edge(
             (torch.tensor([[[[0.0, 1.0]]]]).double(), torch.tensor([[[1, 0]]])),
-            "A map that is exactly 0 or 1 has no finite logarithm. Clamp it to [1e-6, 1 - 1e-6].",
+            "Where the map is exactly 0 or 1, a logarithm may be infinite. Clamp it to [1e-6, 1 - "
+            "1e-6].",
             double=True,
         ),
         Edge(

@@ -294,12 +294,12 @@ RATE = Exercise(
     draw=_updates,
     invariances=[
         Invariance(
-            "The share is above 1. The full learning rate is the maximum.",
+            "No share may be above 1, because the full learning rate is the maximum.",
             lambda fn, s, n: fn(s, n).max() <= 1 + 1e-6,
         )
     ],
     edges=[
-        Edge((torch.tensor([0.0, 1.0, 4.0]), 5), "With few steps, one update must warm up."),
+        Edge((torch.tensor([0.0, 1.0, 4.0]), 5), "With few steps, the warm-up has one update."),
         Edge((torch.tensor([0.0]), 1), "A single update must use the full learning rate."),
         Edge(
             (torch.tensor([0.0, 999.0, 5000.0, 9999.0]), 10_000),
@@ -367,14 +367,17 @@ RATE = Exercise(
             "The rate stays at 1 after the warm-up. It must fall.",
             lambda s, n: _warm_up(s, n, torch.ones_like(s)),
         ),
-        Slip("With few steps, one update must warm up: max(1, steps // 10).", _without_minimum),
+        Slip(
+            "With few steps, the warm-up must still have one update: max(1, steps // 10).",
+            _without_minimum,
+        ),
     ],
     hints=[
         "Use two formulas and torch.where. After the warm-up, which share of the remaining steps "
         "is done, from 0 to 1?",
         "warm = max(1, steps // 10). During the warm-up the share is (step + 1) / warm. After it, "
-        "the share is (1 + torch.cos(torch.pi * (step - warm) / (steps - warm))) / 2. Avoid the "
-        "division by 0 when steps == warm.",
+        "the share is (1 + torch.cos(torch.pi * (step - warm) / (steps - warm))) / 2. With "
+        "`max(1, steps - warm)` as the divisor, 0 / 0 cannot occur when steps == warm.",
     ],
 )
 

@@ -74,7 +74,10 @@ CACHE_BYTES = Exercise(
             (12_031, 2, 1024, torch.tensor([320]), 16, 4),
             "The size is above 2^31 bytes here, which is too large for 32-bit integers.",
         ),
-        Edge((3, 2, 4, torch.tensor([100, 33]), 32, 4), "The stride is 32 here."),
+        Edge(
+            (3, 2, 4, torch.tensor([100, 33]), 32, 4),
+            "With stride 32, sides of 100 and 33 pixels have 4 x 4 and 2 x 2 cells.",
+        ),
     ],
     extremes=[(10**6, 2, 2048, torch.tensor([16_000, 17]), 16, 4)],
     any_number=True,
@@ -84,7 +87,8 @@ CACHE_BYTES = Exercise(
             lambda n, k, c, s, t, b: n * k * c * b * ((s // t) ** 2).sum(),
         ),
         Slip(
-            "There is always one cell too many. With stride 16, 64 pixels have 4 cells.",
+            "A side that is a multiple of the stride gets one cell too many. With stride 16, 64 "
+            "pixels have 4 cells, not 5.",
             lambda n, k, c, s, t, b: n * k * c * b * ((s // t + 1) ** 2).sum(),
         ),
         Slip(
@@ -120,7 +124,7 @@ CACHE_BYTES = Exercise(
             lambda n, k, c, s, t, b: n * c * b * _cells(s, t).sum(),
         ),
         Slip(
-            "These are numbers. Multiply by the bytes of each number.",
+            "This counts numbers, not bytes. Multiply by the bytes of each number.",
             lambda n, k, c, s, t, b: n * k * c * _cells(s, t).sum(),
         ),
         Slip(
@@ -225,11 +229,12 @@ ADAM_STEP = Exercise(
     edges=[
         Edge(
             (torch.ones(2), torch.tensor([2.0, -5.0]), _ZERO, _ZERO, 0, 0.5),
-            "The very first update (t = 0) must move each weight by lr. Divide by 1 - .9^1.",
+            "The very first update (t = 0) must move each weight by lr. It divides the means by 1 "
+            "- .9^1 and 1 - .999^1.",
         ),
         Edge(
             (torch.ones(2), torch.tensor([1e-4, -1e-4]), _ZERO, _ZERO, 0, 0.5),
-            "However small the gradient is, the first update must move each weight by lr.",
+            "Also with a gradient of 1e-4, the first update must move each weight by lr.",
         ),
         Edge(
             (torch.ones(2), _ZERO, _ZERO, _ZERO, 0, 0.5),
@@ -239,7 +244,8 @@ ADAM_STEP = Exercise(
     extremes=at_scales(_state, 1) + at_scales(_state, 0),
     invariances=[
         Invariance(
-            "From a new state, a loss that is 10 times as large must move the weights equally.",
+            "In the first update, a loss that is 10 times as large must move the weights by the "
+            "same amount.",
             lambda fn, w, g, m, v, t, lr: close(
                 fn(w, 10 * g, 0 * m, 0 * v, 0, lr)[0], fn(w, g, 0 * m, 0 * v, 0, lr)[0]
             ),
@@ -273,7 +279,8 @@ ADAM_STEP = Exercise(
             _adam_with_corrected_means,
         ),
         Slip(
-            "The two weights are swapped. The new m is 0.9 times the old m plus 0.1 times g.",
+            "The two factors are swapped. The new m is 0.9 times the old m plus 0.1 times g, and "
+            "the new v is 0.999 times the old v plus 0.001 times g^2.",
             lambda w, g, m, v, t, lr: _adam_of_means(
                 w, 0.1 * m + 0.9 * g, 0.001 * v + 0.999 * g * g, t, lr
             ),
@@ -416,7 +423,7 @@ FOUR_FOLDS = Exercise(
             lambda x: _mean_with(x, x.var(1, correction=0).sum().sqrt() / len(x)),
         ),
         Slip(
-            "This is the best seed. Return the mean of all seeds.",
+            "The first number is the mean of the best seed. Return the mean of all seeds.",
             lambda x: torch.stack([x.mean(0).max(), x.mean(0).std(correction=0)]),
         ),
         Slip("This is the mean alone. Return its standard deviation as well.", lambda x: x.mean()),

@@ -76,7 +76,7 @@ _TINY_MAPS = (
 
 MEAN_RELATION = Exercise(
     id="10.1",
-    title="the mean of R, brackets moved",
+    title="the mean of R without R",
     reference=mean_relation,
     spec=_mean_loop,
     tiny=[_TINY_MAPS],
@@ -197,8 +197,8 @@ MULTIPLICATIONS = Exercise(
             lambda N_q, N_s, D: torch.tensor([N_q * N_q * D, 2 * N_q * D * D]),
         ),
         Slip(
-            "These are the entries of the results. Count the multiplications: each entry is a sum "
-            "of products.",
+            "This counts the entries of the results. Count the multiplications: each entry is a "
+            "sum of products.",
             lambda N_q, N_s, D: torch.tensor([N_q * N_s, 2 * D * D]),
         ),
         Slip(
@@ -310,7 +310,8 @@ LOSS_OF_SHOTS = Exercise(
     edges=[
         Edge(
             (*_TINY[:2], torch.zeros(1, 2), _TINY[3]),
-            "With an empty query mask R_truth is 0, but R is not.",
+            "With an empty query mask R_truth is 0, so the loss must be the mean of the squares of "
+            "R.",
         ),
         Edge(
             (_TINY[0], _TINY[1][:, :1], _TINY[2], _TINY[3][:, :1]),
@@ -350,7 +351,8 @@ LOSS_OF_SHOTS = Exercise(
         ),
         Slip("The middle term is added. Subtract it.", lambda *args: _with_factors(*args, cross=2)),
         Slip(
-            "The term of the masks alone is missing.", lambda *args: _with_factors(*args, truth=0)
+            "The term of the masks alone is missing: |g_q|^2 |g_s|^2.",
+            lambda *args: _with_factors(*args, truth=0),
         ),
         Slip(
             "This is a sum over the shots. Return the mean.",
