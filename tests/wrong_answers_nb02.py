@@ -47,7 +47,14 @@ def pool_zeros_for_the_whole_batch(F_s, G_s):
     return (F_s * G_s).sum((2, 3)) / G_s.sum((2, 3))
 
 
+def map_zeros_for_the_whole_batch(E_q, prototype):
+    if (prototype.norm(dim=1) == 0).any():
+        return torch.zeros(len(E_q), 1, *E_q.shape[2:])
+    return F.cosine_similarity(E_q, prototype[:, :, None, None])[:, None]
+
+
 MUTANTS = [
+    ("2.4", map_zeros_for_the_whole_batch, "Return 0 there, and the cosine everywhere else"),
     ("2.3", pool_zeros_for_an_empty_batch, "Only the first mask of the batch is empty"),
     ("2.3", pool_zeros_for_the_whole_batch, "Only the first mask of the batch is empty"),
     ("2.1", lambda m, s: F.avg_pool2d(m, s - 1, s, s // 2 - 1), "expected [[[[1, 0.3333, 0.5]]]]"),

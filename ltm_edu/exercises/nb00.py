@@ -278,9 +278,12 @@ TO_MASK = Exercise(
             "The shape is (B, 1, H, W), expected (B, H, W). Remove the channel dimension.",
             lambda A, size, t: _resized(A, size)[:, None] > t,
         ),
-        Slip(
-            "The threshold in your code is a fixed number. Use the argument `threshold`.",
-            lambda A, size, t: _resized(A, size) > 0.5,
+        *(
+            Slip(
+                f"The threshold in your code is {fixed}, whatever the argument. Use `threshold`.",
+                lambda A, size, t, fixed=fixed: _resized(A, size) > fixed,
+            )
+            for fixed in (0.5, 0.6)
         ),
     ],
     hints=[

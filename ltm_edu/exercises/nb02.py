@@ -494,7 +494,10 @@ _NO_COSINE = (
     "Some values are not between -1 and 1, so they are no cosines. Check how you divide by the two "
     "lengths."
 )
-_ZERO = "A zero vector has no direction and relates to nothing. Return 0 there."
+_ZERO = (
+    "A zero vector has no direction and relates to nothing. Return 0 there, and the cosine "
+    "everywhere else."
+)
 _SHORT = "The cosine does not depend on the lengths, however short or long the vectors are."
 
 COSINE_MAP = Exercise(

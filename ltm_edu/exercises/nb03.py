@@ -13,6 +13,10 @@ from .exercise import Edge, Exercise, Invariance, Slip
 Tensor = torch.Tensor
 
 ZERO = "A zero vector has no direction, so its relation must be 0."
+ONLY_ZERO = (
+    "A zero vector has no direction, so its relation must be 0. All other relations must be "
+    "cosines as usual."
+)
 ZERO_DIVIDED = "A zero vector gives NaN, because 0 / 0 is computed. Its relation must be 0."
 LENGTHS = "The cosine does not depend on the lengths, however short or long the vectors are."
 NO_COSINE = (
@@ -215,8 +219,8 @@ RELATION = Exercise(
         ),
     ],
     edges=[
-        Edge((_TINY_Q * torch.tensor([1.0, 0.0, 1.0]), _TINY_S), ZERO),
-        Edge(_with_zero_pixel(), ZERO),
+        Edge((_TINY_Q * torch.tensor([1.0, 0.0, 1.0]), _TINY_S), ONLY_ZERO),
+        Edge(_with_zero_pixel(), ONLY_ZERO),
         Edge((1e-3 * _TINY_Q, 1e-3 * _TINY_S), LENGTHS),
         Edge((2e-4 * _TINY_Q, 2e-4 * _TINY_S), LENGTHS),
         Edge((1e6 * _TINY_Q, 1e6 * _TINY_S), LENGTHS),

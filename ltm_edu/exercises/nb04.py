@@ -21,7 +21,9 @@ HARD_ONLY = (
 )
 NOT_DIVIDED = "You use G_s^T alone. G_s^+ is G_s^T times (G_s G_s^T)^-1."
 ONE_FOR_ALL = "One G_s G_s^T is used for the whole batch. Compute it for each episode."
-ZERO = "A zero vector has no direction, so its relation must be 0."
+ZERO = (
+    "A zero vector has no direction, so its relation must be 0. All other vectors count as usual."
+)
 SCALE = "A must not depend on the lengths of the vectors, however short or long they are."
 
 
@@ -310,6 +312,10 @@ ATTENTION_WITHOUT_R = Exercise(
             lambda q, s, g: (_unit(q).mT @ _unit(s).mean(dim=2, keepdim=True)).squeeze(2),
         ),
         Slip(
+            "The mask is rounded. A soft value is the share of a cell that the object covers.",
+            lambda q, s, g: (_unit(q).mT @ _prototype(s, (g > 0.5).to(g.dtype))).squeeze(2),
+        ),
+        Slip(
             "A zero vector gives NaN, because 0 / 0 is computed. Its relation must be 0.",
             lambda q, s, g: (
                 (q.flatten(2) / q.flatten(2).norm(dim=1, keepdim=True)).mT
@@ -564,7 +570,11 @@ STACKED_SHOTS = Exercise(
             _with_empty_shots(0),
             "An empty support must not change the result: only the others count.",
         ),
-        Edge(_with_empty_shots(0, 1, 2), EMPTY),
+        Edge(
+            _with_empty_shots(0, 1, 2),
+            "All masks of one episode are empty. Its result must be 0, and the other episode must "
+            "have its usual result.",
+        ),
         Edge(
             (
                 1e-6 * torch.tensor([[[[0.9, 0.7, 0.1]], [[0.2, 0.0, 0.6]]]]),

@@ -579,6 +579,10 @@ TOTAL = Exercise(
         ),
         Edge(_ONE_COUNT_IS_0, "A term with count 0 must contribute 0."),
         Edge(
+            (torch.tensor([1.0, 2.0, math.inf]), torch.tensor([2, 2, 4]), torch.ones(3)),
+            "An infinite term whose lambda is not 0 must make the loss infinite.",
+        ),
+        Edge(
             (
                 torch.tensor([8e6, 4e6, 32e6]),
                 torch.tensor([4, 4, 16]) * 1_000_000,

@@ -364,6 +364,10 @@ RATE = Exercise(
             lambda s, n: _warm_up(s, n, 2 * _cosine(s, max(1, n // 10), n - max(1, n // 10))),
         ),
         Slip(
+            "You use the positions in `step`, not its values. Use `step` itself.",
+            lambda s, n: rate(torch.arange(len(s), dtype=s.dtype), n),
+        ),
+        Slip(
             "The rate stays at 1 after the warm-up. It must fall.",
             lambda s, n: _warm_up(s, n, torch.ones_like(s)),
         ),

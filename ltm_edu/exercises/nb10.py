@@ -10,7 +10,10 @@ from .exercise import Cost, Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
-ZERO = "A zero vector has no direction, so its relation must be 0."
+ZERO = (
+    "A zero vector has no direction, so its relation must be 0. All other relations must be "
+    "cosines as usual."
+)
 DOTS = "This is the mean dot product. R holds cosines: scale every column to length 1 first."
 COSINE_OF_MEANS = (
     "This is the cosine of two means. Take the mean of the unit vectors, and do not normalise the "
