@@ -659,7 +659,11 @@ RIGHT = {
     "1.3": [grid_by_class, grid_in_numpy, grid_by_unique],
     "1.4": [supports_by_loop, supports_without_the_query_in_shows],
     "2.1": [grid_by_unfold, grid_by_two_means, grid_by_ratio_of_convolutions],
-    "2.2": [masked_by_einsum, lambda F_s, G_s: G_s.expand_as(F_s) * F_s],
+    "2.2": [
+        masked_by_einsum,
+        lambda F_s, G_s: torch.where(G_s > 0, F_s * G_s, 0),
+        lambda F_s, G_s: G_s.expand_as(F_s) * F_s,
+    ],
     "2.3": [pool_by_loop, pool_with_a_small_guard, pool_by_einsum, pool_with_weights_first],
     "2.4": [map_by_cosine_similarity, map_by_normalize, map_by_grouped_convolution],
     "3.1": [

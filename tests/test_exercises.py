@@ -435,6 +435,12 @@ def test_the_place_that_is_shown_is_one_that_differs_too_much():
     assert abs(mine - right) > 1e-3
 
 
+def test_a_numpy_number_is_called_so_and_no_float64_is_asked_for():
+    text = str(examine(EXERCISES["3.1"], lambda a, b: np.dot(a.numpy(), b.numpy())))
+    assert "The result is a NumPy number, expected a torch.Tensor" in text
+    assert "float64" not in text
+
+
 def test_a_long_error_is_cut_between_two_words():
     def answer(a, b):
         raise ValueError("word " * 60)

@@ -72,7 +72,7 @@ MUTANTS = [
     ("2.2", lambda f, g: torch.where(g > 0, f, 0.0), "keeps its full feature"),
     ("2.2", lambda f, g: _masked(f, g).flatten(2), "shape (1, 2, 3), expected (1, 2, 1, 3)"),
     ("2.2", lambda f, g: _masked(f, g) / g.amax(), "the expected shape, but other values"),
-    ("2.2", lambda f, g: _masked(f, g.detach()), "No gradient reaches G_s"),
+    ("2.2", lambda f, g: _masked(f.detach(), g), "No gradient reaches F_s"),
     ("2.2", lambda f, g: f @ g, "raised RuntimeError"),
     ("2.2", masked_in_place, "in place"),
     ("2.3", lambda f, g: f[:, :, g[0, 0] > 0].mean(dim=2), "expected [[2.667, 2.667]]"),

@@ -130,8 +130,8 @@ def with_article(value: Any) -> str:
     """What a value is, in words: "a list", "a tensor of shape (2, 3)"."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, np.ndarray):
-        return "a NumPy array"
+    if isinstance(value, np.ndarray | np.generic):
+        return "a NumPy array" if isinstance(value, np.ndarray) else "a NumPy number"
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 

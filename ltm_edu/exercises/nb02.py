@@ -218,7 +218,7 @@ MASKED = Exercise(
         ),
     ],
     extremes=at_scales(_features_and_mask, 0) + at_scales(_features_and_mask, 1, factors=TINY),
-    differentiable=(0, 1),
+    differentiable=(0,),
     slips=[
         Slip(
             "The mask has lost its channel dimension: (B, h, w) is aligned with the channels, not "
@@ -360,7 +360,7 @@ POOL = Exercise(
         ),
     ],
     extremes=at_scales(_maps, 0) + at_scales(_maps, 1, factors=TINY),
-    differentiable=(0, 1),
+    differentiable=(0,),
     slips=[
         Slip(
             "In your code the divisor is never below 1, so the mean of an object that covers less "

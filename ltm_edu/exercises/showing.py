@@ -122,7 +122,9 @@ def _beside(what: str, out: Any, right: Any) -> list[str]:
 
 def _described(value: Any) -> str:
     if isinstance(value, Tensor):
-        return f"{with_article(value)}, {str(value.dtype).removeprefix('torch.')}"
+        # The checker compares in float64, whatever the dtype of an answer is.
+        kind = "float" if value.dtype == torch.float64 else str(value.dtype)
+        return f"{with_article(value)}, {kind.removeprefix('torch.')}"
     return brief(value)[:_WIDTH] if isinstance(value, float | int) else with_article(value)
 
 
