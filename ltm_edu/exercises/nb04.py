@@ -409,7 +409,7 @@ UNMIX = Exercise(
     reference=unmix,
     spec=_unmix_loop,
     tiny=[
-        (torch.tensor([[[0.5, 1.0], [0.5, 0.0]]]), torch.tensor([[[[0.5, 0.0]], [[0.5, 1.0]]]])),
+        (torch.tensor([[[0.6, 0.4], [0.4, 0.6]]]), torch.tensor([[[[0.5, 0.0]], [[0.5, 1.0]]]])),
     ],
     draw=_several_rows,
     invariances=[
@@ -427,7 +427,7 @@ UNMIX = Exercise(
         Edge(_with_an_empty_row(), EMPTY_ROW),
         Edge(
             (
-                1e-6 * torch.tensor([[[0.5, 1.0], [0.5, 0.0]]]),
+                1e-6 * torch.tensor([[[0.6, 0.4], [0.4, 0.6]]]),
                 torch.tensor([[[[0.5, 0.0]], [[0.5, 1.0]]]]),
             ),
             "Small values of R must stay as they are, without rounding.",
