@@ -439,22 +439,239 @@ def shots_with_one_query_gram(u_q, u_s, g_q, g_s):
     return total / (g_q.numel() * g_s.shape[1] * g_s.shape[2])
 
 
+# Other orders, other precisions, in place on copies, and torch's own functions ----------------
+
+
+def iou_in_place_on_clones(predicted, truth):
+    t, p = truth.clone(), predicted.clone()
+    t[truth == VOID], p[truth == VOID] = 0, False
+    union = torch.logical_or(p, t.bool()).sum().item()
+    return torch.logical_and(p, t.bool()).sum().item() / union if union else 1
+
+
+def mask_by_grid_sample(A_hat, size, threshold):
+    y, x = (torch.linspace(-1, 1, n) for n in size)
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    sampled = F.grid_sample(A_hat, grid.expand(len(A_hat), -1, -1, -1), align_corners=True)
+    return sampled[:, 0] > threshold
+
+
+def object_by_table(mask, class_id):
+    table = torch.zeros(256, dtype=torch.uint8)
+    table[class_id], table[VOID] = 1, VOID
+    return table[mask.long()]
+
+
+def grid_by_unique(mask, n_classes):
+    out = torch.zeros(n_classes, dtype=torch.bool)
+    for c, count in zip(*mask[1::32, 1::32].unique(return_counts=True), strict=True):
+        if 1 <= c <= n_classes:
+            out[int(c) - 1] = count > 2
+    return out
+
+
+def supports_without_the_query_in_shows(order, shows, query, shots):
+    shows = shows.clone()
+    shows[query] = False
+    return order[shows[order]][:shots]
+
+
+def grid_by_two_means(masks, stride):
+    def along(m):
+        half = stride // 2
+        centres = range(0, m.shape[-1], stride)
+        return torch.stack([m[..., max(0, c - half) : c + half + 1].mean(-1) for c in centres], -1)
+
+    return along(along(masks).mT).mT
+
+
+def grid_by_ratio_of_convolutions(masks, stride):
+    kernel = torch.ones(1, 1, stride + 1, stride + 1)
+    total, count = (
+        F.conv2d(x.float(), kernel, stride=stride, padding=stride // 2)
+        for x in (masks, torch.ones_like(masks))
+    )
+    return total / count
+
+
+def pool_with_weights_first(F_s, G_s):
+    total = G_s.sum((2, 3), keepdim=True)
+    return (F_s * (G_s / total.masked_fill(total == 0, 1))).flatten(2).sum(-1)
+
+
+def map_by_grouped_convolution(E_q, prototype):
+    kernel = F.normalize(prototype)[..., None, None]
+    flat = F.normalize(E_q).flatten(0, 1)[None]
+    return F.conv2d(flat, kernel, groups=len(E_q)).transpose(0, 1)
+
+
+def cosine_by_python_sums(a, b):
+    dot, aa, bb = (sum(x * y for x, y in zip(*v, strict=True)) for v in ((a, b), (a, a), (b, b)))
+    return dot if aa == 0 or bb == 0 else dot / (aa.sqrt() * bb.sqrt())
+
+
+def relation_divided_afterwards(E_q, E_s):
+    q, s = E_q.flatten(2).mT, E_s.flatten(2)
+    lengths = q.norm(dim=2, keepdim=True), s.norm(dim=1, keepdim=True)
+    return q @ s / lengths[0].clamp_min(1e-9) / lengths[1].clamp_min(1e-9)
+
+
+def row_by_one_hot(R, y, x, query_grid, support_grid):
+    pixel = torch.zeros(query_grid)
+    pixel[y, x] = 1
+    return (pixel.reshape(1, -1) @ R).reshape(support_grid)
+
+
+def inverse_with_nan_to_num(G_s):
+    g = G_s.flatten(2)
+    return (g.mT / (g @ g.mT)).nan_to_num(0)
+
+
+def attention_of_masked_embeddings(E_q, E_s, G_s):
+    q, s = F.normalize(E_q.flatten(2)), F.normalize((E_s * G_s).flatten(2))
+    g = G_s.flatten(2)
+    prototype = (s * g).sum(2)
+    return torch.einsum("bdi,bd->bi", q, prototype) / g.square().sum(2).clamp_min(1e-8)
+
+
+def unmix_by_cholesky(R, G_s):
+    g = G_s.flatten(2).double()
+    gram = g @ g.mT
+    gram.diagonal(dim1=1, dim2=2).add_(1e-5)
+    return torch.cholesky_solve(g @ R.double().mT, torch.linalg.cholesky(gram)).mT
+
+
+def stacked_by_weighted_shots(R, G_s):
+    g = G_s.flatten(2)
+    weight = (g * g).sum(2, keepdim=True)
+    A = torch.einsum("bkij,bkj->bki", R, g) / weight.clamp_min(1e-12)
+    return (A * weight).sum(1) / weight.sum(1).clamp_min(1e-12)
+
+
+def min_max_by_sort(A):
+    ordered = A.double().sort(dim=1).values
+    return (A - ordered[:, :1]) / (ordered[:, -1:] - ordered[:, :1]).clamp(min=1e-8)
+
+
+def attend_after_the_product(T, A_hat):
+    return F.relu(T * A_hat.view(len(T), 1, *T.shape[2:]))
+
+
+def mask_loss_with_nan_to_num(M, Y):
+    return F.cross_entropy(M, Y, ignore_index=VOID).nan_to_num()
+
+
+def attention_loss_by_logit(A_hat, Y):
+    a = F.interpolate(A_hat, Y.shape[1:], mode="bilinear", align_corners=True)[:, 0]
+    counted, logits = Y != VOID, torch.logit(a.clamp(1e-6, 1 - 1e-6))
+    labels = (Y[counted] == 1).to(a)
+    total = F.binary_cross_entropy_with_logits(logits[counted], labels, reduction="sum")
+    return total / counted.sum().clamp_min(1)
+
+
+def relation_loss_with_masks_as_channels(u_q, u_s, g_q, g_s):
+    q, s = torch.cat([u_q, g_q[:, None]], 1), torch.cat([u_s, -g_s[:, None]], 1)
+    return ((q @ q.mT) * (s @ s.mT)).sum((1, 2)).mean() / (q.shape[2] * s.shape[2])
+
+
+def total_by_selection(sums, counts, lambdas):
+    kept = (lambdas != 0) & (counts > 0)
+    return (lambdas[kept] * sums[kept] / counts[kept]).sum()
+
+
+def probabilities_of_shares(counts, power):
+    shares = counts / counts.sum()
+    shares = torch.where(shares > 0, shares**power, 0)
+    return shares / shares.sum()
+
+
+def clip_as_pytorch_does(gradients, limit):
+    norm = gradients.norm().item()
+    return gradients * min(1.0, limit / (norm + 1e-6))
+
+
+def rate_by_squared_cosine(step, steps):
+    s, warm = step.numpy().astype(float), max(1, steps // 10)
+    falling = np.cos(np.pi / 2 * (s - warm) / max(1, steps - warm)) ** 2
+    return np.where(s < warm, (s + 1) / warm, falling)
+
+
+def miou_by_index_add(intersections, unions, classes):
+    ids, place = classes.unique(return_inverse=True)
+    zeros = torch.zeros(len(ids))
+    i, u = (zeros.index_add(0, place, x.float()) for x in (intersections, unions))
+    return torch.where(u > 0, i / u.clamp_min(1), 1).mean()
+
+
+def fb_by_complements(counts):
+    sums = counts.double().sum(0)
+    correct, unions = sums[[0, 3]], sums.sum() - sums[[3, 0]]
+    return torch.where(unions == 0, 1, correct / unions.clamp_min(1)).mean()
+
+
+def paired_by_moments(a, b):
+    d = a - b
+    return torch.stack([d.mean(), ((d * d).mean() - d.mean() ** 2).clamp_min(0).sqrt()])
+
+
+def bytes_by_negative_division(pictures, copies, channels, sides, stride, number):
+    return (-(-sides // stride)).pow(2).sum() * pictures * copies * channels * number
+
+
+def adam_by_pytorch(w, g, m, v, t, lr):
+    leaf = torch.nn.Parameter(w.clone())
+    optimizer = torch.optim.Adam([leaf], lr=lr)
+    leaf.grad = g.clone()
+    state = {"step": torch.tensor(float(t)), "exp_avg": m.clone(), "exp_avg_sq": v.clone()}
+    optimizer.state[leaf] = state
+    optimizer.step()
+    return torch.stack([leaf.data, state["exp_avg"], state["exp_avg_sq"]])
+
+
+def folds_by_std_mean(scores):
+    spread, mean = torch.std_mean(scores.mean(0), correction=0)
+    return torch.stack([mean, spread])
+
+
+def mean_by_sums(E_q, E_s):
+    q, s = (F.normalize(E.flatten(2)).sum(2) for E in (E_q, E_s))
+    return (q * s).sum(1) / (E_q[0, 0].numel() * E_s[0, 0].numel())
+
+
+def products_by_tensors(N_q, N_s, D):
+    n = torch.tensor([N_q, N_s])
+    return torch.stack([n.prod() * D, n.sum() * D**2])
+
+
+def shots_by_episode(u_q, u_s, g_q, g_s):
+    total = 0
+    for q, s, h, g in zip(u_q, torch.cat(u_s.unbind(1), 2), g_q, g_s.flatten(1), strict=True):
+        gram = ((q @ q.T) * (s @ s.T)).sum()
+        total = total + gram - 2 * (q @ h) @ (s @ g) + (h @ h) * (g @ g)
+    return total / (g_q.numel() * g_s[0].numel())
+
+
 RIGHT = {
-    "0.1": [iou_in_numpy, iou_as_a_tensor, iou_with_integers, iou_by_loop],
-    "0.2": [mask_in_numpy],
-    "1.1": [object_in_steps, object_in_numpy],
+    "0.1": [iou_in_numpy, iou_as_a_tensor, iou_with_integers, iou_by_loop, iou_in_place_on_clones],
+    "0.2": [mask_in_numpy, mask_by_grid_sample],
+    "1.1": [object_in_steps, object_in_numpy, object_by_table],
     "1.2": [novel_by_list, novel_in_numpy],
-    "1.3": [grid_by_class, grid_in_numpy],
-    "1.4": [supports_by_loop],
-    "2.1": [grid_by_unfold],
-    "2.2": [masked_by_einsum, lambda F_s, G_s: G_s.expand_as(F_s) * F_s],
-    "2.3": [pool_by_loop, pool_with_a_small_guard, pool_by_einsum],
-    "2.4": [map_by_cosine_similarity, map_by_normalize],
+    "1.3": [grid_by_class, grid_in_numpy, grid_by_unique],
+    "1.4": [supports_by_loop, supports_without_the_query_in_shows],
+    "2.1": [grid_by_unfold, grid_by_two_means, grid_by_ratio_of_convolutions],
+    "2.2": [
+        masked_by_einsum,
+        lambda F_s, G_s: torch.where(G_s > 0, F_s * G_s, 0),
+        lambda F_s, G_s: G_s.expand_as(F_s) * F_s,
+    ],
+    "2.3": [pool_by_loop, pool_with_a_small_guard, pool_by_einsum, pool_with_weights_first],
+    "2.4": [map_by_cosine_similarity, map_by_normalize, map_by_grouped_convolution],
     "3.1": [
         cosine_of_units,
         cosine_with_ifs,
         cosine_with_each_length_clamped,
         lambda a, b: F.cosine_similarity(a, b, dim=0),
+        cosine_by_python_sums,
     ],
     "3.2": [
         relation_by_loop,
@@ -462,30 +679,44 @@ RIGHT = {
         relation_in_float32,
         relation_in_float64,
         relation_by_cosine_similarity,
+        relation_divided_afterwards,
     ],
-    "3.3": [row_by_indexing, row_by_unflatten],
+    "3.3": [row_by_indexing, row_by_unflatten, row_by_one_hot],
     "3.4": [truth_by_broadcasting, truth_by_outer, truth_in_numpy],
-    "4.1": [inverse_by_pinv, inverse_by_loop],
-    "4.2": [attention_with_a_helper, attention_by_two_einsums, attention_by_episode],
-    "4.3": [unmix_by_pinv, unmix_by_inverse],
-    "4.4": [stacked_by_long_matrices, stacked_by_loop],
-    "5.1": [min_max_with_eps, min_max_by_loop],
+    "4.1": [inverse_by_pinv, inverse_by_loop, inverse_with_nan_to_num],
+    "4.2": [
+        attention_with_a_helper,
+        attention_by_two_einsums,
+        attention_by_episode,
+        attention_of_masked_embeddings,
+    ],
+    "4.3": [unmix_by_pinv, unmix_by_inverse, unmix_by_cholesky],
+    "4.4": [stacked_by_long_matrices, stacked_by_loop, stacked_by_weighted_shots],
+    "5.1": [min_max_with_eps, min_max_by_loop, min_max_by_sort],
     "5.2": [threshold_by_lerp, threshold_by_loop],
-    "5.3": [attend_by_einsum, attend_with_clamp],
-    "6.1": [mask_loss_by_cross_entropy, mask_loss_by_selection],
-    "6.2": [attention_loss_by_bce],
-    "6.3": [relation_loss_by_einsum, relation_loss_by_episode],
-    "6.4": [total_by_loop],
-    "7.1": [probabilities_in_numpy],
-    "7.2": [clip_by_pytorch, clip_with_if],
-    "7.3": [rate_by_loop, rate_in_numpy],
-    "8.1": [miou_as_a_number, miou_in_numpy],
-    "8.2": [fb_as_a_number],
-    "8.3": [paired_by_std, paired_in_numpy],
-    "9.1": [bytes_by_ceil, bytes_as_a_number],
-    "9.2": [adam_by_lerp],
-    "9.3": [folds_in_numpy, folds_by_var],
-    "10.1": [mean_by_einsum, mean_by_prototype],
-    "10.2": [products_in_numpy, lambda *n: torch.tensor(products_in_numpy(*n))],
-    "10.3": [shots_with_one_query_gram],
+    "5.3": [attend_by_einsum, attend_with_clamp, attend_after_the_product],
+    "6.1": [mask_loss_by_cross_entropy, mask_loss_by_selection, mask_loss_with_nan_to_num],
+    "6.2": [attention_loss_by_bce, attention_loss_by_logit],
+    "6.3": [
+        relation_loss_by_einsum,
+        relation_loss_by_episode,
+        relation_loss_with_masks_as_channels,
+    ],
+    "6.4": [total_by_loop, total_by_selection],
+    "7.1": [probabilities_in_numpy, probabilities_of_shares],
+    "7.2": [clip_by_pytorch, clip_with_if, clip_as_pytorch_does],
+    "7.3": [rate_by_loop, rate_in_numpy, rate_by_squared_cosine],
+    "8.1": [miou_as_a_number, miou_in_numpy, miou_by_index_add],
+    "8.2": [fb_as_a_number, fb_by_complements],
+    "8.3": [paired_by_std, paired_in_numpy, paired_by_moments],
+    "9.1": [bytes_by_ceil, bytes_as_a_number, bytes_by_negative_division],
+    "9.2": [adam_by_lerp, adam_by_pytorch],
+    "9.3": [folds_in_numpy, folds_by_var, folds_by_std_mean],
+    "10.1": [mean_by_einsum, mean_by_prototype, mean_by_sums],
+    "10.2": [
+        products_in_numpy,
+        lambda *n: torch.tensor(products_in_numpy(*n)),
+        products_by_tensors,
+    ],
+    "10.3": [shots_with_one_query_gram, shots_by_episode],
 }

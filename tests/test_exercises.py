@@ -27,8 +27,8 @@ from ltm_edu.exercises import EXERCISES, CheckFailed, record
 from ltm_edu.exercises.comparing import difference, settled
 from ltm_edu.exercises.engine import Course, Exercise, Verdict, examine
 from ltm_edu.exercises.exercise import widened
+from ltm_edu.exercises.running import Raised, run
 from ltm_edu.exercises.running import names_in as names_used_by
-from ltm_edu.exercises.running import run
 from ltm_edu.store.pictures import VOID
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,7 +125,7 @@ MUTANTS = [
     (
         "3.1",
         lambda a, b: a @ b / ((a @ a).sqrt() * (b @ b).sqrt()).clamp_min(1e-5),
-        "bounds the product of the lengths",
+        "limit the product of the lengths",
     ),
     ("3.1", lambda a, b: a.softmax(0) @ b.softmax(0), "expected 0.96"),
     ("3.2", lambda q, s: torch.einsum("bdi,bdj->bij", q.flatten(2), s.flatten(2)), "normalise?"),
@@ -223,7 +223,8 @@ def test_the_solution_is_the_plain_loop_at_every_scale(exercise):
     for args in map(widened, [*inputs, *exercise.extremes]):
         right, loop = exercise.reference(*args), exercise.spec(*args)
         right, loop = (torch.as_tensor(x).double() for x in (right, loop))
-        largest = loop[loop.isfinite()].abs().max().item()
+        finite = loop[loop.isfinite()].abs()
+        largest = finite.max().item() if finite.numel() else 0.0
         torch.testing.assert_close(right, loop, rtol=1e-9, atol=1e-9 * min(1, largest or 1))
 
 
@@ -283,6 +284,28 @@ def test_every_slip_has_one_test_and_no_slip_passes(exercise):
 
 
 # Messages ---------------------------------------------------------------------------------------
+
+
+def guarded(exercise: Exercise, wrong: Callable) -> Callable:
+    """A wrong function with the right result where it would return NaN or raise an error."""
+
+    def answer(*args):
+        out = run(wrong, args)
+        guarded = isinstance(out, Raised) or not torch.as_tensor(out).isfinite().all()
+        return exercise.reference(*args) if guarded else out
+
+    return answer
+
+
+@each
+def test_a_slip_is_named_also_if_the_answer_guards_the_edges(exercise):
+    for slip in exercise.slips:
+        ordinary = [*exercise.tiny, *exercise.random()]
+        if slip.when or any(isinstance(run(slip.wrong, args), Raised) for args in ordinary):
+            continue
+        if not is_right_on_ordinary_input(exercise, slip.wrong):
+            says = examine(exercise, guarded(exercise, slip.wrong)).says
+            assert says in [s.says for s in exercise.slips], slip.says
 
 
 @each
@@ -400,6 +423,29 @@ def test_a_wrong_result_is_shown_beside_the_right_one():
         "    [ 2   4  10]    [   0  0.25     1]",
         "    [-2  -6  -6]    [   1     0     0]",
     ]
+
+
+def test_the_place_that_is_shown_is_one_that_differs_too_much():
+    def clamped(R, G_s):
+        return (R @ torch.linalg.pinv(G_s.flatten(2))).clamp(0, 1)
+
+    case = examine(EXERCISES["4.3"], clamped).case
+    (line,) = (line for line in case.lines() if line.startswith("result at "))
+    mine, right = map(float, re.search(r"yours (\S+), right (\S+)", line).groups())
+    assert abs(mine - right) > 1e-3
+
+
+def test_a_numpy_number_is_called_so_and_no_float64_is_asked_for():
+    text = str(examine(EXERCISES["3.1"], lambda a, b: np.dot(a.numpy(), b.numpy())))
+    assert "The result is a NumPy number, expected a torch.Tensor" in text
+    assert "float64" not in text
+
+
+def test_a_long_error_is_cut_between_two_words():
+    def answer(a, b):
+        raise ValueError("word " * 60)
+
+    assert examine(EXERCISES["3.1"], answer).says.endswith("word [...] (on the tiny example).")
 
 
 def test_a_recognised_slip_is_named_and_shown():
@@ -577,6 +623,18 @@ def test_strict_mode_lets_the_reference_pass(exercise, monkeypatch, capsys):
     monkeypatch.setenv("LTM_EDU_STRICT", "1")
     Course(EXERCISES).check(exercise.id, solution_of(exercise))
     assert capsys.readouterr().out == f"{exercise.id} ok: {exercise.title}\n"
+
+
+def test_only_the_first_lines_that_an_answer_prints_are_shown(capsys):
+    def cosine(a, b):
+        print("lengths", len(a), len(b))
+        return F.cosine_similarity(a, b, dim=0)
+
+    Course(EXERCISES).check("3.1", cosine)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:5] == ["lengths 2 2"] + 3 * ["lengths 6 6"] + ["lengths 3 3"]
+    assert re.fullmatch(r"\[your function printed \d+ more lines, because .*\]", lines[5])
+    assert lines[6:] == ["3.1 ok: one pair's cosine, safe at zero"]
 
 
 def test_an_unknown_exercise_is_reported(capsys):

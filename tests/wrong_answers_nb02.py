@@ -35,7 +35,28 @@ def map_by_largest_channel(E_q, prototype):
     return (E_q * prototype[:, :, None, None]).amax(dim=1, keepdim=True).clamp(-1, 1)
 
 
+def pool_zeros_for_an_empty_batch(F_s, G_s):
+    if G_s.sum() == 0:
+        return torch.zeros(F_s.shape[:2])
+    return (F_s * G_s).sum((2, 3)) / G_s.sum((2, 3))
+
+
+def pool_zeros_for_the_whole_batch(F_s, G_s):
+    if (G_s.sum((2, 3)) == 0).any():
+        return torch.zeros(F_s.shape[:2])
+    return (F_s * G_s).sum((2, 3)) / G_s.sum((2, 3))
+
+
+def map_zeros_for_the_whole_batch(E_q, prototype):
+    if (prototype.norm(dim=1) == 0).any():
+        return torch.zeros(len(E_q), 1, *E_q.shape[2:])
+    return F.cosine_similarity(E_q, prototype[:, :, None, None])[:, None]
+
+
 MUTANTS = [
+    ("2.4", map_zeros_for_the_whole_batch, "Return 0 there, and the cosine everywhere else"),
+    ("2.3", pool_zeros_for_an_empty_batch, "Only the first mask of the batch is empty"),
+    ("2.3", pool_zeros_for_the_whole_batch, "Only the first mask of the batch is empty"),
     ("2.1", lambda m, s: F.avg_pool2d(m, s - 1, s, s // 2 - 1), "expected [[[[1, 0.3333, 0.5]]]]"),
     ("2.1", lambda m, s: _grid(m, s).half(), "dtype float16, expected float32"),
     ("2.1", lambda m, s: _grid(m, s).numpy(), "a NumPy array, expected"),
@@ -51,7 +72,7 @@ MUTANTS = [
     ("2.2", lambda f, g: torch.where(g > 0, f, 0.0), "keeps its full feature"),
     ("2.2", lambda f, g: _masked(f, g).flatten(2), "shape (1, 2, 3), expected (1, 2, 1, 3)"),
     ("2.2", lambda f, g: _masked(f, g) / g.amax(), "the expected shape, but other values"),
-    ("2.2", lambda f, g: _masked(f, g.detach()), "No gradient reaches G_s"),
+    ("2.2", lambda f, g: _masked(f.detach(), g), "No gradient reaches F_s"),
     ("2.2", lambda f, g: f @ g, "raised RuntimeError"),
     ("2.2", masked_in_place, "in place"),
     ("2.3", lambda f, g: f[:, :, g[0, 0] > 0].mean(dim=2), "expected [[2.667, 2.667]]"),
@@ -75,9 +96,9 @@ MUTANTS = [
         lambda E, p: F.cosine_similarity(E, p[..., None, None]),
         "The channel dimension is missing",
     ),
-    ("2.4", lambda E, p: -(E - p[..., None, None]).norm(dim=1, keepdim=True), "Did you normalise"),
+    ("2.4", lambda E, p: -(E - p[..., None, None]).norm(dim=1, keepdim=True), "no cosines"),
     ("2.4", map_by_largest_channel, "expected [[[[0.96, 0.6]]]]"),
-    ("2.4", map_unsafe_gradient, "does not depend on the lengths"),
+    ("2.4", map_unsafe_gradient, "limit the product of the lengths"),
     ("2.4", lambda E, p: _map(E, p.detach()), "No gradient reaches prototype"),
     ("2.4", lambda E, p: _map(E, p).float().double(), "computes it"),
 ]

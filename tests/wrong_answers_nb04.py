@@ -3,6 +3,7 @@
 import torch
 
 from ltm_edu import equations
+from ltm_edu.exercises import EXERCISES
 
 
 def inverse_in_place(G_s):
@@ -61,7 +62,21 @@ def mean_of_normalised_maps(R, G_s):
     return equations.normalize_attention(A).unflatten(0, R.shape[:2]).mean(dim=1)
 
 
+def attention_zeros_for_the_whole_batch(E_q, E_s, G_s):
+    if (G_s.sum((1, 2, 3)) == 0).any():
+        return torch.zeros(len(E_q), E_q[0, 0].numel())
+    return EXERCISES["4.2"].reference(E_q, E_s, G_s)
+
+
+def stacked_zeros_for_the_whole_batch(R, G_s):
+    if (G_s.sum((1, 2, 3, 4)) == 0).any():
+        return torch.zeros(len(R), R.shape[2])
+    return EXERCISES["4.4"].reference(R, G_s)
+
+
 MUTANTS = [
+    ("4.2", attention_zeros_for_the_whole_batch, "the other mask must have its usual result"),
+    ("4.4", stacked_zeros_for_the_whole_batch, "the other episode must have its usual result"),
     ("4.1", inverse_in_place, "in place"),
     ("4.1", lambda G: torch.linalg.pinv(G), "shape (1, 1, 3, 1), expected (1, 3, 1)"),
     ("4.1", lambda G: G.flatten(2).softmax(2).mT, "expected [[[0.8], [0], [0.4]]]"),
@@ -102,8 +117,8 @@ MUTANTS = [
     ),
     ("4.4", stacked_as_rows, "expected [[0."),
     ("4.4", mean_of_normalised_maps, "expected [[0."),
-    ("4.4", lambda R, G: equations.attention(R.mean(1), G.mean(1)), "expected [[0."),
+    ("4.4", lambda R, G: equations.attention(R.mean(1), G.mean(1)), "are averaged first"),
     ("4.4", lambda R, G: equations.attention(R.sum(1), G[:, 0]), "expected [[0."),
-    ("4.4", lambda R, G: equations.attention(R[:, 0].detach(), G[:, 0]), "expected [[0.7556]]"),
+    ("4.4", lambda R, G: equations.attention(R[:, 0].detach(), G[:, 0]), "Only the first support"),
     ("4.4", lambda R, G: equations.attention(R.flatten(2), G.flatten(2)), "expected (1, 1)"),
 ]

@@ -24,7 +24,13 @@ def grid(T, A):
     return A.reshape(len(A), 1, *T.shape[2:])
 
 
+def zeros_where_any_map_is_constant(A):
+    low, high = A.amin(1, keepdim=True), A.amax(1, keepdim=True)
+    return torch.zeros_like(A) if (low == high).any() else (A - low) / (high - low)
+
+
 MUTANTS = [
+    ("5.1", zeros_where_any_map_is_constant, "It must become zeros, and the second one 0 and 1"),
     ("5.1", in_place, "in place"),
     ("5.1", with_zeros_inserted_afterwards, "NaN. where after a division"),
     ("5.1", ones_for_a_constant, "its result must be zeros"),

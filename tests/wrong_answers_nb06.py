@@ -64,7 +64,16 @@ def attention_loss_hidden(A_hat, Y):
     return with_zeros_inserted_afterwards(-torch.where(Y == 1, a, 1 - a).log(), Y)
 
 
+def total_by_where(sums, counts, lambdas):
+    return torch.where(lambdas == 0, 0, lambdas * sums / counts.clamp_min(1)).sum()
+
+
+def total_without_infinite_sums(sums, counts, lambdas):
+    return (lambdas * torch.where(sums.isinf(), 0, sums) / counts.clamp_min(1)).sum()
+
+
 MUTANTS = [
+    ("6.4", total_without_infinite_sums, "must make the loss infinite"),
     ("6.1", by_log_of_softmax, "The loss is infinite for large logits"),
     ("6.1", mask_loss_hidden, "NaN. where after a division"),
     ("6.1", by_sigmoid, "Only channel 1 is used"),
@@ -91,7 +100,8 @@ MUTANTS = [
      "NaN. Keep the divisor above 0"),
     ("6.4", loop_over_terms, "0 times infinity"),
     ("6.4", lambda s, n, w: (s / n) @ w, "A term with lambda 0 must be left out"),
-    ("6.4", lambda s, n, w: (w * s / n).nan_to_num(0, posinf=0).detach().sum(), "No gradient re"),
+    ("6.4", lambda s, n, w: (w * s / n).nan_to_num(0, posinf=0).sum(), "make the loss infinite"),
+    ("6.4", lambda s, n, w: total_by_where(s.detach(), n, w), "No gradient reaches sums"),
     ("6.4", lambda s, n, w: (w * s / n).max(), "4, expected 6.5"),
     ("6.4", lambda s, n, w: ((w * s) / n).sum().item(), "a float, expected a torch.Tensor"),
     ("6.4", lambda s, n, w: equations.total_loss(*s), "44, expected 6.5"),

@@ -30,7 +30,7 @@ def warm_up_alone(step, steps):
 MUTANTS = [
     ("7.1", lambda n, p: class_probabilities(n, p).cumsum(0), "expected [0.1667, 0.3333, 0.5]"),
     ("7.1", lambda n, p: class_probabilities(n, p).tolist(), "a list, expected a torch.Tensor"),
-    ("7.1", lambda n, p: n.sqrt() / n.sqrt().sum(), "on random input"),
+    ("7.1", lambda n, p: n.sqrt() / n.sqrt().sum(), "The power in your code is 0.5"),
     ("7.1", lambda n, p: class_probabilities(n, p).flip(0), "expected [0.1667, 0.3333, 0.5]"),
     ("7.1", lambda n, p: class_probabilities(n, p)[None], "shape (1, 3), expected (3,)"),
     ("7.1", lambda n, p: (n + 1) ** p / ((n + 1) ** p).sum(), "expected [0.1667, 0.3333, 0.5]"),

@@ -40,7 +40,7 @@ MUTANTS = [
     ("9.1", lambda *args: cache_bytes(*args) // 1000, "expected 80"),
     ("9.2", in_place, "in place"),
     ("9.2", square_of_the_mean, "expected [["),
-    ("9.2", corrected_state, "expected [["),
+    ("9.2", corrected_state, "returned after the correction"),
     ("9.2", lambda *args: tuple(adam_step(*args)), "a tuple, expected a torch.Tensor"),
     ("9.2", lambda *args: adam_step(*args).mT, "shape (2, 3), expected (3, 2)"),
     ("9.2", lambda *args: adam_step(*args)[[0, 2, 1]], "expected [["),

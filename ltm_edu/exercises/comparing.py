@@ -70,11 +70,7 @@ def same(a: Any, b: Any) -> bool:
             return False
         if not a.is_floating_point():
             return torch.equal(a, b)
-        finite = b[b.isfinite()].abs()
-        largest = finite.max().item() if finite.numel() else 0.0
-        return torch.allclose(
-            a, b, rtol=TOLERANCE, atol=TOLERANCE * (largest or 1.0), equal_nan=True
-        )
+        return bool(agreeing(a, b).all())
     if isinstance(a, float) and isinstance(b, float):
         return same(torch.tensor(a).double(), torch.tensor(b).double())
     if isinstance(a, Raised) and isinstance(b, Raised):
@@ -85,6 +81,16 @@ def same(a: Any, b: Any) -> bool:
         return type(a) is type(b) and bool(a == b)
     except (RuntimeError, ValueError):  # containers of tensors or arrays have no single answer
         return False
+
+
+def agreeing(a: Tensor, b: Tensor) -> Tensor:
+    """At which places two tensors of one shape agree, up to a tolerance that is right for float32.
+
+    The tolerance of a small number is that of the largest one.
+    """
+    finite = b[b.isfinite()].abs()
+    largest = finite.max().item() if finite.numel() else 0.0
+    return torch.isclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * (largest or 1.0), equal_nan=True)
 
 
 def is_finite(value: Any) -> bool:
@@ -124,8 +130,8 @@ def with_article(value: Any) -> str:
     """What a value is, in words: "a list", "a tensor of shape (2, 3)"."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, np.ndarray):
-        return "a NumPy array"
+    if isinstance(value, np.ndarray | np.generic):
+        return "a NumPy array" if isinstance(value, np.ndarray) else "a NumPy number"
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 

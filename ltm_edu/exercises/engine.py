@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from itertools import groupby
 from typing import Any
 
@@ -19,6 +21,10 @@ from .showing import draw, in_a_notebook
 __all__ = [
     "CheckFailed", "Cost", "Course", "Edge", "Exercise", "Invariance", "Slip", "Verdict", "examine",
 ]  # fmt: skip
+
+
+_PRINTED = 5
+"""So many lines that an answer prints are shown."""
 
 
 class CheckFailed(AssertionError):
@@ -40,7 +46,8 @@ class Course:
         """Print one line about an answer: not attempted, wrong with the reason, or ok.
 
         Below a wrong answer's line stands the smallest input on which it fails, with its result
-        and the right one; in a notebook both are drawn where they are maps.
+        and the right one; in a notebook both are drawn where they are maps. What the answer itself
+        prints stands above the line. The answer runs many times, so only the beginning is shown.
 
         Args:
             id: the exercise, such as "3.2".
@@ -52,7 +59,9 @@ class Course:
         exercise = self._find(id)
         if exercise is None:
             return
-        verdict = examine(exercise, fn)
+        with redirect_stdout(io.StringIO()) as printed:
+            verdict = examine(exercise, fn)
+        _show_the_beginning(printed.getvalue())
         print(verdict)
         maps = verdict.case.maps() if verdict.case and in_a_notebook() else None
         if maps is not None:
@@ -128,6 +137,15 @@ class Course:
             if _strict():
                 raise CheckFailed(line)
         return exercise
+
+
+def _show_the_beginning(printed: str) -> None:
+    """Show the first lines of what an answer has printed, and how many follow."""
+    lines = printed.splitlines()
+    for line in lines[:_PRINTED]:
+        print(line)
+    if more := len(lines[_PRINTED:]):
+        print(f"[your function printed {more} more lines, because `check` calls it many times]")
 
 
 def _mark(says: str | None) -> str:

@@ -181,23 +181,27 @@ class _Examination:
     def _slip(self, trial: _Trial, ordinary: list[_Trial], edges: list[_Trial]) -> str | None:
         """The message of the slip that behaves like the answer.
 
-        Where the answer fails on ordinary input, it may differ from the slip at an edge, but only
-        by an error or by a result that is not finite.
+        Where the answer fails on ordinary input, it may differ from the slip at an edge at which
+        one of the two raises an error or is not finite: the answer may guard a division by 0.
         """
         for slip in self.exercise.slips:
             if slip.wrong is not None:
                 if all(self._agrees(slip.wrong, t) for t in ordinary) and all(
-                    self._agrees(slip.wrong, t) or (trial in ordinary and not is_finite(t.out))
-                    for t in edges
+                    self._agrees(slip.wrong, t, only_where_finite=trial in ordinary) for t in edges
                 ):
                     return slip.says
             elif _found(slip, trial):
                 return slip.says
         return None
 
-    def _agrees(self, wrong: Callable[..., Any], trial: _Trial) -> bool:
+    def _agrees(
+        self, wrong: Callable[..., Any], trial: _Trial, only_where_finite: bool = False
+    ) -> bool:
         with warnings.catch_warnings(action="ignore"):  # PyTorch's, about what a slip does
-            return same(self._settled(run(wrong, trial.args), trial.right), trial.out)
+            out = self._settled(run(wrong, trial.args), trial.right)
+        if only_where_finite and not (is_finite(out) and is_finite(trial.out)):
+            return True
+        return same(out, trial.out)
 
     # Rules ------------------------------------------------------------------------------------
 

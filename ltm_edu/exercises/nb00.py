@@ -124,7 +124,21 @@ IOU = Exercise(
             "too. Divide the intersection by the union.",
             lambda p, t: torch.eq(*_counted(p, t)).float().mean().item(),
         ),
-        Slip("This is the Dice score. IoU counts the intersection once, not twice.", _dice),
+        Slip(
+            "Python computes & and | before ==, so `predicted & truth == 1` means `(predicted & "
+            "truth) == 1`. Write `predicted & (truth == 1)`.",
+            lambda p, t: _ratio(p & t == 1, p | t == 1),
+        ),
+        Slip(
+            "This is the Dice score, which counts the intersection twice. Divide the intersection "
+            "by the union.",
+            _dice,
+        ),
+        Slip(
+            "The divisor is the sum of both masks, which counts the intersection twice. Divide by "
+            "the union, where each pixel counts once.",
+            lambda p, t: _dice(p, t) / 2,
+        ),
         Slip(
             "This is the recall: the intersection is divided by the truth. Divide by the union.",
             lambda p, t: _ratio(p & (t == 1), t == 1),
@@ -222,12 +236,17 @@ TO_MASK = Exercise(
             lambda A, size, t: _resized(A, size) >= t,
         ),
         Slip(
-            "You compare first and resize afterwards, which keeps the blocks of the coarse grid. "
-            "Resize first.",
+            "You compare first and resize afterwards, so the values of the coarse map are lost "
+            "before they can be resized. Resize first.",
             lambda A, size, t: _resized(A.gt(t).to(A.dtype), size) > 0.5,
         ),
         Slip(
-            "The map is resized to the nearest cell. Use mode='bilinear'.",
+            "You compare first and resize afterwards, and every pixel near a marked cell becomes "
+            "True. Resize first.",
+            lambda A, size, t: _resized(A.gt(t).to(A.dtype), size) > 0,
+        ),
+        Slip(
+            "Each pixel has the value of the nearest cell. Use mode='bilinear'.",
             lambda A, size, t: _resized(A, size, mode="nearest") > t,
         ),
         Slip(
@@ -237,6 +256,10 @@ TO_MASK = Exercise(
         Slip(
             "The mask is inverted. The object is where the map is above the threshold.",
             lambda A, size, t: _resized(A, size) < t,
+        ),
+        Slip(
+            "The mask is inverted. The object is where the map is above the threshold.",
+            lambda A, size, t: _resized(A, size) <= t,
         ),
         Slip(
             "The mask has the size (W, H). In `size` the height comes first.",
@@ -255,9 +278,12 @@ TO_MASK = Exercise(
             "The shape is (B, 1, H, W), expected (B, H, W). Remove the channel dimension.",
             lambda A, size, t: _resized(A, size)[:, None] > t,
         ),
-        Slip(
-            "The threshold in your code is a fixed number. Use the argument `threshold`.",
-            lambda A, size, t: _resized(A, size) > 0.5,
+        *(
+            Slip(
+                f"The threshold in your code is {fixed}, whatever the argument. Use `threshold`.",
+                lambda A, size, t, fixed=fixed: _resized(A, size) > fixed,
+            )
+            for fixed in (0.5, 0.6)
         ),
     ],
     hints=[

@@ -50,7 +50,10 @@ OBJECT_MASK = Exercise(
     title="the mask of one class, void kept",
     reference=object_mask,
     spec=_object_loop,
-    tiny=[(torch.tensor([[0, 3, 5, VOID]], dtype=torch.uint8), 3)],
+    tiny=[
+        (torch.tensor([[0, 3, 5, VOID]], dtype=torch.uint8), 3),
+        (torch.tensor([[1, 0, 3, VOID]], dtype=torch.uint8), 3),
+    ],
     draw=_labels,
     invariances=[
         Invariance(
@@ -90,6 +93,11 @@ OBJECT_MASK = Exercise(
         Slip(
             "Every number above 0 became 1, and void as well. Compare with class_id, and keep 255.",
             lambda m, c: _numbers(m > 0),
+        ),
+        Slip(
+            "Class 1 is still 1. It is background, too, if class_id is another number: set every "
+            "other class to 0 before you write 1 on the object.",
+            lambda m, c: torch.where(m == 1, 1, object_mask(m, c)),
         ),
         Slip(
             "The object still has its class id. Write 1 there.",
@@ -180,7 +188,7 @@ NOVEL = Exercise(
     ],
     slips=[
         Slip(
-            "The ids start at 0, but id 0 is the background. Class ids start at 1.",
+            "Every id is one too low. Class ids start at 1, because id 0 is the background.",
             lambda f, n: torch.arange(5 * f, 5 * f + 5) if n == 20 else torch.arange(f, n, 4),
         ),
         Slip(
@@ -342,6 +350,11 @@ BY_GRID = Exercise(
             lambda m, n: _class_counts(m[1::32, 1::32], n),
         ),
         Slip(
+            "The result is too short, because torch.bincount stops at the highest number that "
+            "occurs. Use minlength=256.",
+            lambda m, n: torch.bincount(m[1::32, 1::32].flatten().long())[1 : n + 1] > 2,
+        ),
+        Slip(
             "The background is included. Classes start at 1.",
             lambda m, n: (
                 torch.bincount(m[1::32, 1::32].flatten().long(), minlength=256)[: n + 1] > 2
@@ -411,8 +424,8 @@ PICK_SUPPORTS = Exercise(
         ),
         Edge(
             (_TINY_ORDER, _TINY_SHOWS, 2, 3),
-            "The query is the last image in `order`. The first three images that show the class "
-            "must be the supports.",
+            "The query is the last image in `order`. The result must be the first images that show "
+            "the class.",
         ),
         Edge(
             (_TINY_ORDER, torch.ones(5, dtype=torch.bool), 0, 4),
@@ -437,6 +450,21 @@ PICK_SUPPORTS = Exercise(
         Slip(
             "`shows` is indexed by image number, but `order` is shuffled. Use shows[order].",
             lambda o, s, q, k: o[s & (o != q)][:k],
+        ),
+        Slip(
+            "Python computes & before !=, so `shows[order] & order != query` means `(shows[order] "
+            "& order) != query`. Write `shows[order] & (order != query)`.",
+            lambda o, s, q, k: o[s[o] & o != q][:k],
+        ),
+        Slip(
+            "The first candidate is left out, whichever image it is. Leave out the query, wherever "
+            "it is in `order`.",
+            lambda o, s, q, k: o[s[o]][1 : k + 1],
+        ),
+        Slip(
+            "`query` is an image number, not a position in `order`. Leave out the position where "
+            "order == query.",
+            lambda o, s, q, k: o[s[o] & (torch.arange(len(o)) != q)][:k],
         ),
         Slip(
             "The supports are sorted by image number, so the same images are always taken. Keep "

@@ -98,6 +98,16 @@ TO_GRID = Exercise(
     slips=[
         Slip(_EDGE, lambda m, s: F.avg_pool2d(m, s + 1, s, s // 2)),
         Slip(
+            "The padding is missing. The window of a cell at the edge starts half a stride outside "
+            "the picture: use padding stride // 2.",
+            lambda m, s: F.avg_pool2d(m, s + 1, s),
+        ),
+        Slip(
+            "The pixels at the edge of the picture are repeated outside it and count more than "
+            "once. Only existing pixels count: use count_include_pad=False.",
+            lambda m, s: F.avg_pool2d(F.pad(m, [s // 2] * 4, mode="replicate"), s + 1, s),
+        ),
+        Slip(
             "Only every stride-th pixel is used. A cell is the mean of its whole window.",
             lambda m, s: m[..., ::s, ::s],
         ),
@@ -112,7 +122,8 @@ TO_GRID = Exercise(
             lambda m, s: F.avg_pool2d(m, s + 1, s, s // 2, divisor_override=1),
         ),
         Slip(
-            "Windows of `stride` pixels are not centred. Use windows of stride + 1 pixels.",
+            "A window of `stride` pixels, an even number, is not centred on a pixel. Use windows "
+            "of stride + 1 pixels.",
             lambda m, s: F.avg_pool2d(m, s, s, s // 2, count_include_pad=False),
         ),
         Slip(
@@ -125,8 +136,8 @@ TO_GRID = Exercise(
             lambda m, s: F.interpolate(m, _grid_size(m, s), mode="bilinear"),
         ),
         Slip(
-            "These windows tile the picture. The windows of the grid are centred, and neighbours "
-            "overlap by one pixel.",
+            "These windows divide the picture evenly. Window i of the grid is centred on pixel "
+            "stride * i and has stride + 1 pixels.",
             lambda m, s: F.interpolate(m, _grid_size(m, s), mode="area"),
         ),
         Slip(
@@ -207,7 +218,7 @@ MASKED = Exercise(
         ),
     ],
     extremes=at_scales(_features_and_mask, 0) + at_scales(_features_and_mask, 1, factors=TINY),
-    differentiable=(0, 1),
+    differentiable=(0,),
     slips=[
         Slip(
             "The mask has lost its channel dimension: (B, h, w) is aligned with the channels, not "
@@ -249,7 +260,7 @@ MASKED = Exercise(
             lambda f, g: f[:, :, g[0, 0] > 0],
         ),
         Slip(
-            "This is the mean over the object, which comes next. Equation 1 keeps every pixel.",
+            "This is the mean over the object, the next exercise. Equation 1 keeps every pixel.",
             lambda f, g: pool(f, g),
         ),
         Slip(
@@ -319,7 +330,7 @@ POOL = Exercise(
     draw=_maps,
     invariances=[
         Invariance(
-            "A mask of half the strength marks the same object, so the mean must not change.",
+            "When all values of a mask are halved, the weighted mean must not change.",
             lambda fn, f, g: close(fn(f, g / 2), fn(f, g)),
         ),
         Invariance(
@@ -334,6 +345,11 @@ POOL = Exercise(
     edges=[
         Edge((torch.ones(1, 2, 2, 2), torch.zeros(1, 1, 2, 2)), _EMPTY),
         Edge(
+            (torch.arange(8.0).reshape(2, 2, 1, 2), torch.tensor([[[[0.0, 0.0]]], [[[1.0, 0.5]]]])),
+            "Only the first mask of the batch is empty. Its result must be 0, and the second one "
+            "must be a mean.",
+        ),
+        Edge(
             (torch.arange(8.0).reshape(1, 2, 2, 2), torch.tensor([[[[0.0, 0.0], [0.3, 0.0]]]])),
             "With one partly covered cell, the result must be the unscaled feature of that cell.",
         ),
@@ -344,17 +360,25 @@ POOL = Exercise(
         ),
     ],
     extremes=at_scales(_maps, 0) + at_scales(_maps, 1, factors=TINY),
-    differentiable=(0, 1),
+    differentiable=(0,),
     slips=[
         Slip(
-            "The divisor is never below 1, so the mean of an object that covers less than one "
-            "cell is too small. Only a divisor of 0 must be replaced.",
+            "In your code the divisor is never below 1, so the mean of an object that covers less "
+            "than one cell is too close to 0. Only a divisor of 0 must be replaced.",
             lambda f, g: _weighted(f, g) / g.sum(dim=(2, 3)).clamp_min(1),
         ),
         Slip(
-            "1 is added to the divisor, so every mean is too small. Only a divisor of 0 must be "
-            "replaced.",
+            "1 is added to the divisor, so every mean is too close to 0. Only a divisor of 0 must "
+            "be replaced.",
             lambda f, g: _weighted(f, g) / (g.sum(dim=(2, 3)) + 1),
+        ),
+        *(
+            Slip(
+                "A small number is added to the divisor, which changes the mean of a tiny object. "
+                "Only a divisor of 0 must be replaced.",
+                lambda f, g, eps=eps: _weighted(f, g) / (g.sum(dim=(2, 3)) + eps),
+            )
+            for eps in (1e-5, 1e-6)
         ),
         Slip(
             "The sum is divided by the number of all pixels. Divide by the sum of the mask.",
@@ -466,8 +490,14 @@ def _with_zeros() -> tuple[Tensor, Tensor]:
 
 
 _LENGTHS = "This is the dot product. Did you normalise? Divide by both lengths."
-_NO_COSINE = "Some values are not between -1 and 1, so they are no cosines. Did you normalise?"
-_ZERO = "A zero vector has no direction and relates to nothing. Return 0 there."
+_NO_COSINE = (
+    "Some values are not between -1 and 1, so they are no cosines. Check how you divide by the two "
+    "lengths."
+)
+_ZERO = (
+    "A zero vector has no direction and relates to nothing. Return 0 there, and the cosine "
+    "everywhere else."
+)
 _SHORT = "The cosine does not depend on the lengths, however short or long the vectors are."
 
 COSINE_MAP = Exercise(
@@ -497,11 +527,11 @@ COSINE_MAP = Exercise(
     slips=[
         Slip(_LENGTHS, _dots),
         Slip(
-            "Only the query's lengths are divided out. Divide by the prototype's length as well.",
+            "You divide by the query's lengths only. Divide by the prototype's length as well.",
             lambda E, p: _dots(E, p) / _length(E),
         ),
         Slip(
-            "Only the prototype's length is divided out. Divide by the query's lengths as well.",
+            "You divide by the prototype's length only. Divide by the query's lengths as well.",
             lambda E, p: _dots(E, p) / _length(p)[..., None, None],
         ),
         Slip(
@@ -519,6 +549,22 @@ COSINE_MAP = Exercise(
         Slip(
             "The sign is lost. Opposite vectors must have the value -1.",
             lambda E, p: cosine_map(E, p).abs(),
+        ),
+        Slip(
+            "The result goes from 0 to 1. A cosine goes from -1 to 1: return it as it is.",
+            lambda E, p: (1 + cosine_map(E, p)) / 2,
+        ),
+        Slip(
+            "Negative cosines became 0. Return the cosine as it is.",
+            lambda E, p: cosine_map(E, p).relu(),
+        ),
+        Slip(
+            "This is the mean over the channels. A dot product is their sum.",
+            lambda E, p: cosine_map(E, p) / E.shape[1],
+        ),
+        Slip(
+            "The product is divided by the squared lengths. Divide by the lengths themselves.",
+            lambda E, p: cosine_map(E, p) / _length(E) / _length(p)[..., None, None],
         ),
         Slip(
             "Min-max normalisation comes with equation 6. Return the cosine itself.",
@@ -540,6 +586,26 @@ COSINE_MAP = Exercise(
         Slip(
             "A zero vector gives NaN, because 0 / 0 is computed. Return 0 there.",
             lambda E, p: _dots(E, p) / (_length(E) * _length(p)[..., None, None]),
+        ),
+        *(
+            Slip(
+                "You limit the product of the lengths from below, but for two short vectors it is "
+                "smaller than the limit. Limit each length by itself.",
+                lambda E, p, eps=eps: (
+                    _dots(E, p) / (_length(E) * _length(p)[..., None, None]).clamp_min(eps)
+                ),
+            )
+            for eps in (1e-5, 1e-6)
+        ),
+        *(
+            Slip(
+                "A small number is added to the product of the lengths, but for two short vectors "
+                "the product is small, too. Limit each length by itself.",
+                lambda E, p, eps=eps: (
+                    _dots(E, p) / (_length(E) * _length(p)[..., None, None] + eps)
+                ),
+            )
+            for eps in (1e-5, 1e-6, 1e-7, 1e-8)
         ),
         Slip(_NO_COSINE, when=lambda out, expected, E, p: out.abs().max() > 1.001),
     ],

@@ -13,15 +13,26 @@ from .exercise import Edge, Exercise, Invariance, Slip
 Tensor = torch.Tensor
 
 ZERO = "A zero vector has no direction, so its relation must be 0."
+ONLY_ZERO = (
+    "A zero vector has no direction, so its relation must be 0. All other relations must be "
+    "cosines as usual."
+)
 ZERO_DIVIDED = "A zero vector gives NaN, because 0 / 0 is computed. Its relation must be 0."
 LENGTHS = "The cosine does not depend on the lengths, however short or long the vectors are."
-NO_COSINE = "Some values are not between -1 and 1, so they are no cosines. Did you normalise?"
-PRODUCT_CLAMPED = (
-    "A small number bounds the product of the lengths, which two short vectors fall below. Guard "
-    "each length by itself."
+NO_COSINE = (
+    "Some values are not between -1 and 1, so they are no cosines. Check how you divide by the two "
+    "lengths."
+)
+PRODUCT_LIMITED = (
+    "You limit the product of the lengths from below, but for two short vectors it is smaller than "
+    "the limit. Limit each length by itself."
+)
+ADDED_TO_PRODUCT = (
+    "A small number is added to the product of the lengths, but for two short vectors the product "
+    "is small, too. Limit each length by itself."
 )
 NOT_NORMALISED = "These are dot products. Did you normalise? Divide by both lengths."
-ONE_LENGTH = "Only one of the two lengths is divided out. Divide by both."
+ONE_LENGTH = "You divide by only one of the two lengths. Divide by both."
 
 
 # 3.1 ----------------------------------------------------------------------------------------------
@@ -65,12 +76,16 @@ COSINE = Exercise(
         Edge((torch.tensor([1.0, 2.0, 2.0]), torch.zeros(3)), ZERO),
         Edge((torch.zeros(3), torch.zeros(3)), ZERO),
         Edge((torch.tensor([1e-3, 0.0]), torch.tensor([1e-3, 0.0])), LENGTHS),
+        Edge((torch.tensor([2e-4, 0.0]), torch.tensor([2e-4, 0.0])), LENGTHS),
         Edge((torch.tensor([3e6, 4e6]), torch.tensor([4e6, 3e6])), LENGTHS),
     ],
     extremes=at_scales(_vectors, 0) + at_scales(_vectors, 1) + at_scales(_vectors, 0, 1),
     differentiable=(0, 1),
     slips=[
-        Slip(NOT_NORMALISED, lambda a, b: a @ b),
+        Slip(
+            "This is the dot product. Did you normalise? Divide by both lengths.",
+            lambda a, b: a @ b,
+        ),
         Slip(ONE_LENGTH, lambda a, b: a @ b / a.norm()),
         Slip(ONE_LENGTH, lambda a, b: a @ b / b.norm()),
         Slip(
@@ -98,11 +113,16 @@ COSINE = Exercise(
             lambda a, b: cosine(a, b) / len(a),
         ),
         Slip(ZERO_DIVIDED, lambda a, b: a @ b / (a.norm() * b.norm())),
-        Slip(PRODUCT_CLAMPED, lambda a, b: a @ b / (a.norm() * b.norm()).clamp_min(1e-5)),
-        Slip(
-            "A small number is added to the product of the lengths, which is as small for two "
-            "short vectors. Guard each length by itself.",
-            lambda a, b: a @ b / (a.norm() * b.norm() + 1e-5),
+        *(
+            Slip(
+                PRODUCT_LIMITED,
+                lambda a, b, eps=eps: a @ b / (a.norm() * b.norm()).clamp_min(eps),
+            )
+            for eps in (1e-5, 1e-6, 1e-7)
+        ),
+        *(
+            Slip(ADDED_TO_PRODUCT, lambda a, b, eps=eps: a @ b / (a.norm() * b.norm() + eps))
+            for eps in (1e-5, 1e-6, 1e-7, 1e-8)
         ),
         Slip(NO_COSINE, when=lambda out, expected, a, b: out.abs().max() > 1.001),
     ],
@@ -199,17 +219,18 @@ RELATION = Exercise(
         ),
     ],
     edges=[
-        Edge((_TINY_Q * torch.tensor([1.0, 0.0, 1.0]), _TINY_S), ZERO),
-        Edge(_with_zero_pixel(), ZERO),
+        Edge((_TINY_Q * torch.tensor([1.0, 0.0, 1.0]), _TINY_S), ONLY_ZERO),
+        Edge(_with_zero_pixel(), ONLY_ZERO),
         Edge((1e-3 * _TINY_Q, 1e-3 * _TINY_S), LENGTHS),
+        Edge((2e-4 * _TINY_Q, 2e-4 * _TINY_S), LENGTHS),
         Edge((1e6 * _TINY_Q, 1e6 * _TINY_S), LENGTHS),
     ],
     extremes=at_scales(_maps, 0) + at_scales(_maps, 1) + at_scales(_maps, 0, 1),
     differentiable=(0, 1),
     slips=[
         Slip(
-            "The transpose is missing: a matrix of D rows cannot be multiplied by another one of "
-            "D rows. Use q.transpose(1, 2) @ s.",
+            "The transpose is missing. Both matrices have D rows, so the shapes do not fit. Use "
+            "q.transpose(1, 2) @ s.",
             lambda q, s: q.flatten(2) @ s.flatten(2),
         ),
         Slip(
@@ -269,11 +290,16 @@ RELATION = Exercise(
                 s.flatten(2) / s.flatten(2).norm(dim=1, keepdim=True),
             ),
         ),
-        Slip(PRODUCT_CLAMPED, lambda q, s: _dots(q, s) / _lengths(q, s).clamp_min(1e-5)),
-        Slip(
-            "A small number is added to the product of the lengths, which is as small for two "
-            "short vectors. Guard each length by itself.",
-            lambda q, s: _dots(q, s) / (_lengths(q, s) + 1e-5),
+        *(
+            Slip(
+                PRODUCT_LIMITED,
+                lambda q, s, eps=eps: _dots(q, s) / _lengths(q, s).clamp_min(eps),
+            )
+            for eps in (1e-5, 1e-6, 1e-7)
+        ),
+        *(
+            Slip(ADDED_TO_PRODUCT, lambda q, s, eps=eps: _dots(q, s) / (_lengths(q, s) + eps))
+            for eps in (1e-5, 1e-6, 1e-7, 1e-8)
         ),
         Slip(NO_COSINE, when=lambda out, expected, q, s: out.abs().max() > 1.001),
     ],
@@ -364,7 +390,12 @@ ROW_AS_MAP = Exercise(
                 "use query_grid[1].",
                 lambda R, y, x, q, s, width=width: R[y * width + x].reshape(s),
             )
-            for width in (1, 2, 3, 4, 5)
+            for width in (2, 3, 4, 5)
+        ),
+        Slip(
+            "y and x are added. A row of pixels has `width` pixels, so pixel (y, x) is row y * "
+            "width + x.",
+            lambda R, y, x, q, s: R[y + x].reshape(s),
         ),
         Slip(
             "y and x are swapped. Pixel (y, x) is row y * width + x.",

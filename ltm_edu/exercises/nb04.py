@@ -10,14 +10,20 @@ from .exercise import Cost, Edge, Exercise, Invariance, Slip
 Tensor = torch.Tensor
 
 EMPTY = "An empty mask marks nothing, so the result must be 0."
+ONE_EMPTY = (
+    "Only one mask of the batch is empty. Its result must be 0, and the other mask must have its "
+    "usual result."
+)
 EMPTY_DIVIDED = "An empty mask gives NaN, because 0 / 0 is computed. The result must be 0."
 HARD_ONLY = (
     "The divisor is the sum of g, which is right only for masks of 0 and 1. G_s G_s^T is the sum "
     "of the squares of g."
 )
-NOT_DIVIDED = "This is G_s^T without its factor. Multiply by (G_s G_s^T)^-1."
+NOT_DIVIDED = "You use G_s^T alone. G_s^+ is G_s^T times (G_s G_s^T)^-1."
 ONE_FOR_ALL = "One G_s G_s^T is used for the whole batch. Compute it for each episode."
-ZERO = "A zero vector has no direction, so its relation must be 0."
+ZERO = (
+    "A zero vector has no direction, so its relation must be 0. All other vectors count as usual."
+)
 SCALE = "A must not depend on the lengths of the vectors, however short or long they are."
 
 
@@ -74,7 +80,7 @@ INVERSE_OF_ROW = Exercise(
         ),
     ],
     edges=[
-        Edge((_with_an_empty_mask(),), EMPTY),
+        Edge((_with_an_empty_mask(),), ONE_EMPTY),
         Edge((torch.zeros(1, 1, 2, 2),), EMPTY),
         Edge(
             (torch.tensor([[[[0.0, 1e-3, 0.0]]]]),),
@@ -118,14 +124,17 @@ INVERSE_OF_ROW = Exercise(
         ),
         Slip(EMPTY_DIVIDED, lambda G: (G.flatten(2) / _gram(G.flatten(2))).transpose(1, 2)),
         Slip(
-            "G_s G_s^T is never below 1e-5, but the square of a small soft value is. Only a "
-            "divisor of 0 must be replaced.",
+            "In your code G_s G_s^T is never below 1e-5, but the square of a small soft value is. "
+            "Only a divisor of 0 must be replaced.",
             lambda G: (G.flatten(2) / _gram(G.flatten(2)).clamp_min(1e-5)).mT,
         ),
-        Slip(
-            "1e-5 is added to G_s G_s^T, and the square of a small soft value is below that. Only "
-            "a divisor of 0 must be replaced.",
-            lambda G: (G.flatten(2) / (_gram(G.flatten(2)) + 1e-5)).mT,
+        *(
+            Slip(
+                f"{eps} is added to G_s G_s^T, but the square of a small soft value is small, too. "
+                "Only a divisor of 0 must be replaced.",
+                lambda G, eps=float(eps): (G.flatten(2) / (_gram(G.flatten(2)) + eps)).mT,
+            )
+            for eps in ("1e-5", "1e-6", "1e-7", "1e-8")
         ),
     ],
     hints=[
@@ -187,6 +196,11 @@ def _prototype(E_s: Tensor, G_s: Tensor) -> Tensor:
     return _unit(E_s) @ inverse_of_row(G_s)
 
 
+def _min_max(A: Tensor) -> Tensor:
+    low, high = A.amin(1, keepdim=True), A.amax(1, keepdim=True)
+    return (A - low) / (high - low)
+
+
 def _with_a_zero_pixel() -> tuple[Tensor, Tensor, Tensor]:
     E_q, E_s, G_s = _episode(torch.Generator().manual_seed(7))
     E_q[0, :, 1, 2] = 0
@@ -222,7 +236,7 @@ ATTENTION_WITHOUT_R = Exercise(
     edges=[
         Edge(_with_a_zero_pixel(), ZERO),
         Edge((*_TINY_EPISODE[:2], 0 * _TINY_EPISODE[2]), EMPTY),
-        Edge(_with_an_empty_mask_in_the_batch(), EMPTY),
+        Edge(_with_an_empty_mask_in_the_batch(), ONE_EMPTY),
         Edge((1e-3 * _TINY_EPISODE[0], 1e-3 * _TINY_EPISODE[1], _TINY_EPISODE[2]), SCALE),
         Edge((1e6 * _TINY_EPISODE[0], 1e6 * _TINY_EPISODE[1], _TINY_EPISODE[2]), SCALE),
     ],
@@ -274,6 +288,21 @@ ATTENTION_WITHOUT_R = Exercise(
             lambda q, s, g: (_unit(q).mT @ (_unit(s) @ g.flatten(2).mT)).squeeze(2),
         ),
         Slip(
+            ONE_FOR_ALL,
+            lambda q, s, g: (_unit(q).mT @ (_unit(s) @ g.flatten(2).mT) / (g * g).sum()).squeeze(2),
+        ),
+        Slip(
+            "The sum is divided by the number of support pixels. Divide by G_s G_s^T, the sum of "
+            "the squares of g.",
+            lambda q, s, g: (
+                (_unit(q).mT @ (_unit(s) @ g.flatten(2).mT)).squeeze(2) / g[0, 0].numel()
+            ),
+        ),
+        Slip(
+            "Min-max normalisation comes with equation 6. Return A itself.",
+            lambda q, s, g: _min_max(_unit(q).mT @ _prototype(s, g)).squeeze(2),
+        ),
+        Slip(
             "There is one dimension too many. With one mask row, A is (B, N_q): squeeze the last "
             "dimension.",
             lambda q, s, g: _unit(q).mT @ _prototype(s, g),
@@ -281,6 +310,10 @@ ATTENTION_WITHOUT_R = Exercise(
         Slip(
             "The mask is not used. Weight the support's pixels with G_s before you sum them.",
             lambda q, s, g: (_unit(q).mT @ _unit(s).mean(dim=2, keepdim=True)).squeeze(2),
+        ),
+        Slip(
+            "The mask is rounded. A soft value is the share of a cell that the object covers.",
+            lambda q, s, g: (_unit(q).mT @ _prototype(s, (g > 0.5).to(g.dtype))).squeeze(2),
         ),
         Slip(
             "A zero vector gives NaN, because 0 / 0 is computed. Its relation must be 0.",
@@ -360,15 +393,23 @@ def _unmix_by_inverse(R: Tensor, G_s: Tensor) -> Tensor:
     return R @ g.mT @ torch.linalg.inv(g @ g.mT)
 
 
-EMPTY_ROW = "The column of A that belongs to an empty mask row must be 0, the others unchanged."
+def _matrix(G_s: Tensor) -> Tensor:
+    g = G_s.flatten(2)
+    return g @ g.mT
+
+
+EMPTY_ROW = (
+    "The column of A that belongs to an empty mask row must be 0. The other columns must be solved "
+    "without that row."
+)
 
 UNMIX = Exercise(
     id="4.3",
-    title="several rows, un-mixed",
+    title="several mask rows that overlap",
     reference=unmix,
     spec=_unmix_loop,
     tiny=[
-        (torch.tensor([[[0.5, 1.0], [0.5, 0.0]]]), torch.tensor([[[[0.5, 0.0]], [[0.5, 1.0]]]])),
+        (torch.tensor([[[0.6, 0.4], [0.4, 0.6]]]), torch.tensor([[[[0.5, 0.0]], [[0.5, 1.0]]]])),
     ],
     draw=_several_rows,
     invariances=[
@@ -386,7 +427,7 @@ UNMIX = Exercise(
         Edge(_with_an_empty_row(), EMPTY_ROW),
         Edge(
             (
-                1e-6 * torch.tensor([[[0.5, 1.0], [0.5, 0.0]]]),
+                1e-6 * torch.tensor([[[0.6, 0.4], [0.4, 0.6]]]),
                 torch.tensor([[[[0.5, 0.0]], [[0.5, 1.0]]]]),
             ),
             "Small values of R must stay as they are, without rounding.",
@@ -427,6 +468,11 @@ UNMIX = Exercise(
             lambda R, G: unmix(R, G).softmax(dim=2),
         ),
         Slip(
+            "1e-5 is added to every entry of G_s G_s^T. Add it to the diagonal alone: 1e-5 * "
+            "torch.eye(m).",
+            lambda R, G: R @ torch.linalg.solve(_matrix(G) + 1e-5, G.flatten(2)).mT,
+        ),
+        Slip(
             "An empty mask row makes G_s G_s^T singular. Add 1e-5 to its diagonal.",
             _unmix_by_inverse,
         ),
@@ -434,7 +480,8 @@ UNMIX = Exercise(
     hints=[
         "R G_s^T is known, and so is the (m x m) matrix G_s G_s^T. Which equation must A satisfy?",
         "`gram = g @ g.transpose(1, 2) + 1e-5 * torch.eye(m)`. `torch.linalg.solve(gram, g)` is "
-        "(B, m, N_s), the transposed inverse. A is R times its transpose.",
+        "(B, m, N_s): the generalized inverse of G_s, transposed. A is R times the transpose of "
+        "that.",
     ],
 )
 
@@ -523,7 +570,11 @@ STACKED_SHOTS = Exercise(
             _with_empty_shots(0),
             "An empty support must not change the result: only the others count.",
         ),
-        Edge(_with_empty_shots(0, 1, 2), EMPTY),
+        Edge(
+            _with_empty_shots(0, 1, 2),
+            "All masks of one episode are empty. Its result must be 0, and the other episode must "
+            "have its usual result.",
+        ),
         Edge(
             (
                 1e-6 * torch.tensor([[[[0.9, 0.7, 0.1]], [[0.2, 0.0, 0.6]]]]),
@@ -539,6 +590,11 @@ STACKED_SHOTS = Exercise(
             "This is the mean of the K solutions, where each support has the same weight. In one "
             "G_s each pixel has its own weight.",
             lambda R, G: _each_shot(R, G)[0].mean(dim=1),
+        ),
+        Slip(
+            "The K relations and the K masks are averaged first, which mixes the pixels of "
+            "different supports. Put them side by side instead.",
+            lambda R, G: _each_shot(R.mean(1, keepdim=True), G.mean(1, keepdim=True))[0][:, 0],
         ),
         Slip(
             "This is the sum of the K solutions. Solve once, with one long G_s.",

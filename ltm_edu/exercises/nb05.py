@@ -56,11 +56,17 @@ MIN_MAX = Exercise(
             "A positive scale and a shift of A must not change the result.",
             lambda fn, A: close(fn(3 * A + 2), fn(A)),
         ),
-        Invariance(ACROSS, lambda fn, A: close(fn(A[:1]), fn(A)[:1])),
+        Invariance(
+            "The result of one map must not change with the rest of the batch.",
+            lambda fn, A: close(fn(A[:1]), fn(A)[:1]),
+        ),
     ],
     edges=[
         Edge((torch.full((1, 4), 0.3),), CONSTANT),
-        Edge((torch.tensor([[0.0, 0.0], [0.0, 2.0]]),), CONSTANT),
+        Edge(
+            (torch.tensor([[0.0, 0.0], [0.0, 2.0]]),),
+            "Only the first map is constant. It must become zeros, and the second one 0 and 1.",
+        ),
         Edge(
             (torch.tensor([[0.1, 0.2, 0.3]]),),
             "The range may be small. The highest pixel must still become 1.",
@@ -152,7 +158,7 @@ def _maps_and_cut(g: torch.Generator) -> tuple[Tensor, float]:
 
 RAW_THRESHOLD = Exercise(
     id="5.2",
-    title="the same cut through the raw map",
+    title="the same threshold on the raw map",
     reference=raw_threshold,
     spec=_raw_threshold_loop,
     tiny=[(torch.tensor([[1.0, 3.0, 2.0], [-2.0, 2.0, 1.0]]), 0.25)],
@@ -265,7 +271,7 @@ def _features_where_A_is_0_do_not_matter(fn: object, T: Tensor, A_hat: Tensor) -
 
 ATTEND = Exercise(
     id="5.3",
-    title="what the decoder gets to see",
+    title="what the decoder receives",
     reference=attend,
     spec=_attend_loop,
     tiny=[(torch.tensor([[[[2.0, -4.0], [6.0, 8.0]]]]), torch.tensor([[0.5, 1.0, 0.0, 0.25]]))],
@@ -335,7 +341,7 @@ ATTEND = Exercise(
             lambda T, A: (T.relu() * _grid(T, A)).sum(dim=1, keepdim=True),
         ),
         Slip(
-            "The pixels are added to one vector. Equation 7 keeps the grid.",
+            "The pixels are summed to one vector. Equation 7 keeps the grid.",
             lambda T, A: (T.relu() * _grid(T, A)).sum(dim=(2, 3)),
         ),
         Slip(

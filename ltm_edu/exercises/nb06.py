@@ -112,6 +112,10 @@ MASK_LOSS = Exercise(
     extremes=at_scales(_logits_and_labels, 0),
     differentiable=(0,),
     slips=[
+        Slip(
+            "cross_entropy takes 255 as the number of a class. Pass ignore_index=255.",
+            lambda M, Y: F.cross_entropy(M, Y),
+        ),
         Slip(VOID_AS_BACKGROUND, lambda M, Y: F.cross_entropy(M, _void_as_background(Y))),
         Slip(
             "255 is counted as object. These pixels have no known label: leave them out.",
@@ -129,6 +133,16 @@ MASK_LOSS = Exercise(
             lambda M, Y: mask_loss(torch.stack([torch.zeros_like(M[:, 0]), M[:, 1]], 1), Y),
         ),
         Slip(
+            "nll_loss needs logarithms of probabilities, but M holds logits. Apply log_softmax "
+            "first.",
+            lambda M, Y: F.nll_loss(M, Y, ignore_index=VOID),
+        ),
+        Slip(
+            "The logarithm is missing: this is minus the probability. Use log_softmax, not "
+            "softmax.",
+            lambda M, Y: F.nll_loss(M.softmax(dim=1), Y, ignore_index=VOID),
+        ),
+        Slip(
             "The softmax is applied twice. M holds logits, and the loss turns them into "
             "probabilities.",
             lambda M, Y: mask_loss(M.softmax(dim=1), Y),
@@ -138,7 +152,7 @@ MASK_LOSS = Exercise(
             lambda M, Y: -mask_loss(M, Y),
         ),
         Slip(
-            "Only the object's pixels count. The background must count as well.",
+            "You use only the object's pixels. The background must count as well.",
             lambda M, Y: mask_loss(M, torch.where(Y == 0, VOID, Y)),
         ),
         Slip(
@@ -221,6 +235,11 @@ def _cross_entropy_of_map(a: Tensor, Y: Tensor, divisor: Tensor | int | None = N
     return each.sum() / ((Y != VOID).sum().clamp_min(1) if divisor is None else divisor)
 
 
+def _mean_of_maps(A_hat: Tensor, Y: Tensor) -> Tensor:
+    pairs = zip(A_hat, Y, strict=True)
+    return torch.stack([attention_loss(a[None], y[None]) for a, y in pairs]).mean()
+
+
 def _released(A_hat: Tensor, Y: Tensor) -> Tensor:
     a = _resized(A_hat, Y)
     total = _cross_entropy(torch.stack([1 - a, a], dim=1), Y, reduction="sum")
@@ -246,7 +265,8 @@ ATTENTION_LOSS = Exercise(
     edges=[
         Edge(
             (torch.tensor([[[[0.0, 1.0]]]]).double(), torch.tensor([[[1, 0]]])),
-            "A map that is exactly 0 or 1 has no finite logarithm. Clamp it to [1e-6, 1 - 1e-6].",
+            "Where the map is exactly 0 or 1, a logarithm may be infinite. Clamp it to [1e-6, 1 - "
+            "1e-6].",
             double=True,
         ),
         Edge(
@@ -274,7 +294,7 @@ ATTENTION_LOSS = Exercise(
         Slip(VOID_IN_THE_MEAN, lambda A, Y: _cross_entropy_of_map(_resized(A, Y), Y, Y.numel())),
         Slip(SUMMED, lambda A, Y: _cross_entropy_of_map(_resized(A, Y), Y, 1)),
         Slip(
-            "The map is resized to the nearest cell. Use mode='bilinear'.",
+            "Each pixel has the value of the nearest cell. Use mode='bilinear'.",
             lambda A, Y: _cross_entropy_of_map(_resized(A, Y, mode="nearest"), Y),
         ),
         Slip(
@@ -292,9 +312,18 @@ ATTENTION_LOSS = Exercise(
             lambda A, Y: -attention_loss(A, Y),
         ),
         Slip(
-            "Only the object's pixels count. The map must be low elsewhere, so the background "
+            "You use only the object's pixels. The map must be low elsewhere, so the background "
             "must count as well.",
             lambda A, Y: _cross_entropy_of_map(_resized(A, Y), torch.where(Y == 0, VOID, Y)),
+        ),
+        Slip(
+            "This is the mean of the images' means. Every pixel that counts must have the same "
+            "weight.",
+            _mean_of_maps,
+        ),
+        Slip(
+            "binary_cross_entropy does not accept the label 255. Leave these pixels out first.",
+            lambda A, Y: F.binary_cross_entropy(_resized(A, Y), Y.to(A.dtype)),
         ),
         Slip(
             "This is a squared error. Equation 9 is a cross-entropy.",
@@ -361,6 +390,11 @@ def _three_sums(
 def _with_factors(*args: Tensor, cross: float = -2, truth: float = 1, count: int = 0) -> Tensor:
     r, o, t = _three_sums(*args)
     return (r + cross * o + truth * t) / (count or args[2].numel() * args[3].shape[1])
+
+
+def _with_last_term(last: Tensor, *args: Tensor) -> Tensor:
+    r, o, _ = _three_sums(*args)
+    return (r - 2 * o + last) / (args[2].numel() * args[3].shape[1])
 
 
 def _difference(u_q: Tensor, u_s: Tensor, g_q: Tensor, g_s: Tensor) -> Tensor:
@@ -434,6 +468,16 @@ RELATION_LOSS = Exercise(
         ),
         Slip("The last term is missing: |g_q|^2 |g_s|^2.", lambda *a: _with_factors(*a, truth=0)),
         Slip(
+            "The last term holds the sums of g_q and g_s, which is right only for masks of 0 and "
+            "1. It is |g_q|^2 |g_s|^2, with the sums of the squares.",
+            lambda *a: _with_last_term((a[2].sum(1) * a[3].sum(1)).sum(), *a),
+        ),
+        Slip(
+            "The episodes of the batch are mixed in the last term. Multiply |g_q|^2 and |g_s|^2 of "
+            "each episode, then add.",
+            lambda *a: _with_last_term(a[2].square().sum() * a[3].square().sum(), *a),
+        ),
+        Slip(
             "This is the sum. Divide by all B * N_q * N_s entries.",
             lambda *a: _with_factors(*a, count=1),
         ),
@@ -455,7 +499,7 @@ RELATION_LOSS = Exercise(
             lambda u_q, u_s, g_q, g_s: _with_factors(u_q, u_s, g_q.round(), g_s.round()),
         ),
         Slip(
-            "The masks of query and support are swapped.",
+            "The masks of query and support are swapped. g_q belongs to u_q, and g_s to u_s.",
             lambda u_q, u_s, g_q, g_s: _with_factors(
                 u_q,
                 u_s,
@@ -534,6 +578,10 @@ TOTAL = Exercise(
             "A term with lambda 0 must be left out, even if it is infinite.",
         ),
         Edge(_ONE_COUNT_IS_0, "A term with count 0 must contribute 0."),
+        Edge(
+            (torch.tensor([1.0, 2.0, math.inf]), torch.tensor([2, 2, 4]), torch.ones(3)),
+            "An infinite term whose lambda is not 0 must make the loss infinite.",
+        ),
         Edge(
             (
                 torch.tensor([8e6, 4e6, 32e6]),

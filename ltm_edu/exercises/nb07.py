@@ -38,7 +38,7 @@ def _counts(g: torch.Generator) -> tuple[Tensor, float]:
 
 CLASS_PROBABILITIES = Exercise(
     id="7.1",
-    title="how likely a class is drawn",
+    title="the probability of each class",
     reference=class_probabilities,
     spec=_probabilities_loop,
     tiny=[(torch.tensor([1.0, 4.0, 9.0]), 0.5)],
@@ -66,6 +66,15 @@ CLASS_PROBABILITIES = Exercise(
     extremes=at_scales(_counts, 0, factors=(1e3, 1e6)),
     slips=[
         Slip("The probabilities do not add up to 1. Divide by their sum.", lambda n, p: n**p),
+        Slip(
+            "The divisor is the number of all pictures, so the probabilities do not add up to 1. "
+            "Divide by the sum of the weights n ** power.",
+            lambda n, p: n**p / n.sum(),
+        ),
+        Slip(
+            "The power in your code is 0.5, whatever the argument. Use `power`.",
+            lambda n, p: n**0.5 / (n**0.5).sum(),
+        ),
         Slip(
             "The power is missing: every picture has the same probability here. Use counts ** "
             "power.",
@@ -191,6 +200,11 @@ CLIP = Exercise(
             lambda x, c: x / x.norm(),
         ),
         Slip(
+            "Long gradients get the norm 1, whatever the argument. Use `limit`: the factor is "
+            "limit / norm.",
+            lambda x, c: torch.where(x.norm() > c, x / x.norm(), x),
+        ),
+        Slip(
             "The limit in your code is 1, whatever the argument. Use `limit`.",
             lambda x, c: x / x.norm().clamp_min(1),
         ),
@@ -230,7 +244,7 @@ CLIP = Exercise(
 def rate(step: torch.Tensor, steps: int) -> torch.Tensor:
     """The share of the full learning rate at each update; step is (n,), 0 for the first update.
 
-    In the first tenth of the updates (at least one) it grows in equal parts: the first update is
+    In the first steps // 10 updates (at least one) it grows in equal parts: the first update is
     above 0, the last of these is at 1. After that it falls from 1 along half a cosine that reaches
     0 at step = steps. Returns (n,).
     """
@@ -254,7 +268,7 @@ def _updates(g: torch.Generator) -> tuple[Tensor, int]:
     return torch.arange(0, steps, 7, dtype=torch.float64), steps
 
 
-def _cosine(step: Tensor, start: int, length: int) -> Tensor:
+def _cosine(step: Tensor, start: float, length: float) -> Tensor:
     return 0.5 * (1 + torch.cos(torch.pi * (step - start) / max(1, length)))
 
 
@@ -263,9 +277,12 @@ def _warm_up(step: Tensor, steps: int, after: Tensor, offset: int = 1) -> Tensor
     return torch.where(step < warm, (step + offset) / warm, after)
 
 
-def _without_minimum(step: Tensor, steps: int) -> Tensor:
-    warm = steps // 10
+def _with_warm_up(step: Tensor, steps: int, warm: float) -> Tensor:
     return torch.where(step < warm, (step + 1) / warm, _cosine(step, warm, steps - warm))
+
+
+def _without_minimum(step: Tensor, steps: int) -> Tensor:
+    return _with_warm_up(step, steps, steps // 10)
 
 
 RATE = Exercise(
@@ -277,12 +294,12 @@ RATE = Exercise(
     draw=_updates,
     invariances=[
         Invariance(
-            "The share is above 1. The full learning rate is the maximum.",
+            "No share may be above 1, because the full learning rate is the maximum.",
             lambda fn, s, n: fn(s, n).max() <= 1 + 1e-6,
         )
     ],
     edges=[
-        Edge((torch.tensor([0.0, 1.0, 4.0]), 5), "With few steps, one update must warm up."),
+        Edge((torch.tensor([0.0, 1.0, 4.0]), 5), "With few steps, the warm-up has one update."),
         Edge((torch.tensor([0.0]), 1), "A single update must use the full learning rate."),
         Edge(
             (torch.tensor([0.0, 999.0, 5000.0, 9999.0]), 10_000),
@@ -307,6 +324,28 @@ RATE = Exercise(
             lambda s, n: _warm_up(s, n, _cosine(s, max(1, n // 10), n)),
         ),
         Slip(
+            "The warm-up has one update too many. Use it where step < warm, not where step <= "
+            "warm.",
+            lambda s, n: torch.where(s == max(1, n // 10), (s + 1) / max(1, n // 10), rate(s, n)),
+        ),
+        Slip(
+            "The fall starts one update too early. Its first step is step - warm = 0.",
+            lambda s, n: _warm_up(s, n, _cosine(s + 1, max(1, n // 10), n - max(1, n // 10))),
+        ),
+        Slip(
+            "The fall ends one update too early. It reaches 0 at step = steps: divide by steps - "
+            "warm.",
+            lambda s, n: _warm_up(s, n, _cosine(s, max(1, n // 10), n - 1 - max(1, n // 10))),
+        ),
+        *(
+            Slip(
+                "The length of the warm-up is not rounded down. It has steps // 10 updates, at "
+                "least one.",
+                lambda s, n, rounded=rounded: _with_warm_up(s, n, max(1, rounded(n / 10))),
+            )
+            for rounded in (math.ceil, round, float)
+        ),
+        Slip(
             "This is a straight line. The fall must be half a cosine.",
             lambda s, n: _warm_up(s, n, 1 - (s - max(1, n // 10)) / max(1, n - max(1, n // 10))),
         ),
@@ -325,17 +364,24 @@ RATE = Exercise(
             lambda s, n: _warm_up(s, n, 2 * _cosine(s, max(1, n // 10), n - max(1, n // 10))),
         ),
         Slip(
+            "You use the positions in `step`, not its values. Use `step` itself.",
+            lambda s, n: rate(torch.arange(len(s), dtype=s.dtype), n),
+        ),
+        Slip(
             "The rate stays at 1 after the warm-up. It must fall.",
             lambda s, n: _warm_up(s, n, torch.ones_like(s)),
         ),
-        Slip("With few steps, one update must warm up: max(1, steps // 10).", _without_minimum),
+        Slip(
+            "With few steps, the warm-up must still have one update: max(1, steps // 10).",
+            _without_minimum,
+        ),
     ],
     hints=[
         "Use two formulas and torch.where. After the warm-up, which share of the remaining steps "
         "is done, from 0 to 1?",
         "warm = max(1, steps // 10). During the warm-up the share is (step + 1) / warm. After it, "
-        "the share is (1 + torch.cos(torch.pi * (step - warm) / (steps - warm))) / 2. Avoid the "
-        "division by 0 when steps == warm.",
+        "the share is (1 + torch.cos(torch.pi * (step - warm) / (steps - warm))) / 2. With "
+        "`max(1, steps - warm)` as the divisor, 0 / 0 cannot occur when steps == warm.",
     ],
 )
 

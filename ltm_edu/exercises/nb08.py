@@ -250,7 +250,8 @@ FB_IOU = Exercise(
             lambda n: (n[:, 0] + n[:, 3]).sum() / n.sum(),
         ),
         Slip(
-            "This is the recall of both regions. The union also includes the false positives.",
+            "This is the recall of both regions. The union of a region is its correct pixels plus "
+            "both kinds of errors.",
             lambda n: (n[:, 0].sum() / n[:, :2].sum() + n[:, 3].sum() / n[:, 2:].sum()) / 2,
         ),
         Slip(
@@ -351,8 +352,16 @@ PAIRED = Exercise(
             lambda a, b: _pair(a.mean() - b.mean(), (_std(a) ** 2 + _std(b) ** 2).sqrt()),
         ),
         Slip(
+            "The order is wrong. The mean comes first, then the standard deviation.",
+            lambda a, b: _pair(_std(a - b), (a - b).mean()),
+        ),
+        Slip(
             "The divisor is S - 1. The package divides by S.",
             lambda a, b: _pair((a - b).mean(), (a - b).std()),
+        ),
+        Slip(
+            "The mean is not subtracted before the squares. Square d - d.mean().",
+            lambda a, b: _pair((a - b).mean(), (a - b).square().mean().sqrt()),
         ),
         Slip(
             "This is the variance. Take its square root.",

@@ -74,6 +74,10 @@ CACHE_BYTES = Exercise(
             (12_031, 2, 1024, torch.tensor([320]), 16, 4),
             "The size is above 2^31 bytes here, which is too large for 32-bit integers.",
         ),
+        Edge(
+            (3, 2, 4, torch.tensor([100, 33]), 32, 4),
+            "With stride 32, sides of 100 and 33 pixels have 4 x 4 and 2 x 2 cells.",
+        ),
     ],
     extremes=[(10**6, 2, 2048, torch.tensor([16_000, 17]), 16, 4)],
     any_number=True,
@@ -83,7 +87,8 @@ CACHE_BYTES = Exercise(
             lambda n, k, c, s, t, b: n * k * c * b * ((s // t) ** 2).sum(),
         ),
         Slip(
-            "There is always one cell too many. With stride 16, 64 pixels have 4 cells.",
+            "A side that is a multiple of the stride gets one cell too many. With stride 16, 64 "
+            "pixels have 4 cells, not 5.",
             lambda n, k, c, s, t, b: n * k * c * b * ((s // t + 1) ** 2).sum(),
         ),
         Slip(
@@ -99,11 +104,27 @@ CACHE_BYTES = Exercise(
             lambda n, k, c, s, t, b: n * k * c * b * (s**2).sum(),
         ),
         Slip(
+            "The stride in your code is 16, whatever the argument. Use `stride`.",
+            lambda n, k, c, s, t, b: n * k * c * b * _cells(s, 16).sum(),
+        ),
+        Slip(
+            "The copies in your code are 2, whatever the argument. Use `copies`.",
+            lambda n, k, c, s, t, b: n * 2 * c * b * _cells(s, t).sum(),
+        ),
+        Slip(
+            "A number has 4 bytes in your code, whatever the argument. Use `number`.",
+            lambda n, k, c, s, t, b: n * k * c * 4 * _cells(s, t).sum(),
+        ),
+        Slip(
+            "The number of cells per side is not a whole number. Round it up before you square.",
+            lambda n, k, c, s, t, b: n * k * c * b * ((s / t) ** 2).sum(),
+        ),
+        Slip(
             "The copies are missing. Multiply by `copies`: the mirror image is stored, too.",
             lambda n, k, c, s, t, b: n * c * b * _cells(s, t).sum(),
         ),
         Slip(
-            "These are numbers. Multiply by the bytes of each number.",
+            "This counts numbers, not bytes. Multiply by the bytes of each number.",
             lambda n, k, c, s, t, b: n * k * c * _cells(s, t).sum(),
         ),
         Slip(
@@ -175,11 +196,23 @@ def _adam(
     return torch.stack([w - lr * m_hat / ((v_hat.sqrt() if root else v_hat) + 1e-8), m, v])
 
 
+def _adam_of_means(w: Tensor, m: Tensor, v: Tensor, t: int, lr: float) -> Tensor:
+    root = (v / (1 - 0.999 ** (t + 1))).sqrt() + 1e-8
+    return torch.stack([w - lr * m / (1 - 0.9 ** (t + 1)) / root, m, v])
+
+
+def _adam_with_corrected_means(
+    w: Tensor, g: Tensor, m: Tensor, v: Tensor, t: int, lr: float
+) -> Tensor:
+    new_w, m, v = adam_step(w, g, m, v, t, lr)
+    return torch.stack([new_w, m / (1 - 0.9 ** (t + 1)), v / (1 - 0.999 ** (t + 1))])
+
+
 _ZERO = torch.zeros(2)
 
 ADAM_STEP = Exercise(
     id="9.2",
-    title="a step of Adam from a kept state",
+    title="a step of Adam from a saved state",
     reference=adam_step,
     spec=_adam_loop,
     tiny=[
@@ -196,11 +229,12 @@ ADAM_STEP = Exercise(
     edges=[
         Edge(
             (torch.ones(2), torch.tensor([2.0, -5.0]), _ZERO, _ZERO, 0, 0.5),
-            "The very first update (t = 0) must move each weight by lr. Divide by 1 - .9^1.",
+            "The very first update (t = 0) must move each weight by lr. It divides the means by 1 "
+            "- .9^1 and 1 - .999^1.",
         ),
         Edge(
             (torch.ones(2), torch.tensor([1e-4, -1e-4]), _ZERO, _ZERO, 0, 0.5),
-            "However small the gradient is, the first update must move each weight by lr.",
+            "Also with a gradient of 1e-4, the first update must move each weight by lr.",
         ),
         Edge(
             (torch.ones(2), _ZERO, _ZERO, _ZERO, 0, 0.5),
@@ -210,7 +244,8 @@ ADAM_STEP = Exercise(
     extremes=at_scales(_state, 1) + at_scales(_state, 0),
     invariances=[
         Invariance(
-            "From a new state, a loss that is 10 times as large must move the weights equally.",
+            "In the first update, a loss that is 10 times as large must move the weights by the "
+            "same amount.",
             lambda fn, w, g, m, v, t, lr: close(
                 fn(w, 10 * g, 0 * m, 0 * v, 0, lr)[0], fn(w, g, 0 * m, 0 * v, 0, lr)[0]
             ),
@@ -237,6 +272,24 @@ ADAM_STEP = Exercise(
         Slip(
             "The square root is missing. Divide by the root of the mean square.",
             lambda *args: _adam(*args, root=False),
+        ),
+        Slip(
+            "m and v are returned after the correction. Correct copies of them for the step, and "
+            "return the uncorrected means.",
+            _adam_with_corrected_means,
+        ),
+        Slip(
+            "The two factors are swapped. The new m is 0.9 times the old m plus 0.1 times g, and "
+            "the new v is 0.999 times the old v plus 0.001 times g^2.",
+            lambda w, g, m, v, t, lr: _adam_of_means(
+                w, 0.1 * m + 0.9 * g, 0.001 * v + 0.999 * g * g, t, lr
+            ),
+        ),
+        Slip(
+            "The step uses the old m and v. Update both means first.",
+            lambda w, g, m, v, t, lr: torch.cat(
+                [_adam_of_means(w, m, v, t, lr)[:1], adam_step(w, g, m, v, t, lr)[1:]]
+            ),
         ),
         Slip(
             "The rates are swapped. The rate of the mean is .9.",
@@ -349,7 +402,11 @@ FOUR_FOLDS = Exercise(
             lambda x: _mean_with(x, x.std(correction=0)),
         ),
         Slip(
-            "The divisor is S - 1. The package divides by S.",
+            "The order is wrong. The mean comes first, then the standard deviation.",
+            lambda x: torch.stack([x.mean(0).std(correction=0), x.mean()]),
+        ),
+        Slip(
+            "The divisor is S - 1, with S seeds. The package divides by S.",
             lambda x: _mean_with(x, x.mean(0).std()),
         ),
         Slip(
@@ -366,7 +423,7 @@ FOUR_FOLDS = Exercise(
             lambda x: _mean_with(x, x.var(1, correction=0).sum().sqrt() / len(x)),
         ),
         Slip(
-            "This is the best seed. Return the mean of all seeds.",
+            "The first number is the mean of the best seed. Return the mean of all seeds.",
             lambda x: torch.stack([x.mean(0).max(), x.mean(0).std(correction=0)]),
         ),
         Slip("This is the mean alone. Return its standard deviation as well.", lambda x: x.mean()),

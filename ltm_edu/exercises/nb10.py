@@ -10,7 +10,10 @@ from .exercise import Cost, Edge, Exercise, Invariance, Slip
 
 Tensor = torch.Tensor
 
-ZERO = "A zero vector has no direction, so its relation must be 0."
+ZERO = (
+    "A zero vector has no direction, so its relation must be 0. All other relations must be "
+    "cosines as usual."
+)
 DOTS = "This is the mean dot product. R holds cosines: scale every column to length 1 first."
 COSINE_OF_MEANS = (
     "This is the cosine of two means. Take the mean of the unit vectors, and do not normalise the "
@@ -21,6 +24,11 @@ ONE_NUMBER = "There is one number for the whole batch. Return one mean for each 
 
 def _unit(E: Tensor) -> Tensor:
     return F.normalize(E.flatten(2), dim=1, eps=1e-5)
+
+
+def _mean_of_nonzero(E: Tensor) -> Tensor:
+    u = _unit(E)
+    return u.sum(2) / u.any(dim=1).sum(1, keepdim=True)
 
 
 # 10.1 ---------------------------------------------------------------------------------------------
@@ -71,7 +79,7 @@ _TINY_MAPS = (
 
 MEAN_RELATION = Exercise(
     id="10.1",
-    title="the mean of R, brackets moved",
+    title="the mean of R without R",
     reference=mean_relation,
     spec=_mean_loop,
     tiny=[_TINY_MAPS],
@@ -120,6 +128,11 @@ MEAN_RELATION = Exercise(
         ),
         Slip(ONE_NUMBER, lambda q, s: mean_relation(q, s).mean()),
         Slip(
+            "Zero vectors are left out of the mean. R has a 0 for each of them, so divide by the "
+            "number of all pixels.",
+            lambda q, s: (_mean_of_nonzero(q) * _mean_of_nonzero(s)).sum(1),
+        ),
+        Slip(
             "A zero vector gives NaN, because 0 / 0 is computed. Its relation must be 0.",
             lambda q, s: (
                 (q.flatten(2) / q.flatten(2).norm(dim=1, keepdim=True)).mean(2)
@@ -155,7 +168,7 @@ def _sizes(g: torch.Generator) -> tuple[int, ...]:
 
 MULTIPLICATIONS = Exercise(
     id="10.2",
-    title="the multiplications of either form",
+    title="the multiplications of both forms",
     reference=multiplications,
     spec=_multiplications_loop,
     tiny=[(3, 5, 2)],
@@ -187,8 +200,8 @@ MULTIPLICATIONS = Exercise(
             lambda N_q, N_s, D: torch.tensor([N_q * N_q * D, 2 * N_q * D * D]),
         ),
         Slip(
-            "These are the entries of the results. Count the multiplications: each entry is a sum "
-            "of products.",
+            "This counts the entries of the results. Count the multiplications: each entry is a "
+            "sum of products.",
             lambda N_q, N_s, D: torch.tensor([N_q * N_s, 2 * D * D]),
         ),
         Slip(
@@ -300,7 +313,8 @@ LOSS_OF_SHOTS = Exercise(
     edges=[
         Edge(
             (*_TINY[:2], torch.zeros(1, 2), _TINY[3]),
-            "With an empty query mask R_truth is 0, but R is not.",
+            "With an empty query mask R_truth is 0, so the loss must be the mean of the squares of "
+            "R.",
         ),
         Edge(
             (_TINY[0], _TINY[1][:, :1], _TINY[2], _TINY[3][:, :1]),
@@ -317,7 +331,7 @@ LOSS_OF_SHOTS = Exercise(
             operations=100_000,
         )
     ],
-    differentiable=(0, 1, 2, 3),
+    differentiable=(0, 1),
     slips=[
         Slip(
             "The shots are averaged first. Return the mean of the losses, not the loss of the "
@@ -340,11 +354,16 @@ LOSS_OF_SHOTS = Exercise(
         ),
         Slip("The middle term is added. Subtract it.", lambda *args: _with_factors(*args, cross=2)),
         Slip(
-            "The term of the masks alone is missing.", lambda *args: _with_factors(*args, truth=0)
+            "The term of the masks alone is missing: |g_q|^2 |g_s|^2.",
+            lambda *args: _with_factors(*args, truth=0),
         ),
         Slip(
             "This is a sum over the shots. Return the mean.",
             lambda *args: _by_R(*args) * args[1].shape[1],
+        ),
+        Slip(
+            "This is a sum over the episodes. Return the mean over the batch as well.",
+            lambda *args: _by_R(*args) * len(args[0]),
         ),
         Slip(
             "This is a sum over all entries. Return the mean.",

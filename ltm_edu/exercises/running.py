@@ -8,6 +8,7 @@ import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from types import CodeType, TracebackType
 from typing import Any
 
@@ -40,8 +41,8 @@ class Raised:
     @classmethod
     def by(cls, error: BaseException) -> Raised:
         """Describe an error that was caught."""
-        first_line = (str(error).splitlines() or [""])[0]
-        text = re.sub(r"0x[0-9a-fA-F]+", "0x...", first_line)[:120]
+        first_line = (str(error).splitlines() or [""])[0].rstrip(".")
+        text = shorten(re.sub(r"0x[0-9a-fA-F]+", "0x...", first_line), 120, placeholder=" [...]")
         return cls(type(error).__name__, text, _own_line(error.__traceback__))
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .comparing import brief, digits_for, with_article
+from .comparing import agreeing, brief, digits_for, with_article
 from .exercise import Args
 from .running import Raised
 
@@ -122,14 +122,16 @@ def _beside(what: str, out: Any, right: Any) -> list[str]:
 
 def _described(value: Any) -> str:
     if isinstance(value, Tensor):
-        return f"{with_article(value)}, {str(value.dtype).removeprefix('torch.')}"
+        # The checker compares in float64, whatever the dtype of an answer is.
+        kind = "float" if value.dtype == torch.float64 else str(value.dtype)
+        return f"{with_article(value)}, {kind.removeprefix('torch.')}"
     return brief(value)[:_WIDTH] if isinstance(value, float | int) else with_article(value)
 
 
 def _first_difference(out: Tensor, right: Tensor) -> tuple[int, ...]:
     """The first place at which two tensors of one shape differ."""
     if out.is_floating_point() and right.is_floating_point():
-        unequal = ~torch.isclose(out.double(), right.double(), rtol=1e-4, atol=1e-6, equal_nan=True)
+        unequal = ~agreeing(out.double(), right.double())
     else:
         unequal = out != right
     places = unequal.nonzero()
