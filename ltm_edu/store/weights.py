@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -42,6 +43,28 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file fails in as many ways as it can be damaged
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path} cannot be read as a file of weights ({reason})") from None
+
+
+def check_named_digest(path: Path) -> None:
+    """Compare a file with the digits of its SHA-256 in its name, as in "name-57934424.pth".
+
+    torch's hub names its files so, and other publishers do as well.
+
+    Raises:
+        InputError: the file is another one, or cannot be read.
+    """
+    try:
+        check_file(path)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    named = path.stem.rpartition("-")[2]
+    if not digest.startswith(named):
+        raise InputError(
+            f"{path} has a SHA-256 that begins with {digest[: len(named)]}, where its name says "
+            f"{named}: the file is damaged or was changed; get it again"
+        )
 
 
 def save_weights(path: Path, content: dict[str, Any]) -> None:
