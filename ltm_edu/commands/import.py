@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ..datasets.coco import import_coco
@@ -15,10 +16,18 @@ from ..datasets.name_lists import read_classes
 from ..datasets.voc import VocFolder
 from .inspect import draw_sheet
 
+_SHEET = "contact_sheet.png"
+
 
 def run(options: argparse.Namespace) -> None:
     """Write the folder; print what was left out, and what the folder holds."""
-    target = Target(options.out, options.val, options.seed, options.overwrite)
+    surveys = []
+
+    def finish(folder: Path) -> None:
+        surveys.append(survey(VocFolder.open(folder)))
+        draw_sheet(surveys[0], folder / _SHEET)
+
+    target = Target(options.out, options.val, options.seed, options.overwrite, finish=finish)
     if options.kind == "coco":
         found = import_coco(options.annotations, options.images, target)
     elif options.kind == "labelme":
@@ -28,9 +37,8 @@ def run(options: argparse.Namespace) -> None:
         found = import_masks(options.images, options.masks, target, options.binary, classes)
     for line in found.problems:
         print(f"ltm-edu: warning: {line}", file=sys.stderr)
-    written = survey(VocFolder.open(found.root))
-    print(written.table())
-    draw_sheet(written, found.root / "contact_sheet.png")
+    print(replace(surveys[0], dataset=VocFolder.open(found.root)).table())
+    print(f"contact sheet: {found.root / _SHEET}")
 
 
 def _classes(text: str | None) -> tuple[str, ...]:

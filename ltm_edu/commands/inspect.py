@@ -19,12 +19,15 @@ def run(options: argparse.Namespace) -> None:
     found = survey(open_dataset(options.dataset))
     print(found.table())
     if options.sheet:
-        draw_sheet(found, options.sheet)
+        if draw_sheet(found, options.sheet):
+            print(f"contact sheet: {options.sheet}")
+        else:
+            print(f"no contact sheet: no picture of {found.dataset.root} shows a class")
     conclude(found)
 
 
-def draw_sheet(found: Survey, path: Path) -> None:
-    """Draw some pictures of every class, with their masks, into one PNG; without any, say so.
+def draw_sheet(found: Survey, path: Path) -> bool:
+    """Draw some pictures of every class, with their masks, into one PNG, and say if there were any.
 
     Raises:
         InputError: the file cannot be written.
@@ -32,9 +35,8 @@ def draw_sheet(found: Survey, path: Path) -> None:
     from ..figures import contact_sheet
 
     if not (names := found.examples()):
-        print(f"no contact sheet: no picture of {found.dataset.root} shows a class")
-        return
+        return False
     with warnings.catch_warnings(), written_whole(path) as part:
         warnings.filterwarnings("ignore", message="Glyph ")  # a sign that the font lacks is a box
         contact_sheet(found.dataset, names).savefig(part, format="png")
-    print(f"contact sheet: {path}")
+    return True

@@ -88,6 +88,7 @@ class Target:
         seed: of the random choice.
         overwrite: replace a folder that an earlier import wrote.
         progress: show a bar.
+        finish: called with the complete folder before it gets its name, to add to it.
     """
 
     root: Path
@@ -95,6 +96,7 @@ class Target:
     seed: int = 0
     overwrite: bool = False
     progress: bool = True
+    finish: Callable[[Path], None] | None = None
 
     @property
     def folder(self) -> Path:
@@ -177,6 +179,8 @@ def write_import(
         about = [f"Written by ltm-edu import, from {source}.", *problems]
         lists = split_lists(shown, target.share, target.seed)
         write_texts(part, classes, lists, {_ABOUT: lines_of(about)})
+        if target.finish is not None:
+            target.finish(part)
     return Imported(root, problems)
 
 
