@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
-from urllib.parse import urlsplit
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .store.errors import InputError
 from .store.files import data_dir
+from .store.hub import fill_hub_cache
 from .store.weights import check_named_digest, load_weights
 
 
@@ -135,7 +134,7 @@ class TimmBackbone(Backbone):
             options["pretrained_cfg_overlay"] = {"state_dict": load_weights(path)}
         try:
             if pretrained and path is None:
-                _reach_hub(timm.get_pretrained_cfg(self.name).hf_hub_id)
+                fill_hub_cache(timm.get_pretrained_cfg(self.name).hf_hub_id)
             try:
                 self.net = timm.create_model(self.name, dynamic_img_size=True, **options)
             except TypeError:  # not a vision transformer
@@ -309,21 +308,6 @@ def build_backbone(name: str, stages: Sequence[int] = ()) -> Backbone:
         InputError: as the backbone does.
     """
     return BACKBONES[name](stages) if name in BACKBONES else TimmBackbone(name, stages)
-
-
-def _reach_hub(repository: str) -> None:
-    """Fail at once where weights are neither cached nor to be had: the hub's client waits long."""
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    cached = (
-        try_to_load_from_cache(repository, name)
-        for name in ("model.safetensors", "pytorch_model.bin")
-    )
-    if constants.is_offline_mode() or any(isinstance(path, str) for path in cached):
-        return
-    url = urlsplit(constants.ENDPOINT)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    socket.create_connection((url.hostname, port), timeout=10).close()
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:

@@ -1,5 +1,6 @@
 """The frozen extractors: frozen indeed, with the real weights, features of the image alone."""
 
+import contextlib
 import copy
 import json
 import os
@@ -439,11 +440,14 @@ except InputError as error:
 """
 
 
-def download(endpoint: str, home: Path) -> str:
-    """What a process prints that has no weights yet, and whose hub is this address."""
+def download(endpoint: str, home: Path, first: str = "") -> str:
+    """What a process prints that has no weights yet, and whose hub is this address.
+
+    `first` is code that runs before.
+    """
     hidden = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", DOWNLOAD],
+        [sys.executable, "-c", first + DOWNLOAD],
         env={**os.environ, **hidden, "LTM_EDU_DATA": str(home / "data")},
         capture_output=True,
         text=True,
@@ -507,6 +511,33 @@ def test_weights_are_downloaded_once_and_found_the_next_time(tmp_path):
     assert again == first
     assert json.dumps(downloads).count("model.safetensors") == 1
     assert [a for a in _Hub.asked if a.startswith("GET") and "/timm/" in a] == downloads
+
+
+class _SlowHub(_Hub):
+    """A hub that sends a byte from time to time, so that no wait for the next one is long."""
+
+    content = bytes(1000)
+    over = threading.Event()
+
+    def do_GET(self) -> None:
+        self.answer(b"")
+        with contextlib.suppress(OSError):  # the client has gone
+            while "safetensors" in self.path and not self.over.wait(0.2):
+                self.wfile.write(b"x")
+                self.wfile.flush()
+
+
+def test_weights_that_arrive_too_slowly_are_given_up(tmp_path):
+    with ThreadingHTTPServer(("127.0.0.1", 0), _SlowHub) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        patience = "from ltm_edu.store import hub\nhub.DOWNLOAD_SECONDS = 2.0\n"
+        message = download(f"http://127.0.0.1:{server.server_address[1]}", tmp_path, patience)
+        _SlowHub.over.set()
+        server.shutdown()
+        thread.join()
+    assert "cannot be downloaded (not complete after 2 seconds)" in message
+    assert "\n" not in message
 
 
 # Files of weights
