@@ -19,7 +19,7 @@ from .equations import without_value_checks
 from .geometry import image_tensor, mask_to_grid, resize_logits, resize_mask
 from .masks.folders import pictures_in
 from .masks.prediction import Prediction
-from .masks.presence import MIN_PRESENCE, likest_cells, presence_of, prototype
+from .masks.presence import MIN_PRESENCE, most_similar_cells, presence_of, prototype
 from .model import Embedded, FewShotModel
 from .runs.checkpoint import load_checkpoint
 from .runs.processes import processes
@@ -297,7 +297,7 @@ class FewShotSegmenter:
             joined = without_fringe(joined)
         mean = self._mean_feature()
         prototypes = torch.stack([c.prototype for c in self._classes])
-        cosines = likest_cells(F_q.float(), prototypes, mean)
+        cosines = most_similar_cells(F_q.float(), prototypes, mean)
         calibrated = model.backbone.name == "efficientnet_lite0" and isinstance(mean, Tensor)
         shots = [c.G_s.shape[1] for c in self._classes]
         presences = presence_of(cosines, shots, calibrated)
@@ -306,8 +306,8 @@ class FewShotSegmenter:
     def _look_closer(self, image: Image.Image, whole: _Found) -> _Found:
         """The same from the whole picture and from tiles of it.
 
-        Equation 6 finds the likest place of every tile, whether it shows the object or not. Only
-        tiles whose presence comes near the highest one therefore have a say.
+        Equation 6 finds the most similar place of every tile, whether it shows the object or not.
+        So only tiles whose presence comes near the highest one have a say.
         """
         size, zooms = whole.logits.shape[-1], _zooms(image, self.model.config.image_size)
         finest, looks = max(zooms), [(whole, 0, 0, 1)]

@@ -17,7 +17,7 @@ from ltm_edu.geometry import resize_logits, stretched_rows
 from ltm_edu.masks.folders import check_apart, pictures_in, supports_in
 from ltm_edu.masks.formats import ResultsTable, coco_file, save_labelme
 from ltm_edu.masks.prediction import Prediction
-from ltm_edu.masks.presence import likest_cells, prototype
+from ltm_edu.masks.presence import most_similar_cells, prototype
 from ltm_edu.masks.shapes import keyhole, pieces, polygons, run_lengths, without_small_pieces
 
 
@@ -331,4 +331,4 @@ def test_presence_looks_for_the_supports_mean_direction():
         F_q = torch.randn(2, 8, side, side)
         cosines = torch.cosine_similarity(F_q - mean, expected[None, :, None, None], dim=1)
         best = cosines.flatten(1).sort(dim=1).values[:, -count:].mean(dim=1)
-        assert torch.allclose(likest_cells(F_q, expected[None], mean)[:, 0], best, atol=1e-6)
+        assert torch.allclose(most_similar_cells(F_q, expected[None], mean)[:, 0], best, atol=1e-6)

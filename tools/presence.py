@@ -20,7 +20,7 @@ from ltm_edu import load_checkpoint, open_dataset, shipped_checkpoint
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.episodes import FOLDS, find_pairs, images_by_class
 from ltm_edu.features.cache import FeatureCache
-from ltm_edu.masks.presence import MIN_PRESENCE, likest_cells, prototype
+from ltm_edu.masks.presence import MIN_PRESENCE, most_similar_cells, prototype
 from ltm_edu.model import FewShotModel
 
 
@@ -33,7 +33,7 @@ def cosines(
     queries: int,
     cache_folder: Path | None,
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Class id to what `likest_cells` gives where the class is, and where it is not.
+    """Class id to what `most_similar_cells` gives where the class is, and where it is not.
 
     Every class has up to `supports` groups of `shots` pictures; all are compared with the same
     `queries` pictures. A picture has a class by the grid rule, and lacks it if no pixel shows it.
@@ -54,7 +54,7 @@ def cosines(
     chosen = rng.permutation(len(index.names))[:queries]
     for i in chosen:
         name = index.names[i]
-        row = likest_cells(cache.support_features([name]), torch.stack(prototypes), mean)[0]
+        row = most_similar_cells(cache.support_features([name]), torch.stack(prototypes), mean)[0]
         for value, (c, group) in zip(row.tolist(), groups, strict=True):
             if name not in group and index.grid[i, c - 1] > 2:
                 found[c][0].append(value)

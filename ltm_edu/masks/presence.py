@@ -1,7 +1,7 @@
 """Is the class in the query at all? What equation 6 throws away.
 
 Equation 6 stretches every map to [0, 1]: a query without the object gets a map as bright as a query
-with it. The cosines before that step know better. The features are those of the frozen backbone
+with it. The cosines before that step still hold it. The features are those of the frozen backbone
 minus their mean, so what is found here does not depend on how the rest of the network was trained.
 """
 
@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LIKEST = 1 / 44
-"""The part of the query's cells, the likest ones, whose mean cosine counts: 10 of 21 x 21, 17 of
-27 x 27. It is steadier than the cosine of the likest cell alone."""
+MOST_SIMILAR = 1 / 44
+"""The part of the query's cells, the most similar ones, whose mean cosine counts: 10 of 21 x 21, 17
+of 27 x 27. It is steadier than the cosine of the most similar cell alone."""
 
 CALIBRATION = {1: (13.77, -3.06), 5: (19.24, -5.02)}
 """Supports to slope and offset of the logistic function from that cosine to presence. Measured on
@@ -46,19 +46,19 @@ def prototype(F_s: Tensor, G_s: Tensor, mean: Tensor | float = 0.0) -> Tensor:
     return F.normalize(each.mean(dim=0), dim=0)
 
 
-def likest_cells(F_q: Tensor, prototypes: Tensor, mean: Tensor | float = 0.0) -> Tensor:
-    """The mean cosine of those cells of a query that are most like an object, the part LIKEST.
+def most_similar_cells(F_q: Tensor, prototypes: Tensor, mean: Tensor | float = 0.0) -> Tensor:
+    """The mean cosine of those cells of a query that are most like an object, a fixed part.
 
     F_q (B, C, h, w), prototypes (n, C) -> (B, n), in [-1, 1].
     """
     u = F.normalize(F_q - mean, dim=1).flatten(2)
     cosines = prototypes @ u
-    count = max(1, round(LIKEST * cosines.shape[2]))
+    count = max(1, round(MOST_SIMILAR * cosines.shape[2]))
     return cosines.topk(count, dim=2).values.mean(dim=2)
 
 
 def presence_of(cosine: Tensor, shots: Sequence[int], calibrated: bool) -> Tensor:
-    """From what `likest_cells` gives to presence.
+    """From what `most_similar_cells` gives to presence.
 
     Args:
         cosine: (B, n).
