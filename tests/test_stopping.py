@@ -141,6 +141,30 @@ def test_the_second_signal_does_not_wait():
     assert stop.value.number == signal.SIGTERM
 
 
+LOADED = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ltm_edu.cli":
+            os.kill(os.getpid(), signal.{signal})
+
+sys.meta_path.insert(0, Finder())
+from ltm_edu.__main__ import start
+start()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_the_command_is_being_loaded_is_one_line(name):
+    default = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", default + LOADED.format(signal=name)], capture_output=True, text=True
+    )
+    assert done.returncode == 128 + getattr(signal, name)
+    assert done.stderr == "ltm-edu: stopped\n"
+
+
 def test_the_handlers_are_put_back_and_other_threads_leave_them_alone():
     before = [signal.getsignal(s) for s in SIGNALS]
     with signals_stop():
