@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
+from typing import NoReturn
 
 from .runs.stopping import Stopped, signals_stop
 from .store.errors import InputError
@@ -82,8 +83,23 @@ def _reported(error: Exception, given: Sequence[str]) -> str:
     )
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` prints."""
+        raise InputError(f"{message} ({self.prog} --help lists what there is)")
+
+
+def _path(text: str) -> Path:
+    """A file or folder as an option names it; nothing would mean the folder that one is in."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} names no file or folder")
+    return Path(text)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "ltm-edu", description="Few-shot segmentation with the Local Transformation Module."
     )
     commands = parser.add_subparsers(
@@ -98,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "go on without the pictures that the lists name and that are missing; the scores say so"
     add("--available", action="store_true", help=text)
     add("--rule", choices=("grid", "area", "any"), default="grid")
-    add("--cache", type=Path, help="folder for features (default: cache/ in the data folder)")
+    add("--cache", type=_path, help="folder for features (default: cache/ in the data folder)")
     add("--shots", type=int, default=1)
     add("--device", help="default: the GPU, or the CPU where there is none")
 
@@ -106,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     add = fetch.add_argument
     add("dataset", help="pascal5i")
     text = "holds the archives, or a VOCdevkit with SegmentationClassAug"
-    add("--from", dest="source", type=Path, metavar="DIR", help=text)
+    add("--from", dest="source", type=_path, metavar="DIR", help=text)
     text = "with --from: take a VOCdevkit that lacks some of the listed pictures"
     add("--available", action="store_true", help=text)
     text = "a folder with the archives, asked first; repeat for more"
@@ -120,20 +136,20 @@ def _parser() -> argparse.ArgumentParser:
     kinds = bring.add_subparsers(dest="kind", required=True, metavar="coco | labelme | masks")
     into = argparse.ArgumentParser(add_help=False)
     add = into.add_argument
-    add("--out", type=Path, required=True, metavar="SET", help="the new folder, in VOC's layout")
+    add("--out", type=_path, required=True, metavar="SET", help="the new folder, in VOC's layout")
     text = "the part of the pictures for val (default: 0.2); each class is in both lists if it can"
     add("--val", type=float, default=0.2, metavar="PART", help=text)
     add("--seed", type=int, default=0, help="of the division into train and val")
     add("--overwrite", action="store_true", help="replace a folder that an import wrote")
     coco = kinds.add_parser("coco", parents=[into], help="COCO's instances: one JSON file")
-    coco.add_argument("annotations", type=Path, metavar="ANN.json")
-    coco.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures")
+    coco.add_argument("annotations", type=_path, metavar="ANN.json")
+    coco.add_argument("--images", type=_path, required=True, metavar="DIR", help="the pictures")
     labelme = kinds.add_parser("labelme", parents=[into], help="labelme: a JSON file a picture")
-    labelme.add_argument("folder", type=Path, metavar="DIR", help="JSON files and pictures")
+    labelme.add_argument("folder", type=_path, metavar="DIR", help="JSON files and pictures")
     masks = kinds.add_parser("masks", parents=[into], help="pictures and masks of the same names")
     add = masks.add_argument
-    add("images", type=Path, metavar="IMAGES", help="the folder of the pictures")
-    add("masks", type=Path, metavar="MASKS", help="that of the masks: NAME.png or NAME_mask.png")
+    add("images", type=_path, metavar="IMAGES", help="the folder of the pictures")
+    add("masks", type=_path, metavar="MASKS", help="that of the masks: NAME.png or NAME_mask.png")
     text = "each mask marks one object: white, one colour, or what is not transparent"
     add("--binary", action="store_true", help=text)
     text = "the names of ids 1, 2, ...; or a file with a name a line"
@@ -143,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         "inspect", help="show what a dataset holds, and what is wrong with it"
     )
     look.add_argument("dataset", help="a folder in VOC's layout, or emoji5i")
-    look.add_argument("--sheet", type=Path, metavar="FILE", help="draw each class into this PNG")
+    look.add_argument("--sheet", type=_path, metavar="FILE", help="draw each class into this PNG")
 
     text = "Exit status 1: a fold had nothing to train on; the other folds are trained."
     train = commands.add_parser(
@@ -158,10 +174,10 @@ def _parser() -> argparse.ArgumentParser:
     text = "a further data set, its classes joined by name; not with --fold; repeat for more"
     add("--with", dest="also", action="append", default=[], metavar="DATA", help=text)
     add("--split", default="train", help="the list to train on, or all")
-    add("--checkpoint", type=Path, help="where to write; {fold} is replaced by the fold")
+    add("--checkpoint", type=_path, help="where to write; {fold} is replaced by the fold")
     text = "a checkpoint whose weights the training starts from, and whose network it keeps unless "
     text += "--recipe names another; {fold} is replaced by the fold"
-    add("--init", type=Path, metavar="CHECKPOINT", help=text)
+    add("--init", type=_path, metavar="CHECKPOINT", help=text)
     add("--transformation", metavar="NAME", help="local, the paper's, or another: global, ridge...")
     add("--rows", choices=("fg", "fg_bg"), help="mask rows of the transformation")
     add("--size", type=int, help="pictures are resized to this square")
@@ -181,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     exists("--resume", action="store_true", help=text)
     exists("--overwrite", action="store_true", help="replace a checkpoint that exists")
     add("--save-every", type=int, help="updates between two states (default: five minutes)")
-    add("--tensorboard", type=Path, help="also write learning curves to this folder")
+    add("--tensorboard", type=_path, help="also write learning curves to this folder")
 
     text = "Exit status 1: a fold had no episodes; the other folds are scored and written."
     score = commands.add_parser(
@@ -212,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
         help="read the episodes from these files, {fold} and {seed} replaced by their numbers; "
         "missing files are drawn and written",
     )
-    add("--json", type=Path, help="write the results here")
+    add("--json", type=_path, help="write the results here")
 
     text = "Exit status 1: a fold had no episodes; the other folds are compared and written."
     league = commands.add_parser(
@@ -236,27 +252,27 @@ def _parser() -> argparse.ArgumentParser:
     add("--recipe", help="the network and its training (default: the one of the data)")
     text = "any field of the recipe: steps=400, features=64..."
     add("--set", action="append", default=[], metavar="FIELD=VALUE", help=text)
-    add("--json", type=Path, help="write the league here")
-    add("--png", type=Path, help="draw the differences into this file")
+    add("--json", type=_path, help="write the league here")
+    add("--png", type=_path, help="draw the differences into this file")
 
     table = commands.add_parser("results", help="our scores beside the paper's, fold by fold")
-    table.add_argument("files", type=Path, nargs="+", help="what evaluate --json wrote")
-    table.add_argument("--png", type=Path, help="draw the IoU of each class into this file")
+    table.add_argument("files", type=_path, nargs="+", help="what evaluate --json wrote")
+    table.add_argument("--png", type=_path, help="draw the IoU of each class into this file")
 
     segment = commands.add_parser("predict", help="segment your own pictures")
     add = segment.add_argument
     text = "a checkpoint's file, or the name of one that comes with the course"
     add("--checkpoint", default="photographs", help=f"{text} (default: photographs)")
     text = "pictures to search, or folders of pictures"
-    add("--query", type=Path, nargs="+", required=True, help=text)
+    add("--query", type=_path, nargs="+", required=True, help=text)
     text = "a picture and its mask, or NAME=PICTURE,MASK of several classes; repeat for more"
     metavar = ("PICTURE", "MASK")
     add("--support", nargs="+", action="append", metavar=metavar, help=text)
     text = "a folder of pictures with masks: that of a.jpg is a_mask.png or masks/a.png, and a "
     text += "subfolder is a class of that name; pictures without a mask are left out"
-    add("--support-dir", type=Path, metavar="DIR", help=text)
+    add("--support-dir", type=_path, metavar="DIR", help=text)
     add("--class-id", type=int, help="the value in the masks that is the object")
-    add("--out", type=Path, default=Path("predictions"), help="folder to write to")
+    add("--out", type=_path, default=Path("predictions"), help="folder to write to")
     text = "several as in png,labelme,coco (default: png, a mask and an overlay)"
     add("--format", default="png", help=text)
     text = "a pixel of a higher probability is in the mask (default: 0.5)"
@@ -277,6 +293,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="small sizes, a minute or two")
     add("--only", action="append", choices=_BENCH_PARTS, help="repeat for more")
     add("--data", default="emoji5i", help="emoji5i, or a folder in VOC's layout")
-    add("--masks", type=Path, help="a folder of mask PNGs (default: those of --data)")
-    add("--out", type=Path, help="folder for bench.json and bench.png (default: bench/ in data)")
+    add("--masks", type=_path, help="a folder of mask PNGs (default: those of --data)")
+    add("--out", type=_path, help="folder for bench.json and bench.png (default: bench/ in data)")
     return parser

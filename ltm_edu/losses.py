@@ -50,6 +50,11 @@ class LossWeights:
     object_weight: float = 1.0
 
     def __post_init__(self) -> None:
+        lambdas = ("lambda_m", "lambda_a", "lambda_r", "lambda_d")
+        for name in lambdas:  # a process's share of a batch is a tensor, and right
+            value = getattr(self, name)
+            if not isinstance(value, Tensor) and not 0 <= value < math.inf:
+                raise InputError(f"{name} is {value}: it must be 0 or more, finite")
         if not 0 < self.object_weight < math.inf:
             raise InputError(f"object_weight is {self.object_weight}: it must be over 0, finite")
         for name, known in (("form", ("printed", "released")), ("reduction", ("mean", "sum"))):

@@ -228,10 +228,14 @@ SENSELESS = [
     ["train", "--set", "balance=1e308"],
     ["train", "--set", "features=10000000"],
     ["train", "--set", "learning_rate=nan"],
+    ["train", "--set", "lambda_m=-1"],
+    ["train", "--set", "lambda_a=inf"],
+    ["train", "--checkpoint", "a\0b.pt"],
     ["train", "--checkpoint", ""],
     ["train", "--checkpoint", LONG],
     ["train", "--checkpoint", "~nobody-of-this-name/m.pt/m.pt", "--size", "31"],
     ["train", "--init", LONG],
+    ["evaluate", "--shots", "x"],
     ["evaluate", "--seed", str(2**64)],
     ["evaluate", "--episodes", "0"],
     ["evaluate", "--json", LONG],
@@ -243,6 +247,10 @@ SENSELESS = [
     ["inspect", "loop"],
     ["results", "loop"],
     ["predict", "--support", "loop", "loop", "--query", LONG, "--out", "o"],
+    ["predict", "--support", "loop", "loop", "--query", "loop", "--out", ""],
+    ["predict"],
+    ["nothing"],
+    [],
 ]
 
 
@@ -251,7 +259,9 @@ def test_a_senseless_option_is_one_line(voc, tmp_path, monkeypatch, capsys, give
     monkeypatch.chdir(tmp_path)
     Path("loop").symlink_to("loop")
     before = sorted(p.name for p in tmp_path.iterdir())
-    data = ["--data", str(voc)] if given[0] in ("train", "evaluate", "compare") else []
+    data = (
+        ["--data", str(voc)] if given[:1] and given[0] in ("train", "evaluate", "compare") else []
+    )
     assert main([*given, *data]) == 2
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1, err
