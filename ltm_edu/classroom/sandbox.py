@@ -1,6 +1,6 @@
-"""A process locks itself up before it runs a student's code. Linux only; nothing has to be installed.
+"""A process locks itself up before it runs a student's code. Nothing has to be installed for it.
 
-Two means of the kernel that need no rights: a seccomp filter lets only those system calls pass that
+Linux has two means that need no rights: a seccomp filter lets only those system calls pass that
 computing needs (none starts a process, opens a network connection, sends a signal to another
 process, or opens a file to write), and Landlock lets it read Python's own folders only. Resource
 limits bound memory and processor time. No code can undo any of them.

@@ -1,0 +1,102 @@
+"""Imports the libraries once, and forks a process for each exercise of each student.
+
+The grading process starts it with `python -m`, before anything of a student or a class is read: it
+knows no secret, and what it forks can find none in its memory. It receives a request over a socket,
+together with the two pipes over which the new process is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from .answering import FOR_EVER, answer_questions
+from .sandbox import Limits, lock_up, readable_folders
+from .wire import send
+
+
+def main(control: int) -> None:
+    """Serve until the grading process closes the socket."""
+    torch.set_num_threads(1)
+    folders = readable_folders()
+    processes: set[int] = set()
+    with socket.socket(fileno=control) as line:
+        line.sendall(b"ready\n")
+        while True:
+            data, pipes, _, _ = socket.recv_fds(line, 1 << 20, 2)
+            if not data:
+                break
+            order = json.loads(data)
+            if "load" in order:
+                _load(order["load"])
+                line.sendall(b"{}\n")
+            elif "start" in order:
+                process = os.fork()
+                if process == 0:
+                    _become_a_students_process(pipes, Limits(**order["start"]), folders)
+                for pipe in pipes:
+                    os.close(pipe)
+                processes.add(process)
+                line.sendall(json.dumps({"process": process}).encode() + b"\n")
+            else:
+                processes.discard(order["end"])
+                line.sendall(json.dumps(_end(order["end"])).encode() + b"\n")
+    for process in processes:
+        _end(process)
+
+
+def _load(sources: Sequence[str]) -> None:
+    """Run import cells of the course, so that the processes that are forked need not."""
+    for source in sources:
+        with contextlib.suppress(Exception):
+            exec(compile(source, "<imports>", "exec"), {"__name__": "imports"})
+    gc.collect()
+    gc.freeze()  # keeps the memory of the libraries shared
+
+
+def _end(process: int) -> dict[str, int]:
+    """Kill a process, and all that it has started where it could; its exit status."""
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(OSError):
+            kill(process, signal.SIGKILL)
+    _, status = os.waitpid(process, 0)
+    return {"status": status}
+
+
+def _become_a_students_process(pipes: Sequence[int], limits: Limits, folders: list[str]) -> None:
+    """Keep two pipes and nothing else, lock up, and answer questions. This does not return."""
+    try:
+        os.setsid()
+        os.chdir("/")
+        read, write = (os.dup(p) for p in pipes)
+        os.dup2(read, 100)
+        os.dup2(write, 101)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(nothing, stream)
+        os.closerange(3, 100)
+        os.closerange(102, 1 << 16)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG")}
+        os.environ.clear()
+        os.environ |= kept
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")  # a system without memory ends this process first
+        missing = lock_up(limits, folders)
+        send(101, {"missing": missing}, FOR_EVER)
+        answer_questions(100, 101)
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
