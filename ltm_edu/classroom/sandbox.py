@@ -11,9 +11,11 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import resource
 import struct
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,28 +72,20 @@ class Limits:
     memory: int = 2 << 30
 
 
-def lock_up(limits: Limits, folders: Iterable[str]) -> list[str]:
-    """Lock up this process as far as the system can.
+def lock_up(limits: Limits, folders: Iterable[str]) -> None:
+    """Lock up this process as far as the system can; `grading.protections` tries out how far.
 
     Args:
         limits: of processor time and memory.
         folders: what may be read.
-
-    Returns:
-        What the system does not offer, one phrase each; empty if all is in force.
     """
-    missing = _limit_resources(limits)
-    if sys.platform != "linux":
-        return [*missing, "system calls", "files"]
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_DUMPABLE, 0, 0, 0, 0)
-    if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
-        return [*missing, "system calls", "files"]
-    if not _restrict_files(libc, folders):
-        missing.append("files")
-    if not _filter_calls(libc):
-        missing.append("system calls")
-    return missing
+    _limit_resources(limits)
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_DUMPABLE, 0, 0, 0, 0)
+        if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0:
+            _restrict_files(libc, folders)
+            _filter_calls(libc)
 
 
 def readable_folders() -> list[str]:
@@ -103,66 +97,49 @@ def readable_folders() -> list[str]:
     return sorted({os.path.realpath(p) for p in places if os.path.exists(p)} - {"/"})
 
 
-def _limit_resources(limits: Limits) -> list[str]:
+def _limit_resources(limits: Limits) -> None:
     """Bound memory and processor time; no file grows and no core is dumped."""
-    try:
-        import resource
-    except ImportError:
-        return ["memory", "time"]
-    missing = []
     seconds = int(limits.seconds) + 2
     bounds = {"RLIMIT_CPU": seconds, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0, "RLIMIT_NOFILE": 256}
-    try:
-        bounds["RLIMIT_AS"] = _address_space() + limits.memory
-    except OSError:
-        missing.append("memory")
+    with suppress(OSError):  # other systems than Linux do not say what a process has
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        bounds["RLIMIT_AS"] = pages * os.sysconf("SC_PAGE_SIZE") + limits.memory
     for name, bound in bounds.items():
-        try:
+        with suppress(OSError, ValueError, AttributeError):
             resource.setrlimit(getattr(resource, name), (bound, bound))
-        except (OSError, ValueError, AttributeError):
-            missing.append("memory" if name == "RLIMIT_AS" else "time")
-    return list(dict.fromkeys(missing))
 
 
-def _address_space() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _restrict_files(libc: ctypes.CDLL, folders: Iterable[str]) -> bool:
+def _restrict_files(libc: ctypes.CDLL, folders: Iterable[str]) -> None:
     """Allow reading below these folders, and nothing else in the file system."""
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
     if version < 1:
-        return False
+        return
     handled = max(mask for since, mask in _HANDLED.items() if since <= version)
     tcp, scopes = (3 if version >= 4 else 0), (3 if version >= 6 else 0)
     attributes = struct.pack("=QQQ", handled, tcp, scopes)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     rules = libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0)
     if rules < 0:
-        return False
+        return
     for folder in folders:
         handle = os.open(folder, os.O_PATH | os.O_CLOEXEC)
         access = _READ_FILE | (_READ_DIR | _EXECUTE if os.path.isdir(folder) else 0)
         rule = struct.pack("=Qi", access, handle)
-        failed = libc.syscall(_ADD_RULE, rules, 1, rule, 0)
+        libc.syscall(_ADD_RULE, rules, 1, rule, 0)
         os.close(handle)
-        if failed:
-            return False
-    failed = libc.syscall(_RESTRICT, rules, 0)
+    libc.syscall(_RESTRICT, rules, 0)
     os.close(rules)
-    return not failed
 
 
-def _filter_calls(libc: ctypes.CDLL) -> bool:
+def _filter_calls(libc: ctypes.CDLL) -> None:
     """Let only the listed system calls pass; the others fail, as if the user had no right."""
     known = _ARCHITECTURES.get(platform.machine())
     if known is None or sys.byteorder != "little":
-        return False
+        return
     program = _filter(*known, process=os.getpid())
     code = ctypes.create_string_buffer(b"".join(program), 8 * len(program))
     pointer = struct.pack("@HxxxxxxP", len(program), ctypes.addressof(code))
-    return libc.prctl(_SECCOMP, 2, pointer, 0, 0) == 0
+    libc.prctl(_SECCOMP, 2, pointer, 0, 0)
 
 
 def _filter(column: int, architecture: int, process: int) -> list[bytes]:
