@@ -101,7 +101,7 @@ def grade(
                 yield replace(start, verdict="unreadable", says=problem)
             else:
                 began = time.monotonic()
-                result = _graded(start, task, cells, assignment.imports, group, server, limits)
+                result = graded(start, task, cells, assignment.imports, group, server, limits)
                 yield replace(result, seconds=time.monotonic() - began)
 
 
@@ -115,7 +115,7 @@ def _cells(submission: Submission) -> tuple[list[Cell], str]:
         return [], str(error)
 
 
-def _graded(
+def graded(
     start: Result,
     task: Task,
     cells: Sequence[Cell],
@@ -124,6 +124,17 @@ def _graded(
     server: Server,
     limits: Limits,
 ) -> Result:
+    """Examine the answer to one exercise.
+
+    Args:
+        start: the result as far as it is known.
+        task: the exercise.
+        cells: of the student's notebook.
+        imports: the course's import cells of this notebook.
+        group: as in `grade`, like the rest.
+        server: forks the process.
+        limits: of the process.
+    """
     mine = [c for c in cells if c.exercise == task.exercise]
     if not mine:
         says = "The notebook has no cell for this exercise."

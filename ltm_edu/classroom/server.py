@@ -18,13 +18,14 @@ from collections.abc import Sequence
 
 import torch
 
-from .answering import answer_questions
+from .answering import answer_questions, warm_up
 from .sandbox import Limits, lock_up, readable_folders
 
 
 def main(control: int) -> None:
     """Serve until the grading process closes the socket."""
     torch.set_num_threads(1)
+    warm_up()
     folders = readable_folders()
     processes: set[int] = set()
     with socket.socket(fileno=control) as line:
