@@ -47,6 +47,7 @@ class Server:
             "PYTHONHASHSEED": "0",
             "MPLBACKEND": "Agg",
             "LTM_EDU_STRICT": "1",
+            "MALLOC_ARENA_MAX": "2",  # each thread would reserve memory, which is bounded
             **{f"{n}_NUM_THREADS": "1" for n in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")},
         }
         command = [sys.executable, "-P", "-m", f"{__package__}.server", str(theirs.fileno())]

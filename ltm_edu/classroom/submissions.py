@@ -59,11 +59,15 @@ def found_in(folder: Path, group: Class) -> list[Submission]:
         InputError: the folder cannot be read, or holds no student.
     """
     try:
-        students = sorted(e.name for e in os.scandir(folder) if not e.name.startswith("."))
+        names = sorted(e.name for e in os.scandir(folder) if not e.name.startswith("."))
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror or error})") from None
-    files = {name: _notebooks(folder / name) for name in students}
-    files = {n: paths for n, paths in files.items() if paths or (folder / n).is_dir()}
+    files = {}
+    for name in names:
+        paths = _notebooks(folder / name)
+        if paths or (folder / name).is_dir():
+            student = name.removesuffix(".ipynb")
+            files[name if student in names else student] = paths
     if not files:
         raise InputError(f"{folder} holds no student's folder and no notebook")
     rows = {name: dict(_by_assignment(paths, group)) for name, paths in files.items()}
@@ -83,10 +87,10 @@ def found_in(folder: Path, group: Class) -> list[Submission]:
 
 
 def _notebooks(place: Path) -> list[Path]:
-    """The notebooks of a student, and links with such names, which are not followed."""
-    if place.suffix == ".ipynb" and (place.is_symlink() or not place.is_dir()):
+    """The notebooks of a student; a link is not followed, and stands for itself."""
+    if place.is_symlink() or (place.suffix == ".ipynb" and not place.is_dir()):
         return [place]
-    if place.is_symlink() or not place.is_dir():
+    if not place.is_dir():
         return []
     return sorted(islice(_below(place, _DEPTH), _ENTRIES))
 
