@@ -40,6 +40,10 @@ _MEANS = {
 _LETTERS = {v: v.split()[0] if v != "not handed in" else "missing" for v in VERDICTS}
 _LETTERS["not attempted"] = "open"
 _LONGEST = 300
+_REFUSED = (
+    "A PermissionError comes from the grading: an answer may read no files but Python's own, "
+)
+_REFUSED += "write none, start no programs, and use no network."
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1b1f24; --soft: #57606a; --back: #ffffff;
@@ -60,12 +64,13 @@ a { color: var(--link); }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem;
   border-bottom: 1px solid var(--line); }
-th { font-weight: 600; } .number { text-align: right; font-variant-numeric: tabular-nums; }
+th { font-weight: 600; }
 .grid td, .grid th { text-align: center; overflow-wrap: normal; }
 .grid th:first-child { text-align: left; min-width: 7rem; overflow-wrap: anywhere; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   padding: .75rem 1rem; margin: 1rem 0; }
 section h2 { margin: 0 0 .25rem; } section p { margin: .4rem 0; }
+.shown { white-space: pre-wrap; }
 pre { overflow-x: auto; background: var(--back); border: 1px solid var(--line); border-radius: 6px;
   padding: .6rem; font: .85rem/1.45 ui-monospace, monospace; overflow-wrap: normal; tab-size: 4; }
 summary { cursor: pointer; color: var(--link); }
@@ -206,7 +211,9 @@ def _exercise(result: Result) -> str:
         parts.append(f"<p>{_html(result.says, 600)}</p>")
     if result.details:
         lines = "\n".join(_html(line.removeprefix("    "), 400) for line in result.details)
-        parts.append(f"<pre>{lines}</pre>")
+        parts.append(f'<pre class="shown">{lines}</pre>')
+    if "PermissionError" in result.says:
+        parts.append(f'<p class="soft">{_REFUSED}</p>')
     if result.notes:
         notes = "".join(f"<li>{_html(note, 400)}</li>" for note in result.notes[:5])
         parts.append(f'<ul class="soft">{notes}</ul>')
@@ -237,27 +244,21 @@ def _overview(results: Sequence[Result], pages: Mapping[str, str], protected: st
 
 
 def _frequent(results: Sequence[Result]) -> str:
-    """The messages that several answers got, those of known misconceptions first."""
-    lines = ["<h2>Frequent mistakes</h2>"]
+    """The messages that answers got, the most frequent first."""
     named = Counter((r.exercise, r.misconception) for r in results if r.misconception)
     rest = Counter(
         (r.exercise, r.says) for r in results if r.verdict == "wrong" and not r.misconception
     )
-    order = {id: i for i, id in enumerate(EXERCISES)}
-    for counted, title in ((named, "Known misconceptions"), (rest, "Other wrong answers")):
-        if not counted:
-            continue
-        rows = "".join(
-            f'<tr><td class="number">{n}</td><td>{id}</td><td>{_html(says, 400)}</td></tr>'
-            for (id, says), n in sorted(
-                counted.items(), key=lambda x: (-x[1], order[x[0][0]], x[0][1])
-            )[:20]
+    place = {id: i for i, id in enumerate(EXERCISES)}
+    parts = []
+    for title, counted in (("Known misconceptions", named), ("Other wrong answers", rest)):
+        order = sorted(counted.items(), key=lambda x: (-x[1], place[x[0][0]], x[0][1]))
+        items = "".join(
+            f"<li><strong>{id}</strong>, {n} answer{'s' if n > 1 else ''}: {_html(says, 400)}</li>"
+            for (id, says), n in order[:20]
         )
-        lines.append(
-            f'<div class="scroll"><table><thead><tr><th class="number">answers</th><th>exercise'
-            f"</th><th>{title}</th></tr></thead><tbody>{rows}</tbody></table></div>"
-        )
-    return "\n".join(lines) if len(lines) > 1 else ""
+        parts += [f"<h2>{title}</h2><ul>{items}</ul>"] if items else []
+    return "\n".join(parts)
 
 
 def _grid(results: Sequence[Result], pages: Mapping[str, str]) -> str:
