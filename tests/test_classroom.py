@@ -474,6 +474,14 @@ def test_threads_may_be_used_and_end_with_the_process(server, group):
     assert one(server, group, "3.1", threads).verdict == "ok"
 
 
+def test_a_flood_of_threads_is_stopped(server, group):
+    flood = "import threading, time\nthreading.stack_size(32768)\ndef cosine(a, b):\n"
+    flood += "    while True:\n        threading.Thread(target=time.sleep, args=(99,)).start()"
+    result = one(server, group, "3.1", flood, ROOMY)
+    assert result.verdict == "stopped"
+    assert "used more than it may" in result.says
+
+
 FORGERIES = {
     "comparisons": "torch.allclose = torch.isclose = torch.equal = lambda *a, **k: torch.ones(())",
     "the checker": "import ltm_edu.exercises.examining as e, ltm_edu.exercises.comparing as c\n"

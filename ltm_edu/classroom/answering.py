@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .. import exercises
 from ..exercises.answers import Function
-from ..exercises.comparing import same, with_article
+from ..exercises.comparing import same
 from ..exercises.costs import Limits
 from ..exercises.exercise import copied
 from ..exercises.running import NotAttempted, Raised
@@ -134,20 +134,14 @@ class _Desk:
             for statement in parsed(source).body:
                 self._run(compile(ast.Module([statement], []), "<imports>", "exec"))
         errors = []
-        steps = needed_steps([Cell(*c) for c in cells], exercise)
-        for step in steps:
+        for step in needed_steps([Cell(*c) for c in cells], exercise):
             error = self._run_step(step)
             if error is not None:
                 errors.append([step.cell.number, error])
         found = self.checked.get(exercise, self.module.__dict__.get(name))
         if callable(found):
             self.functions["answer"] = Function(found)
-        return {
-            "found": with_article(found) if found is not None else "",
-            "callable": callable(found),
-            "ran": sorted({step.cell.number for step in steps}),
-            "errors": errors,
-        }
+        return {"callable": callable(found), "errors": errors}
 
     def _record_checks(self) -> None:
         """Let `check` note the function that it gets: it is examined later, and from outside."""

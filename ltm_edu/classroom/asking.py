@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +28,10 @@ from .sandbox import Limits
 from .wire import Ended, TooLate, WireError, receive, send
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR", "SYSTEMROOT", "TMPDIR")
+
+
+_THREADS = 100
+"""So many threads a student's process may have."""
 
 
 class Lost(BaseException):
@@ -102,7 +107,8 @@ class Server:
             for pipe in mine:
                 os.set_blocking(pipe, False)
             try:
-                yield Process(*mine, limits)
+                with _threads_watched(started["process"]):
+                    yield Process(*mine, limits)
             finally:
                 self._order({"end": started["process"]})
         finally:
@@ -117,6 +123,31 @@ class Server:
             raise InputError(
                 "the process for students' code has ended; run grade again, with less --memory"
             ) from None
+
+
+@contextmanager
+def _threads_watched(process: int) -> Iterator[None]:
+    """Kill a process within the block when it has too many threads, which no limit binds for root.
+
+    The process is not reaped before the end of the block, so that no other has its number.
+    """
+    ended = threading.Event()
+    status = Path(f"/proc/{process}/status")
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            with suppress(OSError):
+                threads = status.read_text(encoding="utf-8").partition("Threads:")[2].split()
+                if threads and int(threads[0]) > _THREADS:
+                    os.kill(process, signal.SIGKILL)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 class Process:

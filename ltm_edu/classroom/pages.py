@@ -129,7 +129,7 @@ def page_names(students: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text without control characters and without marks that turn the direction of writing."""
     return "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c
@@ -139,12 +139,12 @@ def _plain(text: str) -> str:
 
 def _cell(text: str) -> str:
     """A cell of the table, which no spreadsheet takes for a formula."""
-    text = _plain(text)
+    text = plain(text)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def _html(text: str, longest: int = _LONGEST) -> str:
-    text = _plain(text)
+    text = plain(text)
     return escape(text if len(text) <= longest else f"{text[:longest]} [...]")
 
 

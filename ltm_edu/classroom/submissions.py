@@ -12,7 +12,6 @@ import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,8 @@ LARGEST_FILE = 32 << 20
 """Of a notebook, in bytes; its outputs are in it."""
 
 _LARGEST_CELL = 100_000
-_ENTRIES = 500
+_LARGEST_CODE = 500_000  # characters of all cells together
+_ENTRIES = 2000
 _DEPTH = 3
 
 
@@ -92,18 +92,19 @@ def _notebooks(place: Path) -> list[Path]:
         return [place]
     if not place.is_dir():
         return []
-    return sorted(islice(_below(place, _DEPTH), _ENTRIES))
+    return sorted(_below(place, _DEPTH, iter(range(_ENTRIES))))
 
 
-def _below(folder: Path, depth: int) -> Iterator[Path]:
+def _below(folder: Path, depth: int, budget: Iterator[int]) -> Iterator[Path]:
+    """The notebooks below a folder, among so many entries as the budget has numbers."""
     try:
         with os.scandir(folder) as scan:
-            for entry in islice(scan, _ENTRIES):
+            for entry, _ in zip(scan, budget, strict=False):
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if depth > 1:
-                        yield from _below(Path(entry.path), depth - 1)
+                        yield from _below(Path(entry.path), depth - 1, budget)
                 elif entry.name.endswith(".ipynb"):
                     yield Path(entry.path)
     except OSError:
@@ -210,6 +211,8 @@ def code_cells(content: Mapping[str, Any], assignment: Assignment) -> list[Cell]
         is_courses = cell.get("id") in assignment.cells or digest(source) in handed_out
         if exercise or digest(source) not in unchanged_imports:
             cells.append(Cell(number, source, exercise, own=not is_courses))
+    if sum(len(c.source) for c in cells) > _LARGEST_CODE:
+        raise Unreadable(f"Its cells have more than {_LARGEST_CODE:,} characters.")
     if not any(c.exercise for c in cells):
         raise Unreadable("It has no exercise cell of this assignment.")
     return cells

@@ -17,7 +17,7 @@ if sys.platform == "win32":
 
 from ..classroom.asking import Server
 from ..classroom.grading import PROTECTIONS, check_apart, grade, protections
-from ..classroom.pages import ABOUT, OVERVIEW, TABLE, write_results
+from ..classroom.pages import ABOUT, OVERVIEW, TABLE, plain, write_results
 from ..classroom.sandbox import Limits
 from ..classroom.submissions import found_in
 from ..classroom.teaching import FILE, Class
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     print(options.out / OVERVIEW)
     unreadable = {(r.student, r.says): None for r in results if r.verdict == "unreadable"}
     for student, says in unreadable:
-        print(f"ltm-edu: {student}: {says}", file=sys.stderr)
+        print(f"ltm-edu: {plain(student)}: {plain(says)}", file=sys.stderr)
     return 1 if unreadable else 0
 
 
