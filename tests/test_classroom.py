@@ -367,7 +367,7 @@ def test_only_needed_cells_run_and_of_the_courses_cells_only_definitions():
         Cell(2, "scale = area()"),
         Cell(3, "unused = explode()"),
         Cell(4, "def other():\n    pass", "1.1"),
-        Cell(5, "def answer(x):\n    return scale * x", "1.2"),
+        Cell(5, "def answer(x):\n    unused = x.other\n    return scale * unused", "1.2"),
         Cell(6, "from somewhere import *"),
         Cell(7, "broken ("),
     ]

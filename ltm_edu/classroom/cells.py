@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import symtable
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
@@ -64,20 +65,22 @@ def needed_steps(cells: Iterable[Cell], exercise: str) -> list[Step]:
         chosen = more
 
 
-def _steps(cell: Cell) -> Iterator[Step]:
+def _steps(cell: Cell) -> list[Step]:
+    """What a cell has to offer."""
     try:
         tree = parsed(cell.source)
+        if cell.own or cell.exercise:
+            return [_step(cell, tree)]
+        kept = [s for s in tree.body if isinstance(s, _DEFINITIONS) or _is_constant(s)]
+        return [_step(cell, ast.Module([statement], [])) for statement in kept]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error if isinstance(error, SyntaxError) else SyntaxError(str(error))
-        yield Step(cell, None, reason)
-        return
-    if cell.own or cell.exercise:
-        yield Step(cell, tree, None, _bound(tree.body), _used(tree))
-        return
-    for statement in tree.body:
-        if isinstance(statement, _DEFINITIONS) or _is_constant(statement):
-            part = ast.Module([statement], [])
-            yield Step(cell, part, None, _bound([statement]), _used(part))
+        return [Step(cell, None, reason)]
+
+
+def _step(cell: Cell, tree: ast.Module) -> Step:
+    table = symtable.symtable(ast.unparse(tree), "<cell>", "exec")
+    return Step(cell, tree, None, _bound(tree.body), frozenset(_used(table)))
 
 
 def parsed(source: str) -> ast.Module:
@@ -112,10 +115,14 @@ def _bound(statements: Sequence[ast.stmt]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _used(tree: ast.Module) -> frozenset[str]:
-    return frozenset(
-        n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-    )
+def _used(table: symtable.SymbolTable) -> Iterator[str]:
+    """The names that a cell takes from the notebook; those that its functions set are not."""
+    for symbol in table.get_symbols():
+        outside = symbol.is_global() or table.get_type() == "module"
+        if outside and symbol.is_referenced():
+            yield symbol.get_name()
+    for inner in table.get_children():
+        yield from _used(inner)
 
 
 def _is_constant(statement: ast.stmt) -> bool:
