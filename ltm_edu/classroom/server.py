@@ -23,34 +23,41 @@ from .sandbox import Limits, lock_up, readable_folders
 
 
 def main(control: int) -> None:
-    """Serve until the grading process closes the socket."""
+    """Serve until the grading process closes the socket, or is killed."""
     torch.set_num_threads(1)
     warm_up()
-    folders = readable_folders()
     processes: set[int] = set()
-    with socket.socket(fileno=control) as line:
-        line.sendall(b"ready\n")
-        while True:
-            data, pipes, _, _ = socket.recv_fds(line, 1 << 20, 2)
-            if not data:
-                break
-            order = json.loads(data)
-            if "load" in order:
-                _load(order["load"])
-                line.sendall(b"{}\n")
-            elif "start" in order:
-                process = os.fork()
-                if process == 0:
-                    _become_a_students_process(pipes, Limits(**order["start"]), folders)
-                for pipe in pipes:
-                    os.close(pipe)
-                processes.add(process)
-                line.sendall(json.dumps({"process": process}).encode() + b"\n")
-            else:
-                processes.discard(order["end"])
-                line.sendall(json.dumps(_end(order["end"])).encode() + b"\n")
-    for process in processes:
-        _end(process)
+    try:
+        with socket.socket(fileno=control) as line, contextlib.suppress(ConnectionError):
+            _serve(line, processes)
+    finally:
+        for process in processes:
+            _end(process)
+
+
+def _serve(line: socket.socket, processes: set[int]) -> None:
+    folders = readable_folders()
+    line.sendall(b"ready\n")
+    while True:
+        data, pipes, _, _ = socket.recv_fds(line, 1 << 20, 2)
+        if not data:
+            return
+        order = json.loads(data)
+        reply: dict[str, int] = {}
+        if "load" in order:
+            _load(order["load"])
+        elif "start" in order:
+            process = os.fork()
+            if process == 0:
+                _become_a_students_process(pipes, Limits(**order["start"]), folders)
+            for pipe in pipes:
+                os.close(pipe)
+            processes.add(process)
+            reply = {"process": process}
+        else:
+            processes.discard(order["end"])
+            _end(order["end"])
+        line.sendall(json.dumps(reply).encode() + b"\n")
 
 
 def _load(sources: Sequence[str]) -> None:
@@ -62,13 +69,12 @@ def _load(sources: Sequence[str]) -> None:
     gc.freeze()  # keeps the memory of the libraries shared
 
 
-def _end(process: int) -> dict[str, int]:
-    """Kill a process, and all that it has started where it could; its exit status."""
+def _end(process: int) -> None:
+    """Kill a process, and all that it has started where it could."""
     for kill in (os.killpg, os.kill):
         with contextlib.suppress(OSError):
             kill(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
-    return {"status": status}
+    os.waitpid(process, 0)
 
 
 def _become_a_students_process(pipes: Sequence[int], limits: Limits, folders: list[str]) -> None:
