@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="command",
         required=True,
         metavar="fetch | import | inspect | verify | train | evaluate | compare | results | "
-        "predict | bench",
+        "predict | bench | assign | grade",
     )
     shared = argparse.ArgumentParser(add_help=False)
     add = shared.add_argument
@@ -295,4 +295,34 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", default="emoji5i", help="emoji5i, or a folder in VOC's layout")
     add("--masks", type=_path, help="a folder of mask PNGs (default: those of --data)")
     add("--out", type=_path, help="folder for bench.json and bench.png (default: bench/ in data)")
+
+    text = "Hand out what is in DIR/release, keep DIR/teacher.json, and collect in DIR/submitted."
+    hand_out = commands.add_parser(
+        "assign", help="write student copies of notebooks, without outputs", epilog=text
+    )
+    add = hand_out.add_argument
+    add("numbers", nargs="+", metavar="NOTEBOOK", help="its number, as in 03")
+    text = "the class's folder; a class that is there gets further notebooks"
+    add("--out", type=_path, required=True, metavar="DIR", help=text)
+    text = "of the random inputs that the class sees, 1 to 1,000,000,000 (default: drawn)"
+    add("--seed", type=int, help=text)
+    text = "the course's notebooks (default: those of the checkout)"
+    add("--notebooks", type=_path, metavar="FOLDER", help=text)
+    add("--overwrite", action="store_true", help="replace copies that are there")
+
+    text = "SUBMISSIONS holds STUDENT/NOTEBOOK/NOTEBOOK.ipynb, STUDENT/NOTEBOOK.ipynb or "
+    text += "STUDENT.ipynb. Exit status 1: some of them could not be read; the others are graded."
+    mark = commands.add_parser("grade", help="examine what students have handed in", epilog=text)
+    add = mark.add_argument
+    add("submissions", type=_path, metavar="SUBMISSIONS", help="a folder with one entry a student")
+    text = "the new folder: results.csv, index.html, and a page for each student"
+    add("--out", type=_path, required=True, metavar="DIR", help=text)
+    text = "the teacher's file (default: teacher.json beside SUBMISSIONS)"
+    add("--class", dest="group", type=_path, metavar="FILE", help=text)
+    add("--seconds", type=float, default=20.0, help="for each exercise (default: 20)")
+    text = "for each exercise, beside the libraries (default: 2048)"
+    add("--memory", type=int, default=2048, metavar="MIB", help=text)
+    text = "go on where the system does not offer every protection; the pages say which are missing"
+    add("--trust", action="store_true", help=text)
+    add("--overwrite", action="store_true", help="replace results that are there")
     return parser

@@ -9,6 +9,7 @@ exercise consists of.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -27,4 +28,18 @@ hint = _course.hint
 solution = _course.solution
 progress = _course.progress
 
-__all__ = ["check", "hint", "solution", "progress", "CheckFailed", "EXERCISES"]
+
+def in_class(seed: int) -> tuple[Callable[..., None], ...]:
+    """The four functions for a class's copy of a notebook, in which `solution` prints none.
+
+    Args:
+        seed: of the class: its random inputs are its own.
+
+    Returns:
+        `check`, `hint`, `solution` and `progress`.
+    """
+    course = Course(EXERCISES, seed, solutions=False)
+    return course.check, course.hint, course.solution, course.progress
+
+
+__all__ = ["check", "hint", "solution", "progress", "in_class", "CheckFailed", "EXERCISES"]

@@ -12,15 +12,31 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from .exercise import Cost, copied
+from .exercise import Args, Cost, copied
 from .running import is_own
+
+
+class Counts(NamedTuple):
+    """What an answer computed: the largest tensor in numbers, operations, lines of Python."""
+
+    numbers: int
+    operations: int
+    lines: int
+
+
+class Limits(NamedTuple):
+    """The same three as limits; None is no limit."""
+
+    numbers: int | None
+    operations: int | None
+    lines: int | None
 
 
 class _AboveLimit(BaseException):
@@ -30,9 +46,9 @@ class _AboveLimit(BaseException):
 class _Counting(TorchDispatchMode):
     """Counts what PyTorch computes inside a `with` block."""
 
-    def __init__(self, cost: Cost) -> None:
+    def __init__(self, limits: Limits) -> None:
         super().__init__()
-        self.cost = cost
+        self.limits = limits
         self.numbers = self.operations = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -50,8 +66,8 @@ class _Counting(TorchDispatchMode):
             self.operations += formula(*args, **kwargs, out_val=out) // 2
         elif new or func._schema.is_mutable:
             self.operations += max(x.numel() for x in [*read, *written])
-        _stop_above(self.numbers, self.cost.numbers)
-        _stop_above(self.operations, self.cost.operations)
+        _stop_above(self.numbers, self.limits.numbers)
+        _stop_above(self.operations, self.limits.operations)
         return out
 
 
@@ -60,19 +76,29 @@ def _stop_above(count: int, limit: int | None) -> None:
         raise _AboveLimit
 
 
-def above_limit(fn: Callable[..., Any], cost: Cost) -> str | None:
-    """Say by how much an answer is above a limit, or None if it is within all limits."""
-    counting = _Counting(cost)
+def limits_of(cost: Cost) -> Limits:
+    """The limits of an exercise's cost."""
+    return Limits(cost.numbers, cost.operations, cost.lines)
+
+
+def counted(fn: Callable[..., Any], args: Args, limits: Limits) -> Counts:
+    """Count what a function computes for one input, and end it as soon as it is above a limit."""
+    counting = _Counting(limits)
     with suppress(_AboveLimit), counting:
-        fn(*copied(cost.args))
+        fn(*copied(args))
     lines = [0]
-    if cost.lines is not None:
-        with suppress(_AboveLimit), _counted_lines(lines, cost.lines):
-            fn(*copied(cost.args))
+    if limits.lines is not None:
+        with suppress(_AboveLimit), _counted_lines(lines, limits.lines):
+            fn(*copied(args))
+    return Counts(counting.numbers, counting.operations, lines[0])
+
+
+def above_limit(counts: Counts, cost: Cost) -> str | None:
+    """Say by how much an answer is above a limit, or None if it is within all limits."""
     found = (
-        (counting.numbers, cost.numbers, "a tensor of {} numbers was computed"),
-        (counting.operations, cost.operations, "it takes more than {} operations"),
-        (lines[0], cost.lines, "it runs more than {} lines of Python"),
+        (counts.numbers, cost.numbers, "a tensor of {} numbers was computed"),
+        (counts.operations, cost.operations, "it takes more than {} operations"),
+        (counts.lines, cost.lines, "it runs more than {} lines of Python"),
     )
     for count, limit, says in found:
         if limit is not None and count > limit:

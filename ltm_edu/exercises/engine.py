@@ -36,10 +36,16 @@ class Course:
 
     Args:
         exercises: id to exercise.
+        seed: of the random inputs.
+        solutions: whether `solution` prints solutions.
     """
 
-    def __init__(self, exercises: Mapping[str, Exercise]) -> None:
+    def __init__(
+        self, exercises: Mapping[str, Exercise], seed: int = 0, solutions: bool = True
+    ) -> None:
         self.exercises = exercises
+        self.seed = seed
+        self.solutions = solutions
         self._states: record.States = {}
 
     def check(self, id: str, fn: Callable[..., Any]) -> None:
@@ -60,7 +66,7 @@ class Course:
         if exercise is None:
             return
         with redirect_stdout(io.StringIO()) as printed:
-            verdict = examine(exercise, fn)
+            verdict = examine(exercise, fn, self.seed)
         _show_the_beginning(printed.getvalue())
         print(verdict)
         maps = verdict.case.maps() if verdict.case and in_a_notebook() else None
@@ -88,9 +94,11 @@ class Course:
         print(f"{id} hint {n} of {count}: {exercise.hints[n - 1]}{more}")
 
     def solution(self, id: str) -> None:
-        """Print one solution."""
+        """Print one solution, or in a class's copy that there is none."""
         exercise = self._find(id)
-        if exercise is not None:
+        if exercise is not None and not self.solutions:
+            print(f'{id}: solution() is off in the copy of a class. hint("{id}") helps.')
+        elif exercise is not None:
             print(exercise.source())
 
     def progress(self, reset: bool = False) -> None:

@@ -18,10 +18,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from .answers import Answer, Function
 from .comparing import difference, is_finite, same, settled, with_article
-from .costs import above_limit
+from .costs import above_limit, limits_of
 from .exercise import Args, Edge, Exercise, Invariance, Slip, copied, narrowed, widened
-from .running import NotAttempted, Raised, call, names_in, run
+from .running import NotAttempted, Raised, run
 from .showing import Case
 from .watching import package_function
 
@@ -36,6 +37,7 @@ class Verdict:
         says: the text of the line.
         case: the input on which the answer fails, if there is one.
         requirement: what must hold for that input, if the line does not say it.
+        misconception: the message of the known slip that behaves like the answer, or "".
     """
 
     id: str
@@ -43,6 +45,7 @@ class Verdict:
     says: str
     case: Case | None = None
     requirement: str = ""
+    misconception: str = ""
 
     @property
     def line(self) -> str:
@@ -55,13 +58,24 @@ class Verdict:
         return "\n".join([self.line, *(f"    {line}" for line in lines)])
 
 
-def examine(exercise: Exercise, fn: Callable[..., Any]) -> Verdict:
-    """Examine an answer. This never raises."""
+def examine(exercise: Exercise, fn: Callable[..., Any], seed: int = 0) -> Verdict:
+    """Examine an answer. This never raises.
+
+    Args:
+        exercise: what was asked.
+        fn: the student's function.
+        seed: of the random inputs.
+    """
     if not callable(fn):
         says = f"The second argument is {with_article(fn)}. Pass your function, without calling it."
         return Verdict(exercise.id, "wrong", says)
+    return examine_answer(exercise, Function(fn), seed)
+
+
+def examine_answer(exercise: Exercise, answer: Answer, seed: int = 0) -> Verdict:
+    """Examine an answer, wherever it runs; see `examine`."""
     try:
-        failure = next(_Examination(exercise, fn).failures(), None)
+        failure = next(_Examination(exercise, answer, seed).failures(), None)
     except NotAttempted:
         says = f'write it in place of `raise NotImplementedError`; hint("{exercise.id}") helps'
         return Verdict(exercise.id, "not attempted", says)
@@ -103,15 +117,16 @@ class _Trial:
 class _Examination:
     """One answer to one exercise."""
 
-    def __init__(self, exercise: Exercise, fn: Callable[..., Any]) -> None:
+    def __init__(self, exercise: Exercise, answer: Answer, seed: int) -> None:
         self.exercise = exercise
-        self.fn = fn
+        self.answer = answer
+        self.random = exercise.random(seed)
 
     def failures(self) -> Iterator[Verdict]:
         """Everything that is wrong, in the order of examination; the caller takes the first."""
         exercise = self.exercise
         tiny = [self._trial(args, "on the tiny example") for args in exercise.tiny]
-        ordinary = tiny + [self._trial(args, "on random input") for args in exercise.random()]
+        ordinary = tiny + [self._trial(args, "on random input") for args in self.random]
         edges = [self._trial(e.input(), "", e) for e in exercise.edges]
         failing = [t for t in ordinary if t.fails]
         if failing:
@@ -122,7 +137,7 @@ class _Examination:
         yield from (v for rule in exercise.invariances for v in self._check_rule(rule))
         yield from (self._wrong_result(t, ordinary, edges) for t in edges if t.fails)
         for cost in exercise.costs:
-            if says := above_limit(self.fn, cost):
+            if says := above_limit(self.answer.counts(cost.args, limits_of(cost)), cost):
                 sizes = [
                     f"{n} {tuple(a.shape)}"
                     for n, a in zip(exercise.names(), cost.args, strict=True)
@@ -131,15 +146,19 @@ class _Examination:
                 counted = f"counted with {', '.join(sizes)}"
                 yield replace(self._wrong(says), requirement=counted)
         if exercise.differentiable:
-            yield from self._check_that_gradients_arrive(exercise.random()[0])
-        if name := package_function(exercise, self.fn):
+            yield from self._check_that_gradients_arrive(self.random[0])
+        if name := self._package_function():
             yield self._wrong(
                 f"The result is right, but {name} computes it. Write the function yourself."
             )
         if exercise.differentiable:
-            yield from self._check_gradients(exercise.random()[0])
+            yield from self._check_gradients(self.random[0])
             for edge in exercise.edges:
                 yield from self._check_finite_gradients(edge.input())
+
+    def _package_function(self) -> str | None:
+        right = [self.exercise.right(args) for args in self.random]
+        return package_function(right, [self.answer.package_results(a) for a in self.random])
 
     def _wrong(self, says: str, case: Case | None = None) -> Verdict:
         return Verdict(self.exercise.id, "wrong", says, case)
@@ -153,7 +172,7 @@ class _Examination:
 
     def _trial(self, args: Args, where: str, edge: Edge | None = None) -> _Trial:
         passed = copied(args)
-        out = call(self.fn, passed)
+        out = self.answer.call(passed)
         right = self.exercise.right(args)
         changed = not all(same(a, b) for a, b in zip(args, passed, strict=True))
         return _Trial(
@@ -171,7 +190,7 @@ class _Examination:
         problem = difference(trial.out, trial.right) or ""
         if slip is not None:
             error = f"{trial.out}." if isinstance(trial.out, Raised) else ""
-            return replace(self._wrong(slip, case), requirement=error)
+            return replace(self._wrong(slip, case), requirement=error, misconception=slip)
         if not trial.says:
             return self._wrong(f"{problem} ({trial.where}).", case)
         if _is_of_the_right_kind(trial.out, trial.right):
@@ -206,7 +225,7 @@ class _Examination:
     # Rules ------------------------------------------------------------------------------------
 
     def _check_rule(self, rule: Invariance) -> Iterator[Verdict]:
-        for args in self.exercise.random():
+        for args in self.random:
             calls: list[tuple[Args, Any]] = []
             if not self._holds(rule, args, calls):
                 yield self._wrong(rule.says, self._failing_call(calls))
@@ -216,7 +235,7 @@ class _Examination:
 
         def answer(*given: Any) -> Any:
             kept = narrowed(copied(given))
-            out = self._settled(run(self.fn, kept), self.exercise.right(kept))
+            out = self._settled(self.answer.call(copied(kept)), self.exercise.right(kept))
             calls.append((kept, out))
             if isinstance(out, Raised):
                 raise _AnswerRaised
@@ -239,7 +258,7 @@ class _Examination:
 
     def _check_that_gradients_arrive(self, args: Args) -> Iterator[Verdict]:
         names = self.exercise.names()
-        gradients = self._gradients(self.fn, args)
+        gradients = self._gradients(self.answer, args)
         if isinstance(gradients, Raised):
             yield self._wrong(
                 f"The values are right, but the gradient raised {gradients.kind}: {gradients.text}."
@@ -251,8 +270,8 @@ class _Examination:
 
     def _check_gradients(self, args: Args) -> Iterator[Verdict]:
         names = self.exercise.names()
-        right = self._gradients(self.exercise.reference, args)
-        gradients = self._gradients(self.fn, args)
+        right = self._gradients(Function(self.exercise.reference), args)
+        gradients = self._gradients(self.answer, args)
         for i, expected, gradient in zip(
             self.exercise.differentiable, right, gradients, strict=True
         ):
@@ -262,11 +281,11 @@ class _Examination:
                 yield self._wrong(says, self._case(args, gradient, expected, what))
 
     def _check_finite_gradients(self, args: Args) -> Iterator[Verdict]:
-        gradients = self._gradients(self.fn, args)
+        gradients = self._gradients(self.answer, args)
         if isinstance(gradients, Raised):
             return
         names = self.exercise.names()
-        right = self._gradients(self.exercise.reference, args)
+        right = self._gradients(Function(self.exercise.reference), args)
         for i, expected, gradient in zip(
             self.exercise.differentiable, right, gradients, strict=True
         ):
@@ -278,35 +297,20 @@ class _Examination:
                 what = f"gradient of {names[i]}"
                 yield self._wrong(says, self._case(args, gradient, expected, what))
 
-    def _gradients(self, fn: Callable[..., Any], args: Args) -> Any:
-        """The gradient of each argument that needs one, None where none arrives; or the error."""
-        given = list(copied(args))
-        inputs = [given[i].requires_grad_() for i in self.exercise.differentiable]
-        with torch.enable_grad():
-            out = call(fn, tuple(given))
-            if isinstance(out, Raised):
-                return out
-            if not isinstance(out, Tensor) or not out.requires_grad:
-                return [None] * len(inputs)
-            # The weights are unequal, so that no symmetry hides a wrong gradient.
-            weights = torch.arange(1, out.numel() + 1, dtype=out.dtype).reshape(out.shape)
-            try:
-                found = torch.autograd.grad((out * weights).sum(), inputs, allow_unused=True)
-            except RuntimeError as error:
-                return Raised.by(error)
-        return [None if g is None else g.double() for g in found]
+    def _gradients(self, answer: Answer, args: Args) -> Any:
+        return answer.gradients(args, self.exercise.differentiable)
 
     def _what_stops_it(self) -> str:
         """Which calls of the answer no gradient passes; only those that it makes are named."""
         stops = ("item", "tolist", "detach", "data", "numpy", "no_grad")
-        used = [name for name in stops if name in names_in(self.fn)]
+        used = [name for name in stops if name in self.answer.names()]
         if used:
             return f"It does not pass {' and '.join(used)}, which your function uses."
         return "Every step from there to the result must be differentiable and in PyTorch."
 
     def _why_not_finite(self) -> str:
         """What to change; a function of PyTorch is named only if the answer uses it."""
-        used = names_in(self.fn)
+        used = self.answer.names()
         if used & {"sqrt", "rsqrt", "**0.5"}:
             return (
                 "The slope of a square root is infinite at 0. "

@@ -9,7 +9,7 @@ helper that computes a part of the answer is allowed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from types import FrameType
 from typing import Any
 
@@ -17,25 +17,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .exercise import Args, Exercise
+from .exercise import Args
 from .running import PACKAGE, call, run
 
 Numbers = list[float]
 
 
-def package_function(exercise: Exercise, fn: Callable[..., Any]) -> str | None:
-    """The name of the function of ltm_edu that does the work of an answer, or None."""
-    inputs = exercise.random()
-    right = [_sorted_numbers(exercise.right(args)) for args in inputs]
-    calls = [_results_from_the_package(fn, args) for args in inputs]
-    for name in set(calls[0]).intersection(*calls[1:]):
+def package_function(
+    right: Sequence[Any], calls: Sequence[Mapping[str, Sequence[Any]]]
+) -> str | None:
+    """The name of the function of ltm_edu that does the work of an answer, or None.
+
+    Args:
+        right: the right result for each of some inputs.
+        calls: for each of these inputs, what each function returned, by name.
+    """
+    numbers = [_sorted_numbers(r) for r in right]
+    for name in sorted(set(calls[0]).intersection(*calls[1:])):
         for results in zip(*(c[name] for c in calls), strict=False):
-            if _proportional([_sorted_numbers(r) for r in results], right):
+            if _proportional([_sorted_numbers(r) for r in results], numbers):
                 return name
     return None
 
 
-def _results_from_the_package(fn: Callable[..., Any], args: Args) -> dict[str, list[Any]]:
+def results_from_the_package(fn: Callable[..., Any], args: Args) -> dict[str, list[Any]]:
     """What each function of ltm_edu returned that was called from outside ltm_edu, by name."""
     results: dict[str, list[Any]] = {}
 
