@@ -12,13 +12,21 @@ from torch import Tensor
 from .. import figures
 from ..equations import check_in_unit_range, check_shape
 from ..store.errors import InputError
-from .touched import Answer, check_picture, colour_table, float_bytes, mask_bytes, picture_bytes
-from .touched import relation_bytes, touched
+from .touched import (
+    Answer,
+    check_picture,
+    colour_table,
+    float_bytes,
+    mask_bytes,
+    picture_bytes,
+    relation_bytes,
+    touched,
+)
 
 if TYPE_CHECKING:
     import anywidget
 
-    from ..model import LTM
+    from ..model import FewShotModel
 
 
 def paint_mask(
@@ -28,7 +36,7 @@ def paint_mask(
     masks: Mapping[str, Tensor],
     truth: Tensor,
     threshold: float = 0.6,
-    model: LTM | None = None,
+    model: FewShotModel | None = None,
 ) -> anywidget.AnyWidget:
     """Paint a support mask; its inverse, A_hat and the answer follow while the hand moves.
 
@@ -77,7 +85,7 @@ def paint_mask(
     return touched("An interactive figure: a support mask to paint, and its answer", state, answer)
 
 
-def _decoder(model: LTM, support: Tensor, query: Tensor, grid: Sequence[int]) -> Answer:
+def _decoder(model: FewShotModel, support: Tensor, query: Tensor, grid: Sequence[int]) -> Answer:
     """The network's answer to masks on the grid; the backbone runs once, here."""
     model = model.for_inference()
     with torch.inference_mode():

@@ -9,8 +9,15 @@ from torch import Tensor
 from .. import figures
 from ..equations import check_shape
 from ..store.errors import InputError
-from .touched import check_grid, check_picture, colour_table, mask_bytes, picture_bytes
-from .touched import relation_bytes, touched
+from .touched import (
+    check_grid,
+    check_picture,
+    colour_table,
+    mask_bytes,
+    picture_bytes,
+    relation_bytes,
+    touched,
+)
 
 if TYPE_CHECKING:
     import anywidget
