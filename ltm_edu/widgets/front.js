@@ -54,25 +54,38 @@ export function normalized(A, eps = 1e-5) {
 export function onImage(map, [h, w], [H, W]) {
   const out = new Float64Array(H * W);
   const line = new Float64Array(w);
-  for (let y = 0; y < H; y++) {
-    const at = H > 1 ? (y * (h - 1)) / (H - 1) : 0;
-    const top = Math.min(Math.floor(at), h - 1);
-    const below = Math.min(top + 1, h - 1);
-    for (let x = 0; x < w; x++) {
-      line[x] = map[top * w + x] + (at - top) * (map[below * w + x] - map[top * w + x]);
-    }
-    for (let x = 0; x < W; x++) {
-      const from = W > 1 ? (x * (w - 1)) / (W - 1) : 0;
-      const left = Math.min(Math.floor(from), w - 1);
-      const right = Math.min(left + 1, w - 1);
-      out[y * W + x] = line[left] + (from - left) * (line[right] - line[left]);
+  const [down, across] = [between(h, H), between(w, W)];
+  for (let y = 0, k = 0; y < H; y++) {
+    const [top, below, part] = [down.first[y] * w, down.second[y] * w, down.part[y]];
+    for (let x = 0; x < w; x++) line[x] = map[top + x] + part * (map[below + x] - map[top + x]);
+    for (let x = 0; x < W; x++, k++) {
+      const left = line[across.first[x]];
+      out[k] = left + across.part[x] * (line[across.second[x]] - left);
     }
   }
   return out;
 }
 
+/** The two cells that each pixel along a side lies between, and how far it is from the first. */
+function between(cells, size) {
+  const first = new Int32Array(size);
+  const second = new Int32Array(size);
+  const part = new Float64Array(size);
+  for (let p = 0; p < size; p++) {
+    const at = size > 1 ? (p * (cells - 1)) / (size - 1) : 0;
+    first[p] = Math.min(Math.floor(at), cells - 1);
+    second[p] = Math.min(first[p] + 1, cells - 1);
+    part[p] = at - first[p];
+  }
+  return { first, second, part };
+}
+
 /** 1 where a value is above the threshold. */
-export const above = (values, threshold) => Uint8Array.from(values, (v) => (v > threshold ? 1 : 0));
+export function above(values, threshold) {
+  const mask = new Uint8Array(values.length);
+  for (let k = 0; k < mask.length; k++) mask[k] = values[k] > threshold ? 1 : 0;
+  return mask;
+}
 
 /** IoU of an answer; pixels of 255 in the truth do not count. Two empty masks agree: 1. */
 export function iou(answer, truth) {
@@ -137,7 +150,9 @@ export function innerBorder(mask, [H, W], width = 2) {
     }
     inner = next;
   }
-  return Uint8Array.from(mask, (v, k) => (v && !inner[k] ? 1 : 0));
+  const border = new Uint8Array(mask.length);
+  for (let k = 0; k < border.length; k++) border[k] = mask[k] && !inner[k] ? 1 : 0;
+  return border;
 }
 
 /** The row of the colour table for a value from 0 to 1. */
@@ -159,6 +174,11 @@ class Panel {
     this.pen = this.canvas.getContext("2d");
     this.image = this.pen.createImageData(W, H);
     this.image.data.fill(255);
+    this.words = new Uint32Array(this.image.data.buffer); // a pixel in one step
+    this.cells = new Int32Array(H * W);
+    for (let k = 0; k < H * W; k++) {
+      this.cells[k] = this.rows[Math.floor(k / W)] * w + this.columns[k % W];
+    }
   }
 
   show() {
@@ -202,68 +222,86 @@ class Panel {
 
   /** Values from 0 to 1 on the grid, in the colours of a table. */
   map(values, table) {
-    const { data } = this.image;
-    const [H, W] = this.size;
-    for (let y = 0, k = 0; y < H; y++) {
-      const start = this.rows[y] * this.grid[1];
-      for (let x = 0; x < W; x++, k += 4) {
-        const from = colourIndex(values[start + this.columns[x]]);
-        for (let c = 0; c < 3; c++) data[k + c] = table[from + c];
-      }
+    const colours = new Uint32Array(values.length);
+    for (let k = 0; k < colours.length; k++) {
+      const from = colourIndex(values[k]);
+      colours[k] = word(table[from], table[from + 1], table[from + 2]);
     }
+    for (let k = 0; k < this.words.length; k++) this.words[k] = colours[this.cells[k]];
     this.show();
   }
 
   /** Relations from -1 to 1 in colours over a grey picture; `edge` is black. */
   overlay(grey, values, table, edge) {
     const { data } = this.image;
-    const [H, W] = this.size;
-    for (let y = 0, k = 0; y < H; y++) {
-      const start = this.rows[y] * this.grid[1];
-      for (let x = 0; x < W; x++, k++) {
-        const from = colourIndex((values[start + this.columns[x]] + 1) / 2);
-        for (let c = 0; c < 3; c++) {
-          data[4 * k + c] = edge?.[k] ? 0 : 0.8 * table[from + c] + 0.2 * grey[k];
-        }
-      }
+    for (let k = 0, at = 0; at < data.length; k++, at += 4) {
+      const from = colourIndex((values[this.cells[k]] + 1) / 2);
+      const share = edge?.[k] ? 0 : 1;
+      data[at] = share * (0.8 * table[from] + 0.2 * grey[k]);
+      data[at + 1] = share * (0.8 * table[from + 1] + 0.2 * grey[k]);
+      data[at + 2] = share * (0.8 * table[from + 2] + 0.2 * grey[k]);
     }
     this.show();
   }
 
-  /** A mask on the grid in orange over a picture, with fine lines between the cells. */
-  painted(pixels, grey, g) {
-    const { data } = this.image;
+  /** Keep the picture to paint on: a little grey, with fine lines between the cells. */
+  paintOn(pixels) {
+    const grey = greyOf(pixels);
     const [H, W] = this.size;
-    for (let y = 0, k = 0; y < H; y++) {
-      const start = this.rows[y] * this.grid[1];
-      const isFirst = y > 0 && this.rows[y] !== this.rows[y - 1];
-      for (let x = 0; x < W; x++, k++) {
-        const share = 0.75 * g[start + this.columns[x]];
-        const isLine = isFirst || (x > 0 && this.columns[x] !== this.columns[x - 1]);
-        for (let c = 0; c < 3; c++) {
-          const pale = 0.6 * pixels[4 * k + c] + 0.4 * grey[k];
-          const mixed = (1 - share) * pale + share * ORANGE[c];
-          data[4 * k + c] = isLine ? 0.7 * mixed + 0.3 * 255 : mixed;
-        }
-      }
+    this.pale = new Float32Array(3 * H * W);
+    this.line = new Uint8Array(H * W);
+    for (let k = 0; k < H * W; k++) {
+      const [y, x] = [Math.floor(k / W), k % W];
+      this.line[k] =
+        (y > 0 && this.rows[y] !== this.rows[y - 1]) ||
+        (x > 0 && this.columns[x] !== this.columns[x - 1]);
+      for (let c = 0; c < 3; c++) this.pale[3 * k + c] = 0.6 * pixels[4 * k + c] + 0.4 * grey[k];
+    }
+  }
+
+  /** A mask on the grid in orange over the picture of `paintOn`. */
+  painted(g) {
+    const { data } = this.image;
+    const { pale, line, cells } = this;
+    for (let k = 0, at = 0; at < data.length; k++, at += 4) {
+      const paint = 0.75 * g[cells[k]];
+      const scale = line[k] ? 0.7 : 1;
+      const more = line[k] ? 0.3 * 255 : 0;
+      data[at] = scale * ((1 - paint) * pale[3 * k] + paint * ORANGE[0]) + more;
+      data[at + 1] = scale * ((1 - paint) * pale[3 * k + 1] + paint * ORANGE[1]) + more;
+      data[at + 2] = scale * ((1 - paint) * pale[3 * k + 2] + paint * ORANGE[2]) + more;
     }
     this.show();
   }
 
-  /** An answer in orange over a picture whose rest is light grey; `edge` is black. */
-  answer(pixels, grey, mask, edge) {
-    const { data } = this.image;
+  /** Keep the picture to answer on: each pixel in light grey, and in orange. */
+  answerOn(pixels, edge) {
+    const grey = greyOf(pixels);
+    this.edge = edge;
+    this.faded = new Uint32Array(grey.length);
+    this.tinted = new Uint32Array(grey.length);
+    for (let k = 0; k < grey.length; k++) {
+      const pale = 0.45 * grey[k] + 0.55 * 255;
+      this.faded[k] = word(pale, pale, pale);
+      this.tinted[k] = word(...ORANGE.map((v, c) => (pixels[4 * k + c] + v) / 2));
+    }
+  }
+
+  /** An answer in orange over the picture of `answerOn`; its edge is black. */
+  answer(mask) {
     const border = innerBorder(mask, this.size, Math.max(1, Math.round(Math.min(...this.size) / 150)));
-    for (let k = 0; k < mask.length; k++) {
-      for (let c = 0; c < 3; c++) {
-        let value = 0.45 * grey[k] + 0.55 * 255;
-        if (mask[k]) value = border[k] ? ORANGE[c] : (pixels[4 * k + c] + ORANGE[c]) / 2;
-        data[4 * k + c] = edge?.[k] ? BLACK[c] : value;
-      }
+    const [orange, black] = [word(...ORANGE), word(...BLACK)];
+    const { words, faded, tinted, edge } = this;
+    for (let k = 0; k < words.length; k++) {
+      words[k] = border[k] ? orange : mask[k] ? tinted[k] : faded[k];
+      if (edge && edge[k]) words[k] = black;
     }
     this.show();
   }
 }
+
+/** A pixel as one number: red in the lowest byte, and opaque. */
+const word = (red, green, blue) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
 
 function span(cells, cell, reach) {
   const n = cells.length;
@@ -536,10 +574,7 @@ class Inverse extends Figure {
     this.value = 1;
     this.reach = 1;
     this.cursor = this.grid.map((size) => Math.floor(size / 2));
-    this.support = await pixelsOf(this.get("support"));
-    this.supportGrey = greyOf(this.support);
-    this.query = await pixelsOf(this.get("query"));
-    this.queryGrey = greyOf(this.query);
+    const [support, query] = [await pixelsOf(this.get("support")), await pixelsOf(this.get("query"))];
     this.truth = await maskOf(this.get("truth"));
     this.size = this.get("query_size");
     this.panels = {
@@ -549,6 +584,9 @@ class Inverse extends Figure {
       answer: new Panel(this.size),
     };
     if (this.get("answers")) this.panels.decoder = new Panel(this.size);
+    this.panels.paint.paintOn(support);
+    this.panels.answer.answerOn(query);
+    this.panels.decoder?.answerOn(query);
     this.undoButton = button("undo", () => this.step(this.past, this.future));
     this.redoButton = button("redo", () => this.step(this.future, this.past));
     const tools = element(
@@ -700,10 +738,10 @@ class Inverse extends Figure {
     const score = iou(mask, this.truth);
     const largest = column.reduce((a, b) => Math.max(a, b), 0);
     const relative = column.map((v) => v / Math.max(largest, 1e-5));
-    paint.painted(this.support, this.supportGrey, this.g);
+    paint.painted(this.g);
     inverse.map(relative, this.table);
     map.map(this.A_hat, this.table);
-    answer.answer(this.query, this.queryGrey, mask);
+    answer.answer(mask);
     let [n, gram] = [0, 0];
     for (const v of this.g) {
       n += v > 0 ? 1 : 0;
@@ -736,7 +774,7 @@ class Inverse extends Figure {
       if (this.sent.g.some((v, k) => v !== this.g[k])) return this.ask();
       const mask = bytes(buffers[0]);
       const score = iou(mask, this.truth).toFixed(2);
-      this.panels.decoder.answer(this.query, this.queryGrey, mask);
+      this.panels.decoder.answer(mask);
       this.panels.decoder.say(
         `trained network: IoU ${score}`, `The query; the answer of the trained network has IoU ${score}.`,
       );
@@ -748,7 +786,7 @@ class Inverse extends Figure {
       clearTimeout(this.silence);
       clearTimeout(this.pause);
     });
-    this.panels.decoder.answer(this.query, this.queryGrey, new Uint8Array(this.truth.length));
+    this.panels.decoder.answer(new Uint8Array(this.truth.length));
     this.ask();
   }
 
@@ -780,16 +818,15 @@ const BINS = 50;
 class Threshold extends Figure {
   async start() {
     this.A_hat = shares(this.get("A_hat"));
-    this.query = await pixelsOf(this.get("query"));
-    this.grey = greyOf(this.query);
     this.truth = await maskOf(this.get("truth"));
     this.thresholds = this.get("thresholds");
     this.scores = this.get("scores");
     this.t = this.get("start");
     const size = this.get("size");
-    this.edge = innerBorder(this.truth.map((v) => (v === 1 ? 1 : 0)), size);
     this.best = this.scores.indexOf(Math.max(...this.scores));
     this.panel = new Panel(size);
+    const object = this.truth.map((v) => (v === 1 ? 1 : 0));
+    this.panel.answerOn(await pixelsOf(this.get("query")), innerBorder(object, size));
     this.bins = { object: new Array(BINS).fill(0), rest: new Array(BINS).fill(0) };
     this.A_hat.forEach((v, k) => {
       if (this.truth[k] === 255) return;
@@ -898,7 +935,7 @@ class Threshold extends Figure {
   frame() {
     const mask = above(this.A_hat, this.t);
     const score = iou(mask, this.truth);
-    this.panel.answer(this.query, this.grey, mask, this.edge);
+    this.panel.answer(mask);
     const { X, Y } = this.place;
     this.line.setAttribute("d", `M${X(this.t)},${this.plot.top}V${this.plot.bottom}`);
     this.grip.setAttribute("cx", X(this.t));
