@@ -560,7 +560,8 @@ def test_the_decoder_answers_from_the_kernel_and_a_late_answer_is_dropped(open_p
     assert page.run(caption) == "trained network: …"
     page.run("reply(2, 1)")
     whole = figures.iou(np.ones((SIDE, SIDE), bool), asked["truth"])
-    assert page.run(caption) == f"trained network: IoU {whole:.2f}"
+    page.says(f"; trained network: IoU {whole:.2f}")
+    assert page.run(caption) == "trained network"
     alike(page.canvas(4), figures.tinted(asked["query"], np.ones((SIDE, SIDE))))
     page.screenshot("inverse_with_a_kernel")
     assert page.run(LAYOUT)["height"] <= LAB_HEIGHT
@@ -569,7 +570,7 @@ def test_the_decoder_answers_from_the_kernel_and_a_late_answer_is_dropped(open_p
 def test_a_silent_kernel_is_named_and_the_answer_of_the_page_stays(open_page, asked):
     page = open_page("inverse", start=KERNEL)
     caption = "return [...document.querySelectorAll('figcaption')].at(-1).textContent"
-    page.wait(lambda: page.run(caption) == "trained network: kernel busy")
+    page.wait(lambda: page.run(caption) == "network: kernel busy")
     _, answer = byte_answer(asked)
     alike(page.canvas(3), figures.tinted(asked["query"], answer))
     page.drag(page.cell(10, 10))

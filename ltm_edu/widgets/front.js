@@ -569,6 +569,7 @@ class Inverse extends Figure {
     const n = this.grid[0] * this.grid[1];
     starts.push(["everything", new Float32Array(n).fill(1)], ["nothing", new Float32Array(n)]);
     this.g = starts[0][1].slice();
+    this.network = ""; // what the readout says of the kernel's answer
     this.past = [];
     this.future = [];
     this.value = 1;
@@ -749,17 +750,18 @@ class Inverse extends Figure {
     }
     const cells = `${n} ${n === 1 ? "cell" : "cells"} painted`;
     const limit = this.threshold.toFixed(2);
-    this.readout.textContent = n
+    const summary = n
       ? `${cells}, G Gᵀ = ${gram.toFixed(2)}; the largest entry of G⁺ is ${largest.toFixed(3)}; ` +
         `Â above ${limit}: IoU ${score.toFixed(2)}`
       : `${cells}, G Gᵀ = 0: the package sets G⁺ to 0; IoU ${score.toFixed(2)}`;
+    this.ask();
+    this.readout.textContent = summary + this.network;
     paint.say("support: drag to paint", `The support, ${cells}. Arrow keys move a cursor, space paints.`);
     inverse.say("inverse G⁺", `The inverse on the support's grid; its largest entry is ${largest.toFixed(3)}.`);
-    map.say("attention Â over the query", "Attention map over the query, in the colours of the scale.");
+    map.say("Â over the query", "Attention map over the query, in the colours of the scale.");
     answer.say(`answer: Â above ${limit}`, `The query; the answer, tinted, has IoU ${score.toFixed(2)}.`);
     this.undoButton.setAttribute("aria-disabled", String(!this.past.length));
     this.redoButton.setAttribute("aria-disabled", String(!this.future.length));
-    this.ask();
   }
 
   // The decoder's answer comes from the kernel. At most one question is on its way; a reply to
@@ -776,9 +778,11 @@ class Inverse extends Figure {
       const score = iou(mask, this.truth).toFixed(2);
       this.panels.decoder.answer(mask);
       this.panels.decoder.say(
-        `trained network: IoU ${score}`, `The query; the answer of the trained network has IoU ${score}.`,
+        "trained network", `The query; the answer of the trained network has IoU ${score}.`,
       );
       this.panels.decoder.node.classList.remove("ltm-old");
+      this.network = `; trained network: IoU ${score}`;
+      this.schedule();
     };
     this.model.on("msg:custom", reply);
     this.cleanups.push(() => {
@@ -794,6 +798,7 @@ class Inverse extends Figure {
     const { decoder } = this.panels;
     if (!decoder || this.isOnItsWay === undefined) return;
     if (this.sent && this.sent.g.every((v, k) => v === this.g[k])) return;
+    this.network = "";
     decoder.node.classList.add("ltm-old");
     decoder.say("trained network: …", "The trained network has not answered yet.");
     clearTimeout(this.pause);
@@ -805,7 +810,8 @@ class Inverse extends Figure {
       clearTimeout(this.silence);
       this.silence = setTimeout(() => {
         this.isOnItsWay = false;
-        decoder.say("trained network: kernel busy", "The kernel does not answer: it is busy or ended.");
+        decoder.say("network: kernel busy", "The kernel does not answer: it is busy or ended.");
+        if (this.sent.g.some((v, k) => v !== this.g[k])) this.ask();
       }, PATIENCE);
     }, PAUSE);
   }
