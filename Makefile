@@ -30,7 +30,7 @@ test-browser: $(STAMP)  ## test JupyterLab and the book in headless Chromium (ap
 		"On Debian: apt install chromium chromium-driver" >&2; exit 1; }
 	@$(VENV)/bin/python -c 'import selenium' 2>/dev/null || \
 		$(RUN) pip install --disable-pip-version-check -e '.[browser]'
-	$(RUN) pytest -m browser tests/test_browser.py $(ARGS)
+	$(RUN) pytest -m browser tests/test_browser.py tests/test_browser_widgets.py $(ARGS)
 
 test-oldest: $(STAMP)  ## test with the oldest versions that pyproject.toml allows, in .venv-oldest (7 GB)
 	$(RUN) tools.oldest > .oldest.txt

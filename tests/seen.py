@@ -48,25 +48,6 @@ class Screen:
     def choice(self, description: str) -> ipw.ToggleButtons:
         return self._control("choice", description)
 
-    def button(self, title: str) -> ipw.Button:
-        """The button with this title on it, or with this title when the mouse rests on it."""
-        buttons = [part for part in self if isinstance(part, ipw.Button)]
-        titles = [button.description or button.tooltip for button in buttons]
-        return buttons[the_only_index(title, titles, "button")]
-
-    def press(self, title: str) -> None:
-        """Press a button, or one of several toggle buttons."""
-        for part in self:
-            if isinstance(part, ipw.ToggleButtons):
-                titles = [o[0] if isinstance(o, tuple) else str(o) for o in part.options]
-                if title in titles:
-                    assert not part.disabled
-                    part.label = title
-                    return
-        button = self.button(title)
-        assert not button.disabled
-        button.click()
-
     def _control(self, kind: str, description: str) -> Any:
         controls = [part for part in self if isinstance(part, KINDS[kind])]
         k = the_only_index(description, [c.description for c in controls], kind)
@@ -113,24 +94,6 @@ class Screen:
         """Everything but the controls, for a comparison of two moments."""
         return self.pictures, self.texts
 
-    def pixels_below(self, title: str, name: str) -> tuple[slice, slice]:
-        """The rows and columns of a picture that a button covers.
-
-        The button must stand in a grid that lies exactly over the picture.
-        """
-        button, pixels = self.button(title), self.pixels(name)
-        (picture,) = (p for p in self if isinstance(p, ipw.Image) and p.tooltip == name)
-        (grid,) = (p for p in self if button in getattr(p, "children", ()))
-        assert any({picture, grid} <= set(getattr(p, "children", ())) for p in self)
-        for trait in ("width", "height", "margin", "grid_area"):
-            assert getattr(picture.layout, trait)
-            assert getattr(picture.layout, trait) == getattr(grid.layout, trait)
-        assert grid.layout.grid_gap == "0"
-        rows = tracks(grid.layout.grid_template_rows, pixels.shape[0])
-        columns = tracks(grid.layout.grid_template_columns, pixels.shape[1])
-        y, x = divmod(grid.children.index(button), len(columns) - 1)
-        return slice(rows[y], rows[y + 1]), slice(columns[x], columns[x + 1])
-
 
 def the_only_index(title: str, titles: list[str], kind: str) -> int:
     assert titles.count(title) == 1, f"not one {kind} {title!r} among {titles}"
@@ -140,15 +103,6 @@ def the_only_index(title: str, titles: list[str], kind: str) -> int:
 def decoded(png: bytes) -> np.ndarray:
     """The pixels of a PNG, (H, W, 3) uint8."""
     return np.asarray(Image.open(io.BytesIO(png)))
-
-
-def tracks(template: str, size: int) -> list[int]:
-    """The edges of a CSS grid's tracks, in pixels of a picture with this many pixels."""
-    shares = [int(n) for n in re.findall(r"(\d+)fr", template)]
-    assert template == " ".join(f"minmax(0, {n}fr)" for n in shares)
-    edges = np.cumsum([0, *shares]) * size / sum(shares)
-    assert (edges == edges.round()).all()
-    return edges.astype(int).tolist()
 
 
 @contextmanager

@@ -7,11 +7,9 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,26 +19,30 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from browser import (
+    SCREENSHOTS,
+    WAIT_SECONDS,
+    WINDOW,
+    driver,  # noqa: F401
+    expect_gone,
+    family,
+    stopped_is_interrupted,  # noqa: F401
+)
+from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
-selenium = pytest.importorskip("selenium", reason='no selenium: pip install -e ".[browser]"')
-psutil = pytest.importorskip("psutil")  # comes with ipykernel
-from selenium import webdriver  # noqa: E402
-from selenium.common.exceptions import TimeoutException  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
-from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
-
-from ltm_edu.datasets.emoji5i import generate  # noqa: E402
-from tools import book  # noqa: E402
+from ltm_edu.datasets.emoji5i import generate
+from tools import book
 
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parent.parent
-SCREENSHOTS = ROOT / "screenshots"
 RUN_SECONDS = 240  # a notebook, on two busy cores
-WAIT_SECONDS = 90  # everything else
-WINDOW = (1400, 1100)
 
 
 # Moves of a user ---------------------------------------------------------------------------------
@@ -54,8 +56,33 @@ def choose(text: str) -> Callable[[WebElement], None]:
 
 
 def press(key: str) -> Callable[[WebElement], None]:
-    """Press a key on the first slider."""
-    return lambda widget: widget.find_element(By.CSS_SELECTOR, ".noUi-handle").send_keys(key)
+    """Press a key on the first picture."""
+    return lambda widget: widget.find_element(By.CSS_SELECTOR, "canvas[tabindex]").send_keys(key)
+
+
+def point(y: float, x: float, picture: int = 0) -> Callable[[WebElement], None]:
+    """Move the mouse over a picture: shares of its height and width."""
+    return lambda widget: hand(widget, picture, y, x).perform()
+
+
+def drag(y: float, x: float, to: tuple[float, float]) -> Callable[[WebElement], None]:
+    """Drag over the first picture: shares of its height and width."""
+
+    def move(widget: WebElement) -> None:
+        size = widget.find_element(By.CSS_SELECTOR, ".ltm-picture canvas").size
+        down, right = (to[0] - y) * size["height"], (to[1] - x) * size["width"]
+        steps = hand(widget, 0, y, x).click_and_hold()
+        steps.move_by_offset(round(right), round(down)).release().perform()
+
+    return move
+
+
+def hand(widget: WebElement, picture: int, y: float, x: float) -> ActionChains:
+    """A hand over a picture of the widget."""
+    canvas = widget.find_elements(By.CSS_SELECTOR, ".ltm-picture canvas")[picture]
+    right, down = (x - 0.5) * canvas.size["width"], (y - 0.5) * canvas.size["height"]
+    chain = ActionChains(widget.parent, duration=20)
+    return chain.move_to_element_with_offset(canvas, round(right), round(down))
 
 
 def click(title: str) -> Callable[[WebElement], None]:
@@ -66,8 +93,8 @@ def click(title: str) -> Callable[[WebElement], None]:
 
 MOVES = {  # of the first widget of each notebook; each move must change its pictures
     "00": [choose("cat 1"), choose("cow (none in the query)"), choose("bus 2")],
-    "03": [press(Keys.ARROW_RIGHT), click("↓"), click("←")],
-    "04": [click("nothing"), click("cell (7, 7)"), click("the monitor")],
+    "03": [press(Keys.ARROW_RIGHT), point(0.8, 0.2), point(0.3, 0.6, picture=1)],
+    "04": [click("nothing"), drag(0.1, 0.5, to=(0.2, 0.8)), click("the monitor"), click("undo")],
 }
 
 
@@ -80,62 +107,6 @@ class Lab(NamedTuple):
     notebooks: Path  # its copy of the course
     address: str
     token: str
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stopped_is_interrupted() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C: server and browser end together with the tests."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
-def family(pid: int) -> list[psutil.Process]:
-    """Return a process and all its descendants; [] if it has ended."""
-    try:
-        parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def expect_gone(processes: list[psutil.Process]) -> None:
-    """Wait until all processes have ended; kill those that run on, and fail."""
-    _, running = psutil.wait_procs(processes, timeout=30)
-    names = []
-    for process in running:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            names.append(process.name())
-            process.kill()
-    assert not names, f"these processes did not end: {names}"
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[webdriver.Chrome]:
-    """Headless Chromium with the driver from the same distribution."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    chromedriver = shutil.which("chromedriver")
-    if not (browser and chromedriver):
-        pytest.skip("no Chromium with its driver: apt install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for argument in ("headless=new", "disable-dev-shm-usage", "disable-background-networking"):
-        options.add_argument(f"--{argument}")
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # root may not use the sandbox
-    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # for Chromium
-    service = webdriver.ChromeService(chromedriver, env={**os.environ, "TMPDIR": folder.name})
-    driver = webdriver.Chrome(options, service)
-    try:
-        driver.set_window_size(*WINDOW)
-        driver.set_script_timeout(WAIT_SECONDS)
-        driver.set_page_load_timeout(WAIT_SECONDS)
-        yield driver
-    finally:
-        processes = family(driver.service.process.pid)
-        driver.quit()
-        expect_gone(processes)
-        folder.cleanup()
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +252,7 @@ class Opened:
 
     def widget(self) -> WebElement:
         """Scroll the first widget into view and return it."""
-        css = ".jp-OutputArea-output .jupyter-widgets"
+        css = ".jp-OutputArea-output :is(.jupyter-widgets, .ltm-touched)"
         widget = WebDriverWait(self.driver, WAIT_SECONDS).until(
             lambda d: d.find_elements(By.CSS_SELECTOR, css),
             f"notebook {self.number} shows no widget",
@@ -343,9 +314,12 @@ def open_and_run(number: str, driver: webdriver.Chrome, lab: Lab) -> Iterator[Op
 
 # Measures the seconds from the first event of a move to its last picture.
 START_CLOCK = """const clock = window.clock = {moved: null, shown: null}, box = arguments[0];
-for (const kind of ['click', 'change', 'keydown'])
+for (const kind of ['click', 'change', 'keydown', 'pointermove'])
   box.addEventListener(kind, () => { clock.moved ??= performance.now(); }, {capture: true});
-box.addEventListener('load', () => { clock.shown = performance.now(); }, {capture: true});"""
+const shown = () => { clock.shown = performance.now(); };
+box.addEventListener('load', shown, {capture: true});
+const readout = box.querySelector('.ltm-readout');  // of a figure that the page draws
+if (readout) new MutationObserver(shown).observe(readout, {childList: true});"""
 READ_CLOCK = "return (window.clock.shown - window.clock.moved) / 1000"
 # Says where the pictures lie, and which texts and pictures are not in full view.
 LAYOUT = """const box = arguments[0].getBoundingClientRect();
@@ -415,9 +389,27 @@ class TestANotebookInJupyterLab:
             opened.screenshot(f"widget_{i}")
         print(f"notebook {opened.number}: seconds until the pictures changed:", seconds)
 
+    def test_a_trained_network_answers_a_painted_mask_from_the_kernel(self, opened):
+        if opened.number != "04":
+            pytest.skip("only notebook 04 has a mask to paint")
+        wait = WebDriverWait(opened.driver, WAIT_SECONDS, 0.1)
+        widget = opened.widget()
+
+        def answered() -> str:
+            readout = widget.find_element(By.CSS_SELECTOR, ".ltm-readout").text
+            return readout.partition("trained network: ")[2]
+
+        scores = set()
+        for title in ("the bus", "the person", "the bus"):
+            click(title)(widget)
+            wait.until(lambda _: not answered(), "the last answer is not marked as old")
+            scores.add(wait.until(lambda _: answered(), "the kernel does not answer"))
+            opened.screenshot("widget_answered")
+        assert len(scores) == 2
+
     def test_the_widget_fits_a_small_screen(self, opened):
         try:
-            opened.driver.set_window_size(1100, 800)
+            opened.driver.set_window_size(1366, 768)
             widget = opened.widget()
             opened.screenshot("widget_small_screen")
             layout(widget)

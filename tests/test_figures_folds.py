@@ -62,16 +62,6 @@ def test_only_novel_classes_are_framed():
     assert not (pixels_of(boards[1]) == rgb(NOVEL_COLOUR)).all(axis=2).any()
 
 
-def test_a_strip_holds_its_pictures_side_by_side(tiny):
-    names = ["val_disc_0", "val_disc_1"]
-    strip = figures.class_strip(tiny, names, 1, height=50)
-    widths = [round(50 * tiny.image(n).width / tiny.image(n).height) for n in names]
-    assert strip.shape == (50, sum(widths) + 6, 3)
-    assert (strip[:, widths[0] : widths[0] + 6] == 255).all()
-    with_other_class = figures.class_strip(tiny, names, 2, height=50)
-    assert (strip != with_other_class).any()
-
-
 def test_the_points_of_the_grid_rule_are_counted_on_the_object():
     mask = np.zeros((70, 100), np.uint8)
     mask[30:, 30:] = 3  # of rows 1, 33, 65 and columns 1, 33, 65, 97

@@ -53,7 +53,7 @@ def mime(cell: dict) -> dict[str, str]:
     contents: dict[str, str] = {}
     for output in cell["outputs"]:
         for kind, content in output.get("data", {}).items():
-            text = str(content) if kind == WIDGET else join(content)
+            text = str(content) if isinstance(content, dict) else join(content)
             contents[kind] = contents.get(kind, "") + text
     return contents
 
@@ -370,3 +370,19 @@ def test_addresses_and_marked_timings_may_differ(saved, new):
 @pytest.mark.parametrize("output", ["mIoU 0.54", "12.3 s", "torch.Size([2, 3])", "took 3 steps"])
 def test_everything_else_is_compared(output):
     assert sanitized(output) == output
+
+
+# What the book draws without Python ---------------------------------------------------------------
+
+
+def test_figures_that_are_touched_are_saved_with_their_numbers_in_less_than_400_kB():
+    saved = {}
+    for path in NOTEBOOKS:
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", ()):
+                state = output.get("data", {}).get("application/vnd.ltm-edu.figure+json")
+                if state is not None:
+                    saved[path.name[:2]] = state["kind"], len(json.dumps(state))
+    kinds = {number: kind for number, (kind, _) in saved.items()}
+    assert kinds == {"01": "folds", "03": "relation", "04": "inverse", "05": "threshold"}
+    assert max(size for _, size in saved.values()) < 400_000

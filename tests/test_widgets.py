@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -94,3 +97,12 @@ def test_a_screen_names_what_it_cannot_find(question):
 def test_the_caption_above_a_picture_is_its_name(question):
     screen = Screen(widgets.support_picker(tiny_model(), *question))
     assert screen.texts == list(screen.pictures) == [SUPPORT, ATTENTION, ANSWER]
+
+
+def test_the_package_loads_no_widget_library_until_a_widget_is_created():
+    code = (
+        "import sys, ltm_edu, ltm_edu.widgets; "
+        "print(*{'anywidget', 'ipywidgets', 'traitlets'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -2,78 +2,54 @@ import numpy as np
 import pytest
 from helpers import CLASSES
 from PIL import Image
-from seen import Screen, one_drawing
+from touched import Sent, decoded
 
 from ltm_edu import figures, widgets
 from ltm_edu.datasets.voc import VocFolder
-from ltm_edu.episodes import find_pairs, images_by_class, novel_classes
-
-BOARD, STRIP = "all classes, a frame around the novel ones", "pictures of the class"
+from ltm_edu.episodes import novel_classes
 
 
-@pytest.fixture
-def screen(tiny):
-    return Screen(widgets.fold_browser(tiny, tiny.index("val")))
+def test_the_page_gets_all_classes_and_which_are_novel_in_each_fold(tiny):
+    sent = Sent(widgets.fold_browser(tiny, tiny.index("val")))
+    assert (sent["kind"], sent["classes"]) == ("folds", list(CLASSES))
+    assert sent["novel"] == [list(novel_classes(fold, len(CLASSES))) for fold in range(4)]
+    assert sorted(c for novel in sent["novel"] for c in novel) == list(range(1, len(CLASSES) + 1))
 
 
-def strip_of(dataset, class_id, pictures):
-    names = images_by_class(find_pairs(dataset.index("val"), [class_id]))[class_id][:pictures]
-    return figures.class_strip(dataset, names, class_id)
+def test_each_class_has_its_picture(tiny):
+    sent, crops = (
+        Sent(widgets.fold_browser(tiny, tiny.index("val"))),
+        figures.class_crops(tiny, tiny.index("val")),
+    )
+    for c, text in enumerate(sent["crops"], start=1):
+        difference = np.abs(decoded(text).astype(int) - crops[c]).mean()
+        others = [np.abs(decoded(text).astype(int) - p).mean() for k, p in crops.items() if k != c]
+        assert difference < min(others)
 
 
-def test_it_shows_the_board_of_the_fold_and_pictures_of_the_class(tiny):
-    screen = Screen(widgets.fold_browser(tiny, tiny.index("val"), pictures=2))
-    crops = figures.class_crops(tiny, tiny.index("val"))
-    board = figures.fold_board(crops, CLASSES, novel_classes(0, len(CLASSES)))
-    np.testing.assert_array_equal(screen.pixels(BOARD), board)
-    np.testing.assert_array_equal(screen.pixels(STRIP), strip_of(tiny, 1, 2))
+def test_a_class_shows_at_most_so_many_pictures_and_they_show_it(tiny):
+    index = tiny.index("val")
+    for pictures in (1, 2):
+        sent = Sent(widgets.fold_browser(tiny, index, pictures=pictures))
+        assert {len(listed) for listed in sent["pictures"]} == {pictures}
+    name = index.names[int(np.flatnonzero(index.pixels[:, 0])[0])]
+    whole = figures.tinted(tiny.image(name), tiny.mask(name) == 1)
+    small = decoded(sent["pictures"][0][0])
+    resized = np.asarray(Image.fromarray(whole).resize(small.shape[1::-1]))
+    assert small.shape[0] == 150
+    assert np.abs(small.astype(int) - resized).mean() < 10
 
 
-def test_another_fold_changes_only_the_board(screen):
-    strip, boards = screen.pictures[STRIP], set()
-    for fold in range(4):
-        screen.choice("fold").label = str(fold)
-        boards.add(screen.pictures[BOARD])
-    assert len(boards) == 4
-    assert screen.pictures[STRIP] == strip
-
-
-def test_another_class_changes_only_the_pictures(screen, tiny):
-    board, strips = screen.pictures[BOARD], set()
-    for c, name in enumerate(CLASSES, start=1):
-        screen.menu("class").label = f"{c} {name}"
-        strips.add(screen.pictures[STRIP])
-    assert len(strips) == len(CLASSES)
-    np.testing.assert_array_equal(screen.pixels(STRIP), strip_of(tiny, len(CLASSES), 4))
-    assert screen.pictures[BOARD] == board
-
-
-def test_it_says_what_the_class_is_in_the_fold(screen):
-    for fold in range(4):
-        for c, name in enumerate(CLASSES, start=1):
-            screen.choice("fold").label = str(fold)
-            screen.menu("class").label = f"{c} {name}"
-            is_novel = c in novel_classes(fold, len(CLASSES))
-            role = "novel: only in test questions" if is_novel else "base: for training"
-            assert f"fold {fold}: {name} is {role}" in screen.texts
-
-
-def test_the_strip_is_empty_for_a_class_without_pictures(voc):
+def test_a_class_without_pictures_has_none(voc):
     for path in (voc / "SegmentationClass").glob("val_coin_*.png"):
         mask = np.array(Image.open(path))
         mask[mask == 5] = 0
         Image.fromarray(mask).save(path)
     dataset = VocFolder.open(voc)
-    screen = Screen(widgets.fold_browser(dataset, dataset.index("val")))
-    screen.menu("class").label = "5 coin"
-    assert screen.pictures[STRIP] == b""
-    screen.menu("class").label = "6 tile"
-    assert screen.pictures[STRIP] != b""
+    sent = Sent(widgets.fold_browser(dataset, dataset.index("val")))
+    assert [len(listed) > 0 for listed in sent["pictures"]] == [c != "coin" for c in CLASSES]
 
 
-def test_a_fold_or_a_class_is_drawn_once(screen):
-    for k in (1, 2, 3):
-        with one_drawing(screen):
-            screen.choice("fold").label = str(k)
-        with one_drawing(screen):
-            screen.menu("class").label = f"{k + 1} {CLASSES[k]}"
+def test_a_number_of_pictures_below_one_is_named(tiny):
+    with pytest.raises(ValueError, match="pictures is 0: it must be 1 or more"):
+        widgets.fold_browser(tiny, tiny.index("val"), pictures=0)

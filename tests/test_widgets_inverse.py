@@ -1,106 +1,113 @@
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
-from seen import Screen, decoded, one_drawing
+from touched import CELLS, SIDE, Sent, question
 
 from ltm_edu import figures, widgets
-from ltm_edu.equations import generalized_inverse
+from ltm_edu.geometry import mask_to_grid
+from ltm_edu.model import LTMConfig, TrainingFreeMap
 
-SIDE, CELLS, THRESHOLD = 225, 15, 0.6
-SUPPORT, INVERSE, ATTENTION, ANSWER = (
-    "support: click to paint",
-    "inverse G⁺",
-    "attention Â over the query",
-    "answer",
+
+@pytest.fixture
+def asked():
+    q = question()
+    masks = {"block": q["block"], "corner": q["block"].flip(0) / 2}
+    return {**q, "masks": masks}
+
+
+def figure_of(asked, **options):
+    q = {"threshold": 0.7, "model": None, **asked, **options}
+    names = ("support", "query", "R", "masks", "truth", "threshold", "model")
+    return widgets.paint_mask(*(q[name] for name in names))
+
+
+def test_the_page_gets_the_pictures_the_masks_and_the_threshold(asked):
+    widget = figure_of(asked)
+    sent = Sent(widget)
+    assert (sent["kind"], sent["titles"], sent["threshold"]) == (
+        "inverse", ["block", "corner"], 0.7,
+    )  # fmt: skip
+    for side in ("query", "support"):
+        np.testing.assert_array_equal(sent.pixels(side), figures.as_uint8(asked[side]))
+    np.testing.assert_array_equal(sent.pixels("truth")[..., 0], asked["truth"].numpy())
+    for value, mask in zip(widget.masks, asked["masks"].values(), strict=True):
+        assert np.array_equal(np.frombuffer(value, "<f4").reshape(CELLS, CELLS), mask.numpy())
+
+
+@pytest.mark.parametrize("title", ["block", "corner"])
+def test_a_byte_an_entry_is_enough_for_the_answer(asked, title):
+    g = asked["masks"][title]
+    A_hat, answer = figures.answer_of_mask(asked["R"], g, (SIDE, SIDE), 0.7)
+    of_bytes, same = figures.answer_of_mask(Sent(figure_of(asked)).relation(), g, (SIDE, SIDE), 0.7)
+    assert (of_bytes - A_hat).abs().max() < 0.01
+    assert figures.iou(same, answer.astype(np.uint8)) > 0.98
+
+
+def test_without_a_model_the_page_asks_the_kernel_nothing(asked):
+    assert not figure_of(asked).answers
+    assert "answers" not in Sent(figure_of(asked)).state  # a page of the book has no kernel
+
+
+# With a model ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(lite0):
+    return TrainingFreeMap(LTMConfig(image_size=SIDE), lite0)
+
+
+def reply(widget, number, g):
+    """What the page gets when it asks about a mask: the message and the answer, (H, W)."""
+    with patch.object(widget, "send") as send:
+        widget._handle_custom_msg({"id": number}, [memoryview(g.numpy().astype("<f4").tobytes())])
+    ((message, (mask,)),) = (call.args for call in send.call_args_list)
+    return message, np.frombuffer(mask, np.uint8).reshape(SIDE, SIDE)
+
+
+def test_the_kernel_answers_a_painted_mask_as_the_network_does(asked, model):
+    widget = figure_of(asked, model=model)
+    assert widget.answers
+    pixels = asked["mask"]  # a mask of pixels, whose mask on the grid the page sends
+    g = mask_to_grid(pixels[None, None], (CELLS, CELLS))[0, 0]
+    message, answer = reply(widget, 7, g)
+    with torch.inference_mode():
+        M = model.eval()(asked["support"][None], pixels[None], asked["query"][None]).M[0]
+    assert message == {"id": 7}
+    np.testing.assert_array_equal(answer, (M[1] > M[0]).numpy())
+    assert 0.02 < answer.mean() < 0.98
+
+
+def test_an_answer_depends_on_the_mask_and_the_backbone_runs_only_at_the_start(asked, model):
+    calls = []
+    hook = model.backbone.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        widget = figure_of(asked, model=model)
+        assert len(calls) == 2
+        answers = [reply(widget, k, g)[1] for k, g in enumerate(asked["masks"].values())]
+        assert len(calls) == 2
+    finally:
+        hook.remove()
+    assert (answers[0] != answers[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"masks": {}}, "masks is empty: pass at least one title with its mask"),
+        ({"R": torch.zeros(225, 100)}, r"R has shape \(225, 100\), .* as a mask has cells"),
+        ({"truth": torch.zeros(9, 9)}, r"truth has shape \(9, 9\), .* the size of the query"),
+        ({"masks": {"a": 2 * torch.ones(CELLS, CELLS)}}, r"masks\['a'\] has values from 2 to 2"),
+    ],
 )
+def test_what_does_not_fit_is_named_in_one_line(asked, wrong, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        figure_of(asked, **wrong)
+    assert "\n" not in str(caught.value)
 
 
-@pytest.fixture
-def question():
-    """Two pictures, a relation and masks at the course's size."""
-    torch.manual_seed(0)
-    truth = torch.zeros(SIDE, SIDE)
-    truth[40:120, 40:120] = 1
-    block = torch.zeros(CELLS, CELLS)
-    block[3:8, 3:8] = 1
-    R = torch.rand(CELLS**2, CELLS**2)
-    R[block.flatten() == 1] += block.flatten()
-    masks = {"block": block, "corner": block.flip(0)}
-    return torch.rand(3, SIDE, SIDE), torch.rand(3, SIDE, SIDE), R / 2, masks, truth
-
-
-@pytest.fixture
-def screen(question):
-    return Screen(widgets.paint_mask(*question, threshold=THRESHOLD))
-
-
-def test_it_starts_with_the_first_mask_and_shows_what_the_figures_show(question, screen):
-    support, query, R, masks, truth = question
-    A_hat, answer = figures.answer_of_mask(R, masks["block"], (SIDE, SIDE), THRESHOLD)
-    inverse = generalized_inverse(masks["block"][None, None])[0, :, 0].reshape(CELLS, CELLS)
-    for name, expected in {
-        SUPPORT: figures.painted(support, masks["block"]),
-        INVERSE: figures.attention_pixels(inverse / inverse.max(), (SIDE, SIDE)),
-        ATTENTION: figures.attention_pixels(A_hat, (SIDE, SIDE)),
-        ANSWER: figures.tinted(query, answer),
-    }.items():
-        np.testing.assert_array_equal(screen.pixels(name), expected)
-    assert "25 cells painted" in screen.text
-    assert f"IoU {figures.iou(answer, truth):.2f}" in screen.text
-
-
-def test_a_click_paints_its_cell_and_erasing_removes_it(screen):
-    before = screen.seen()
-    screen.press("1 cell")
-    screen.press("cell (12, 13)")
-    assert "26 cells painted" in screen.text
-    changed = (screen.pixels(SUPPORT) != decoded(before[0][SUPPORT])).any(axis=2)
-    rows, columns = changed.nonzero()
-    assert (rows.min(), rows.max()) == (12 * 16 - 8, 12 * 16 + 7)
-    assert (columns.min(), columns.max()) == (13 * 16 - 8, 13 * 16 + 7)
-    for name in (SUPPORT, INVERSE, ATTENTION):
-        assert screen.pictures[name] != before[0][name]
-    screen.press("erase")
-    screen.press("cell (12, 13)")
-    assert screen.seen() == before
-
-
-def test_the_wide_brush_stops_at_the_border(screen):
-    screen.press("nothing")
-    screen.press("cell (0, 0)")
-    assert "4 cells painted, G G^T = 4.00" in screen.text
-    screen.press("paint half")
-    screen.press("cell (14, 7)")
-    assert "10 cells painted, G G^T = 5.50" in screen.text
-
-
-def test_an_empty_mask_is_safe_and_the_buttons_bring_masks_back(question):
-    _, query, _, masks, _ = question
-    original = masks["block"].clone()
-    screen = Screen(widgets.paint_mask(*question, threshold=THRESHOLD))
-    start = screen.seen()
-    screen.press("nothing")
-    assert "0 cells painted, G G^T = 0: the package sets G⁺ to 0; IoU 0.00" in screen.texts
-    nothing = figures.tinted(query, np.zeros((SIDE, SIDE)))
-    np.testing.assert_array_equal(screen.pixels(ANSWER), nothing)
-    screen.press("corner")
-    screen.press("cell (7, 7)")
-    screen.press("everything")
-    assert "225 cells painted" in screen.text
-    screen.press("block")
-    assert screen.seen() == start
-    assert torch.equal(masks["block"], original)  # painting works on a copy
-
-
-def test_each_button_covers_the_pixels_of_its_cell(screen):
-    cells = figures.cell_of_pixel(SIDE, CELLS)
-    for y, x in ((0, 0), (1, 2), (7, 7), (14, 0), (14, 14)):
-        rows, columns = screen.pixels_below(f"cell ({y}, {x})", SUPPORT)
-        assert np.arange(SIDE)[rows].tolist() == np.flatnonzero(cells == y).tolist()
-        assert np.arange(SIDE)[columns].tolist() == np.flatnonzero(cells == x).tolist()
-
-
-def test_a_click_is_drawn_once(screen):
-    for k in range(9):
-        with one_drawing(screen):
-            screen.press(f"cell ({k}, {14 - k})")
+def test_a_model_of_another_grid_is_named(asked, model):
+    wide = {**asked, "query": torch.rand(3, 257, 257), "support": torch.rand(3, 257, 257)}
+    with pytest.raises(ValueError, match=r"the model's features has shape .* the grid of"):
+        figure_of(wide, truth=torch.zeros(257, 257), model=model)

@@ -39,7 +39,6 @@ from .features import (
 )
 from .folds import (
     class_crops,
-    class_strip,
     fold_board,
     fold_boards,
     grid_points,

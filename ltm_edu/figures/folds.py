@@ -131,19 +131,6 @@ def fold_board(
     return np.asarray(board)
 
 
-def class_strip(
-    dataset: VocFolder, names: Sequence[str], class_id: int, height: int = 150
-) -> np.ndarray:
-    """Draw pictures side by side with the objects of one class tinted, (height, W, 3) uint8."""
-    panels = []
-    for name in names:
-        pixels = tinted(dataset.image(name), dataset.mask(name) == class_id)
-        width = round(height * pixels.shape[1] / pixels.shape[0])
-        small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-        panels += [np.asarray(small), np.full((height, 6, 3), 255, np.uint8)]
-    return np.concatenate(panels[:-1], axis=1)
-
-
 def fold_boards(
     crops: Mapping[int, np.ndarray],
     classes: Sequence[str],

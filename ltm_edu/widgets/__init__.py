@@ -1,7 +1,8 @@
 """All interactive figures of the course.
 
-A call imports ipywidgets; the package does not. GitHub and HTML pages show no widget, so a static
-figure follows each widget in the notebooks.
+A call imports ipywidgets or anywidget; the package does not. The figures of notebooks 01, 03, 04
+and 05 are drawn in the page by front.js and work in the book too; the others need a kernel. GitHub
+shows no widget, so a static figure follows each widget in the notebooks.
 """
 
 from .base import to_png

@@ -1,56 +1,57 @@
-"""A widget of folds: which classes are novel, and their pictures."""
+"""A figure of folds: which classes are novel, and their pictures."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
 from .. import figures
 from ..datasets.voc import VocFolder
 from ..episodes import FOLDS, find_pairs, images_by_class, novel_classes
-from .base import draw_on_change, empty_pictures, show
+from ..store.errors import InputError
+from .touched import to_webp, touched
 
 if TYPE_CHECKING:
-    import ipywidgets
+    import anywidget
 
     from ..datasets.voc import MaskIndex
 
 
-def fold_browser(dataset: VocFolder, index: MaskIndex, pictures: int = 4) -> ipywidgets.VBox:
+def fold_browser(dataset: VocFolder, index: MaskIndex, pictures: int = 4) -> anywidget.AnyWidget:
     """Choose a fold and a class; see the fold's novel classes, and pictures of the class.
 
     Args:
         dataset: holds the pictures and the masks.
         index: `dataset.index(split)` of the split to show.
-        pictures: the largest number of pictures of the class.
-    """
-    import ipywidgets as ipw
+        pictures: the largest number of pictures of a class; each adds about 2 kB a class to the
+            notebook.
 
+    Raises:
+        ValueError: `pictures` is below 1.
+    """
+    if pictures < 1:
+        raise InputError(f"pictures is {pictures}: it must be 1 or more")
     n = len(dataset.classes)
     crops = figures.class_crops(dataset, index)
     names = images_by_class(find_pairs(index, range(1, n + 1)))
-    fold = ipw.ToggleButtons(
-        options=range(FOLDS), description="fold", style={"button_width": "3em"}
-    )
-    options = [(f"{c} {name}", c) for c, name in enumerate(dataset.classes, start=1)]
-    menu = ipw.Dropdown(options=options, description="class")
-    board = empty_pictures("all classes, a frame around the novel ones")
-    strip = empty_pictures("pictures of the class")
-    summary = ipw.Label()
+    state = {
+        "kind": "folds",
+        "classes": [*dataset.classes],
+        "novel": [[*novel_classes(fold, n)] for fold in range(FOLDS)],
+        "crops": [to_webp(crops[c], quality=80) for c in range(1, n + 1)],
+        "pictures": [
+            [_thumbnail(dataset, name, c) for name in names.get(c, [])[:pictures]]
+            for c in range(1, n + 1)
+        ],
+    }
+    return touched("An interactive figure: the folds, their classes and pictures of these", state)
 
-    def draw_board() -> None:
-        novel = novel_classes(fold.value, n)
-        show(board, [figures.fold_board(crops, dataset.classes, novel)])
 
-    def draw_strip() -> None:
-        few = names.get(menu.value, [])[:pictures]
-        show(strip, [figures.class_strip(dataset, few, menu.value) if few else None])
-
-    def summarise() -> None:
-        is_novel = menu.value in novel_classes(fold.value, n)
-        role = "novel: only in test questions" if is_novel else "base: for training"
-        summary.value = f"fold {fold.value}: {dataset.classes[menu.value - 1]} is {role}"
-
-    draw_on_change(draw_board, fold)
-    draw_on_change(draw_strip, menu)
-    draw_on_change(summarise, fold, menu)
-    return ipw.VBox([fold, *board.values(), menu, summary, *strip.values()])
+def _thumbnail(dataset: VocFolder, name: str, class_id: int, height: int = 150) -> bytes:
+    """A picture with the objects of one class tinted, as WebP."""
+    pixels = figures.tinted(dataset.image(name), dataset.mask(name) == class_id)
+    width = round(height * pixels.shape[1] / pixels.shape[0])
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    return to_webp(np.asarray(small), quality=70)

@@ -1,23 +1,32 @@
-"""A widget of the generalized inverse: a support mask that the reader paints."""
+"""A figure of the generalized inverse: a support mask that the reader paints."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import figures
-from ..equations import generalized_inverse
-from .base import empty_pictures, in_rows, show, side_by_side
+from ..equations import check_in_unit_range, check_shape
+from ..store.errors import InputError
+from .touched import (
+    Answer,
+    check_picture,
+    colour_table,
+    float_bytes,
+    mask_bytes,
+    picture_bytes,
+    relation_bytes,
+    touched,
+)
 
 if TYPE_CHECKING:
-    import ipywidgets
+    import anywidget
 
-PLACE = {"width": "232px", "height": "232px", "margin": "0 6px 0 0", "grid_area": "1 / 1 / 2 / 2"}
-"""Layout of every picture, and of the buttons over the first one."""
+    from ..model import FewShotModel
 
 
 def paint_mask(
@@ -27,102 +36,71 @@ def paint_mask(
     masks: Mapping[str, Tensor],
     truth: Tensor,
     threshold: float = 0.6,
-) -> ipywidgets.VBox:
-    """Paint a support mask cell by cell; see its inverse, A_hat and the answer.
+    model: FewShotModel | None = None,
+) -> anywidget.AnyWidget:
+    """Paint a support mask; its inverse, A_hat and the answer follow while the hand moves.
+
+    The page computes G+, A_hat and the answer above the threshold. It has R as one byte an entry;
+    see `touched.relation_bytes` for what this changes.
 
     Args:
         support: (3, H, W) in [0, 1].
-        query: (3, H, W) in [0, 1], of the support's size.
+        query: (3, H, W) in [0, 1].
         R: (N_q, N_s), both grids of the masks' size.
-        masks: title to (h, w) in [0, 1]. Each has a button that copies it; the widget starts with
+        masks: title to (h, w) in [0, 1]. Each can be copied to start from; the figure starts with
             the first.
         truth: the query's object, (H, W) of 0, 1 and 255.
         threshold: pixels with a larger A_hat belong to the object.
+        model: a trained network that answers as well, with its own T_e and its decoder. The kernel
+            computes this answer, so a page without a kernel does not show it. The model is put in
+            eval mode.
+
+    Raises:
+        ValueError: a shape does not fit the others, or a mask is outside [0, 1].
     """
-    import ipywidgets as ipw
-
-    size = tuple(truth.shape)
-    g = next(iter(masks.values())).clone()
-    h, w = g.shape
-    value = ipw.ToggleButtons(
-        options=[("paint", 1.0), ("paint half", 0.5), ("erase", 0.0)],
-        style={"button_width": "96px"},
-    )
-    brush = ipw.ToggleButtons(
-        options=[("1 cell", 0), ("3 x 3", 1)], index=1, style={"button_width": "64px"}
-    )
-    captions = ("support: click to paint", "inverse G⁺", "attention Â over the query", "answer")
-    pictures = empty_pictures(*captions, layout=PLACE)
-    summary = ipw.Label()
-
-    def draw() -> None:
-        inverse = generalized_inverse(g[None, None])[0, :, 0].reshape(h, w)
-        A_hat, answer = figures.answer_of_mask(R, g, size, threshold)
-        relative = inverse / inverse.max().clamp_min(1e-5)
-        contents = (
-            figures.painted(support, g),
-            figures.attention_pixels(relative, size),
-            figures.attention_pixels(A_hat, size),
-            figures.tinted(query, answer),
-        )
-        show(pictures, contents)
-        summary.value = _summary(g, inverse, figures.iou(answer, truth))
-
-    def paint(y: int, x: int) -> None:
-        r = brush.value
-        g[max(y - r, 0) : y + r + 1, max(x - r, 0) : x + r + 1] = value.value
-        draw()
-
-    def start_button(title: str, mask: Tensor) -> ipywidgets.Button:
-        def start(_: object) -> None:
-            g.copy_(mask)
-            draw()
-
-        button = ipw.Button(description=title, layout=ipw.Layout(width="auto"))
-        button.on_click(start)
-        return button
-
-    # A grid of transparent buttons lies over the picture, and each button covers one cell.
-    # All buttons share one layout and one style, which keeps the widget's messages small.
-    cell = ipw.Layout(
-        width="auto", height="auto", min_width="0", margin="0", padding="0",
-        border="1px solid rgba(255, 255, 255, .35)",
-    )  # fmt: skip
-    transparent = ipw.ButtonStyle(button_color="transparent")
-    buttons = []
-    for y, x in np.ndindex(h, w):
-        button = ipw.Button(layout=cell, style=transparent, tooltip=f"cell ({y}, {x})")
-        button.on_click(lambda _, y=y, x=x: paint(y, x))
-        buttons.append(button)
-    rows, columns = (
-        " ".join(f"minmax(0, {n}fr)" for n in np.bincount(figures.cell_of_pixel(s, m)))
-        for s, m in zip(size, (h, w), strict=True)
-    )
-    layout = ipw.Layout(
-        **PLACE, grid_template_rows=rows, grid_template_columns=columns, grid_gap="0"
-    )
-    over = ipw.GridBox(buttons, layout=layout)
-    canvas = ipw.GridBox(
-        [pictures[captions[0]], over], layout=ipw.Layout(margin="0", overflow="hidden")
-    )
-    draw()
-    starts = {**masks, "everything": torch.ones(h, w), "nothing": torch.zeros(h, w)}
-    label = ipw.Label("start from", layout=ipw.Layout(flex="none"))
-    return ipw.VBox(
-        [
-            in_rows(value, brush),
-            in_rows(label, *(start_button(title, mask) for title, mask in starts.items())),
-            side_by_side({**pictures, captions[0]: canvas}),
-            summary,
-        ]
-    )
+    if not masks:
+        raise InputError("masks is empty: pass at least one title with its mask")
+    h, w = grid = tuple(next(iter(masks.values())).shape)[-2:]
+    for title, g in masks.items():
+        check_shape(f"masks[{title!r}]", g, *grid, hint=", one grid for all masks")
+        check_in_unit_range(g, f"masks[{title!r}]")
+    check_shape("R", R, h * w, h * w, hint=", as many rows and columns as a mask has cells")
+    size_s, size_q = check_picture("support", support), check_picture("query", query)
+    check_shape("truth", truth, *size_q, hint=", the size of the query")
+    state = {
+        "kind": "inverse",
+        **relation_bytes(R),
+        "support": picture_bytes(support),
+        "query": picture_bytes(query),
+        "support_size": [*size_s],
+        "query_size": [*size_q],
+        "grid": [h, w],
+        "titles": [*masks],
+        "masks": [float_bytes(g) for g in masks.values()],
+        "truth": mask_bytes(truth),
+        "threshold": float(threshold),
+        "colours": colour_table(figures.A_MAP),
+    }
+    answer = None if model is None else _decoder(model, support, query, grid)
+    return touched("An interactive figure: a support mask to paint, and its answer", state, answer)
 
 
-def _summary(g: Tensor, inverse: Tensor, iou: float) -> str:
-    n = int((g > 0).sum())
-    if n == 0:
-        return f"0 cells painted, G G^T = 0: the package sets G⁺ to 0; IoU {iou:.2f}"
-    return (
-        f"{n} cells painted, G G^T = {(g * g).sum():.2f}; "
-        f"the largest entry of G⁺ is {inverse.max():.3f}; IoU {iou:.2f}"
-    )
+def _decoder(model: FewShotModel, support: Tensor, query: Tensor, grid: Sequence[int]) -> Answer:
+    """The network's answer to masks on the grid; the backbone runs once, here."""
+    model = model.for_inference()
+    with torch.inference_mode():
+        F_q = model.query_features(query[None])
+        F_s = model.backbone(support[None])
+    check_shape("the model's features", F_s, 1, "C", *grid, hint=", the grid of the masks")
+    size = tuple(query.shape[1:])
+
+    def answer(
+        message: Mapping[str, Any], buffers: Sequence[bytes]
+    ) -> tuple[Mapping[str, Any], list[bytes]]:
+        g = torch.from_numpy(np.frombuffer(bytes(buffers[0]), "<f4").copy()).clamp(0, 1)
+        with torch.inference_mode():
+            M = model.forward_features(F_q, F_s[:, None], g.reshape(1, 1, 1, *grid), size).M[0]
+        mask = (M[1] > M[0]).numpy().astype(np.uint8)
+        return {"id": message["id"]}, [mask.tobytes()]
+
+    return answer

@@ -1,4 +1,4 @@
-"""A widget of the relationship matrix: one row of R for each query pixel."""
+"""A figure of the relationship matrix: one row of R for a query pixel, one column for a support."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from .. import figures
-from .base import draw_on_change, empty_pictures, show, side_by_side
+from ..equations import check_shape
+from ..store.errors import InputError
+from .touched import (
+    check_grid,
+    check_picture,
+    colour_table,
+    mask_bytes,
+    picture_bytes,
+    relation_bytes,
+    touched,
+)
 
 if TYPE_CHECKING:
-    import ipywidgets
+    import anywidget
 
 
 def pick_pixel(
@@ -19,41 +29,38 @@ def pick_pixel(
     R: Tensor,
     mask: Tensor | None = None,
     start: tuple[int, int] | None = None,
-) -> ipywidgets.VBox:
-    """Choose a query pixel with sliders or arrows; see its row of R over the support.
+) -> anywidget.AnyWidget:
+    """Point at a query pixel and see its row of R; at a support pixel, and see its column.
 
     Args:
         query: (3, H, W) in [0, 1].
         support: (3, H, W) in [0, 1].
-        R: (N_q, N_s) on square grids.
-        mask: the support's object, (H, W), 1 inside.
+        R: (N_q, N_s) on square grids, in [-1, 1]; see `touched.relation_bytes` for its precision.
+        mask: the support's object, (H, W), 1 inside; outlined.
         start: (y, x) of the first query pixel; without it, the middle of the grid.
+
+    Raises:
+        ValueError: a shape does not fit the others, or `start` is outside the query's grid.
     """
-    import ipywidgets as ipw
-
-    (h, w), grid_s = figures.square_grid(R.shape[0]), figures.square_grid(R.shape[1])
-    y, x = start or (h // 2, w // 2)
-    row = ipw.IntSlider(value=y, max=h - 1, description="row y")
-    column = ipw.IntSlider(value=x, max=w - 1, description="column x")
-    pictures = empty_pictures("query", "its row of R, over the support", width=300)
-    summary = ipw.Label()
-
-    def draw() -> None:
-        y, x = row.value, column.value
-        i = y * w + x
-        values = R[i].reshape(grid_s)
-        frame = figures.marked(query, (y, x), (h, w))
-        show(pictures, (frame, figures.relation_overlay(support, values, mask)))
-        largest = f"its largest entry is {values.max():.2f}"
-        summary.value = f"query pixel ({y}, {x}) is row {i} of R; {largest}"
-
-    def arrow(text: str, slider: ipywidgets.IntSlider, step: int) -> ipywidgets.Button:
-        button = ipw.Button(description=text, layout=ipw.Layout(width="42px"))
-        # The slider itself stops at its ends.
-        button.on_click(lambda _: setattr(slider, "value", slider.value + step))
-        return button
-
-    draw_on_change(draw, row, column)
-    arrows = [arrow("←", column, -1), arrow("→", column, 1), arrow("↑", row, -1)]
-    controls = ipw.HBox([row, column, *arrows, arrow("↓", row, 1)])
-    return ipw.VBox([controls, side_by_side(pictures), summary])
+    check_shape("R", R, "N_q", "N_s", hint=": pass one matrix, not a batch, as in R[0]")
+    (h, w), grid_s = check_grid("R's rows", R.shape[0]), check_grid("R's columns", R.shape[1])
+    size_q, size_s = check_picture("query", query), check_picture("support", support)
+    if mask is not None:
+        check_shape("mask", mask, *size_s, hint=", the size of the support")
+    y, x = (h // 2, w // 2) if start is None else map(int, start)
+    if not (0 <= y < h and 0 <= x < w):
+        raise InputError(f"start is ({y}, {x}): it must lie in the query's grid of {h} x {w} cells")
+    state = {
+        "kind": "relation",
+        **relation_bytes(R),
+        "query": picture_bytes(query),
+        "support": picture_bytes(support),
+        "query_size": [*size_q],
+        "support_size": [*size_s],
+        "query_grid": [h, w],
+        "support_grid": [*grid_s],
+        "mask": None if mask is None else mask_bytes(mask),
+        "start": [y, x],
+        "colours": colour_table(figures.R_MAP),
+    }
+    return touched("An interactive figure: rows and columns of R over two pictures", state)
