@@ -64,6 +64,10 @@ FORMULAS = """document.addEventListener("DOMContentLoaded", () =>
   Reveal.on("slidechanged", event => window.MathJax &&
     MathJax.Hub.Queue(["Rerender", MathJax.Hub, event.currentSlide])));
 """
+KEYS = (
+    "Arrow keys: next and last slide. `S`: speaker's notes. `Esc`: overview. `F`: full screen. To print "
+    "a deck, add `?print-pdf` to its address."
+)
 CSS = """
 .reveal { font-size: 30px; }
 .reveal .slides { text-align: left; }
@@ -73,6 +77,8 @@ CSS = """
   color: #1a3a5c; }
 .reveal h1 { font-size: 2em; margin-top: 3em; }
 .reveal h2 { font-size: 1.4em; }
+.reveal .slides section:not(:has(img)) { font-size: 36px; }
+.reveal .controls { font-size: 6px; right: 6px; bottom: 26px; }
 .reveal p, .reveal ul, .reveal ol { margin: 0 0 0.5em; line-height: 1.35; }
 .reveal ul, .reveal ol { margin-left: 1.2em; }
 .reveal li { margin-bottom: 0.25em; }
@@ -124,7 +130,7 @@ def build(sources: Path, notebooks: Path, out: Path) -> list[Path]:
             (pages / deck.name).write_text(text, encoding="utf-8")
             titles[deck.stem] = text.partition("\n")[0].removeprefix("#").strip()
         links = [f"- [{title}]({stem}.md)" for stem, title in titles.items()]
-        index = "\n".join(["# Slides of the course", "", "## Decks", "", *links, ""])
+        index = "\n".join(["# Slides of the course", "", KEYS, "", "## Decks", "", *links, ""])
         (pages / "index.md").write_text(f"---\norphan: true\n---\n{index}", encoding="utf-8")
         _copy_static(pages / "_static")
         _run_sphinx(pages, new, scratch / "doctrees")
