@@ -20,10 +20,10 @@ BEGIN, END = "<!-- for the teacher -->", "<!-- end of for the teacher -->"
 
 
 def for_students(text: str, name: str = "the page") -> str:
-    """Return a page without the teacher's parts; `name` stands in the error's message.
+    r"""Return a page without the teacher's parts; `name` stands in the error's message.
 
-    >>> for_students("Question.\\n\\n<!-- for the teacher -->\\nA.\\n<!-- end of for the teacher -->\\n")
-    'Question.\\n'
+    >>> for_students(f"Why?\n\n{BEGIN}\nBecause.\n{END}\n")
+    'Why?\n'
 
     Raises:
         InputError: there is no such part, or one does not begin and end in turn: the answers could

@@ -3,9 +3,9 @@
 `make slides` (or `python -m tools.slides`) turns each `teaching/slides/*.md` into one deck. A deck
 is Markdown: one `#` heading for the title slide, one `##` heading for each further slide, and lines
 that begin with `%` for the speaker's notes. `![what is seen](figure:03/4/relation_blocks)` stands
-for figure 4 of notebook 03, counted from the top, whose cell calls `relation_blocks`: if a figure is
-added above it, the build says so. The figure is taken from the notebook as saved, when the slides
-are built. Sphinx, with sphinx-revealjs, writes the pages; reveal.js and MathJax stand beside them.
+for figure 4 of notebook 03, counted from the top, whose cell calls `relation_blocks`: if a figure
+is added above it, the build says so. The figures come from the saved notebooks when the slides
+are built. Sphinx writes the pages with sphinx-revealjs; reveal.js and MathJax stand beside them.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ FORMULAS = """document.addEventListener("DOMContentLoaded", () =>
     MathJax.Hub.Queue(["Rerender", MathJax.Hub, event.currentSlide])));
 """
 KEYS = (
-    "Arrow keys: next and last slide. `S`: speaker's notes. `Esc`: overview. `F`: full screen. To print "
-    "a deck, add `?print-pdf` to its address."
+    "Arrow keys: next and previous slide. `S`: speaker's notes. `Esc`: overview. `F`: full screen. "
+    "To print a deck, add `?print-pdf` to its address."
 )
 CSS = """
 .reveal { font-size: 30px; }
