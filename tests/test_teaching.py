@@ -291,6 +291,23 @@ def test_a_transformation_that_breaks_a_rule_fails_the_checks_of_its_task(here):
             exec(program.replace(right, wrong), {"__name__": "wrong"})
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("task", ["Task A", "Task B"])
+def test_the_expected_numbers_of_the_coursework_come_out(task, here, capsys):
+    (expected,) = re.findall(r"```text\n(.*?)```", TASKS[task], flags=re.DOTALL)
+    exec(BLOCKS[task][1][1], {"__name__": task})
+    printed = capsys.readouterr().out
+    for line in expected.splitlines():
+        name, numbers = re.fullmatch(r"([a-z LTM]+?) +(\d.*)", line).groups()
+        (found,) = re.findall(rf"^{name} +(\d[^a-z]*)$", printed, flags=re.M)
+        for ours, theirs in zip(decimals(numbers), decimals(found), strict=False):
+            assert ours == pytest.approx(theirs, abs=0.005), line
+
+
+def decimals(text: str) -> list[float]:
+    return [float(value) for value in re.findall(r"-?\d+\.\d{3}", text)]
+
+
 def test_the_commands_of_the_third_task_run_as_they_stand(here, capsys):
     (here / "data").mkdir()
     (here / "data" / "checkpoints").symlink_to(ROOT / "data" / "checkpoints")

@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,25 +65,50 @@ FORMULAS = """document.addEventListener("DOMContentLoaded", () =>
   Reveal.on("slidechanged", event => window.MathJax &&
     MathJax.Hub.Queue(["Rerender", MathJax.Hub, event.currentSlide])));
 """
-KEYS = (
-    "Arrow keys: next and previous slide. `S`: speaker's notes. `Esc`: overview. `F`: full screen. "
-    "To print a deck, add `?print-pdf` to its address."
-)
+CREDIT = "*Drawings in the figures: OpenMoji, openmoji.org, CC BY-SA 4.0.*"
+INDEX = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Slides of the course</title>
+<style>
+body {{ font: 1.15rem/1.5 sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem; }}
+li {{ margin: 0.4rem 0; list-style: none; }}
+ul {{ padding: 0; }}
+</style>
+</head>
+<body>
+<h1>Slides of the course</h1>
+<ul>
+{links}
+</ul>
+<p>In a deck: the arrow keys show the next and the previous slide, <kbd>S</kbd> opens the speaker's
+notes, <kbd>Esc</kbd> the overview, <kbd>F</kbd> the full screen. To print a deck, add
+<code>?print-pdf</code> to its address. No network is needed.</p>
+<p>Drawings in the figures: OpenMoji, openmoji.org, CC BY-SA 4.0. Portraits: NASA and U.S. Navy,
+public domain; other photographs: scikit-image's sample pictures.</p>
+</body>
+</html>
+"""
 CSS = """
 .reveal { font-size: 30px; }
 .reveal .slides { text-align: left; }
 .reveal .slides > section, .reveal .slides > section > section {
   flex-direction: column; height: 100%; padding: 18px 40px 46px; box-sizing: border-box; }
+.reveal .slides > section:has(> section) { padding: 0; }
 .reveal h1, .reveal h2 { text-transform: none; letter-spacing: 0; margin: 0 0 0.45em;
   color: #1a3a5c; }
 .reveal h1 { font-size: 2em; margin-top: 3em; }
 .reveal h2 { font-size: 1.4em; }
 .reveal .slides section:not(:has(img)) { font-size: 36px; }
-.reveal .controls { font-size: 6px; right: 6px; bottom: 26px; }
+.reveal .controls { font-size: 6px; right: 14px; bottom: 26px; }
 .reveal p, .reveal ul, .reveal ol { margin: 0 0 0.5em; line-height: 1.35; }
 .reveal ul, .reveal ol { margin-left: 1.2em; }
 .reveal li { margin-bottom: 0.25em; }
-.reveal li > p { margin: 0; }
+.reveal li > p { display: inline; margin: 0; }
+.reveal section > p:last-of-type:has(> em:only-child) { font-size: 0.6em; color: #555;
+  margin-top: auto; }
 .reveal p:has(> img) { flex: 1 1 0; min-height: 0; margin: 0 0 0.3em; }
 .reveal p > img { width: 100%; height: 100%; max-width: 100%; max-height: 100%; margin: 0;
   object-fit: contain; }
@@ -127,14 +153,14 @@ def build(sources: Path, notebooks: Path, out: Path) -> list[Path]:
         titles = {}
         for deck in decks:
             text = with_figures(deck, numbered, pages / "figures")
-            (pages / deck.name).write_text(text, encoding="utf-8")
-            titles[deck.stem] = text.partition("\n")[0].removeprefix("#").strip()
-        links = [f"- [{title}]({stem}.md)" for stem, title in titles.items()]
-        index = "\n".join(["# Slides of the course", "", KEYS, "", "## Decks", "", *links, ""])
-        (pages / "index.md").write_text(f"---\norphan: true\n---\n{index}", encoding="utf-8")
+            titles[deck.stem] = re.search(r"(?m)^# (.+)$", text)[1]
+            (pages / deck.name).write_text(f"{text}\n{CREDIT}\n", encoding="utf-8")
+        (pages / "index.md").write_text("---\norphan: true\n---\n# Slides\n", encoding="utf-8")
         _copy_static(pages / "_static")
         _run_sphinx(pages, new, scratch / "doctrees")
         (new / MARK).touch()
+        links = [f'<li><a href="{stem}.html">{escape(t)}</a></li>' for stem, t in titles.items()]
+        (new / "index.html").write_text(INDEX.format(links="\n".join(links)), encoding="utf-8")
         if out.exists():
             out.rename(old)
         new.rename(out)
