@@ -28,26 +28,22 @@ from .course import ROOT, Notebook, read_notebooks, source
 
 FIGURE = re.compile(r"!\[([^\]]*)\]\(figure:(\d\d)/(\d+)/(\w+)\)")
 MARK = "slides.built"
-MATHJAX = ("MathJax.js", "LICENSE", "config", "extensions", "fonts", "jax")
-UNUSED = ("a11y", "SVG", "*_IE.js")  # 7 MB that a page with web fonts does not load
 SETTINGS = {
     "project": "ltm_edu: slides",
     "extensions": ["myst_parser", "sphinx_revealjs"],
     "myst_enable_extensions": ["dollarmath"],
     "myst_update_mathjax": False,
     "html_copy_source": False,
-    "mathjax_path": "mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full",
-    "mathjax2_config": {
-        "tex2jax": {"inlineMath": [["\\(", "\\)"]]},
-        "HTML-CSS": {"availableFonts": [], "webFont": "STIX-Web", "imageFont": None, "scale": 92},
-        "messageStyle": "none",
-        "showMathMenu": False,
+    "mathjax_path": "tex-svg-full.js",
+    "mathjax3_config": {
+        "tex": {"inlineMath": [["\\(", "\\)"]]},
+        "options": {"processHtmlClass": "math"},
+        "svg": {"scale": 0.95},
     },
     "revealjs_static_path": ["_static"],
     "revealjs_style_theme": "white",
     "revealjs_css_files": ["slides.css"],
     "revealjs_notes_from_comments": True,
-    "revealjs_script_files": ["formulas.js"],
     "revealjs_script_plugins": [{"src": "revealjs/plugin/notes/notes.js", "name": "RevealNotes"}],
     "revealjs_script_conf": {
         "width": 1366,
@@ -60,11 +56,6 @@ SETTINGS = {
         "transition": "none",
     },
 }
-# A formula on a hidden slide has no size: it is drawn again when its slide is shown.
-FORMULAS = """document.addEventListener("DOMContentLoaded", () =>
-  Reveal.on("slidechanged", event => window.MathJax &&
-    MathJax.Hub.Queue(["Rerender", MathJax.Hub, event.currentSlide])));
-"""
 CREDIT = "*Drawings in the figures: OpenMoji, openmoji.org, CC BY-SA 4.0.*"
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -223,19 +214,13 @@ def figure(notebook: Notebook, number: int, function: str) -> bytes:
 
 def _copy_static(folder: Path) -> None:
     """Write the style, and copy MathJax."""
-    package = find_spec("jupyter_server_mathjax")
+    package = find_spec("sphinx-mathjax-offline")
     if package is None:
         raise InputError('the slides need MathJax\'s files: pip install -e ".[slides]"')
-    static = Path(package.origin).parent / "static"
-    (folder / "mathjax").mkdir(parents=True)
-    for name in MATHJAX:
-        if (static / name).is_dir():
-            ignore = shutil.ignore_patterns(*UNUSED)
-            shutil.copytree(static / name, folder / "mathjax" / name, ignore=ignore)
-        else:
-            shutil.copyfile(static / name, folder / "mathjax" / name)
+    folder.mkdir()
+    mathjax = Path(package.origin).parent / "static" / "mathjax" / "tex-svg-full.js"
+    shutil.copyfile(mathjax, folder / mathjax.name)
     (folder / "slides.css").write_text(CSS, encoding="utf-8")
-    (folder / "formulas.js").write_text(FORMULAS, encoding="utf-8")
 
 
 def _run_sphinx(pages: Path, out: Path, doctrees: Path) -> None:
