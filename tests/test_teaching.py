@@ -256,6 +256,8 @@ def test_there_are_three_tasks_with_a_start_and_a_solution():
         assert sum(map(int, points)) == 20
         for_students = handout.for_students(body)
         assert "Model solution" not in for_students
+        assert "Expected numbers" not in for_students
+        assert "| criterion | points |" in for_students
         assert "**Where to begin.**" in for_students
 
 
