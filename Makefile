@@ -8,7 +8,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help lab test test-browser test-oldest soak test-crf book bench readme lint format clean
+.PHONY: help lab test test-browser test-oldest soak test-crf book slides bench readme lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -48,6 +48,9 @@ test-crf: $(STAMP)  ## test the CRF, which needs a C++ compiler (apt: g++ python
 
 book: $(STAMP)  ## render the notebooks as saved to book/, HTML that needs no network
 	$(RUN) tools.book $(ARGS)
+
+slides: $(STAMP)  ## build a deck of slides for each notebook in slides/, HTML that needs no network
+	$(RUN) tools.slides $(ARGS)
 
 bench: $(STAMP)  ## measure how much the faster methods save here, e.g. make bench ARGS="--quick"
 	$(VENV)/bin/ltm-edu bench $(ARGS)

@@ -1,0 +1,66 @@
+"""Print a page of `teaching/` without what is for the teacher alone.
+
+`python -m tools.handout teaching/exam.md --out exam_paper.md` leaves out everything between the
+lines `<!-- for the teacher -->` and `<!-- end of for the teacher -->`: model answers, marking notes
+and model solutions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ltm_edu.store.errors import InputError
+from ltm_edu.store.files import read_text, written_whole
+
+BEGIN, END = "<!-- for the teacher -->", "<!-- end of for the teacher -->"
+
+
+def for_students(text: str, name: str = "the page") -> str:
+    r"""Return a page without the teacher's parts; `name` stands in the error's message.
+
+    >>> for_students(f"Why?\n\n{BEGIN}\nBecause.\n{END}\n")
+    'Why?\n'
+
+    Raises:
+        InputError: there is no such part, or one does not begin and end in turn: the answers could
+            remain in the page.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    marks = [line for line in lines if line in (BEGIN, END)]
+    if not marks or marks != [BEGIN, END] * (len(marks) // 2):
+        raise InputError(f"{name} needs the lines {BEGIN} and {END} in turn")
+    left = re.sub(f"(?ms)^{BEGIN}$.*?^{END}$\\n?", "", text)
+    return re.sub(r"\n{3,}", "\n\n", left).strip() + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a page for students, or write it. An error prints one line and gives exit status 2."""
+    parser = argparse.ArgumentParser("python -m tools.handout", description=main.__doc__)
+    parser.add_argument("page", type=Path, help="such as teaching/exam.md")
+    parser.add_argument("--out", type=Path, help="a file to write (default: print)")
+    options = parser.parse_args(arguments)
+    try:
+        text = for_students(read_text(options.page), options.page.name)
+        if options.out is None:
+            print(text, end="")
+            return 0
+        if options.out.exists():
+            raise InputError(f"{options.out} exists: name another file with --out")
+        with written_whole(options.out) as part:
+            part.write_text(text, encoding="utf-8")
+        print(f"{options.out}: for students")
+    except InputError as error:
+        print(f"handout: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"handout: cannot write {options.out}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
