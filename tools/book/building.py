@@ -51,7 +51,8 @@ def build(root: Path, out: Path, repository: str = "", branch: str = "main") -> 
     try:
         new, old = scratch / "new", scratch / "old"
         write_sources(root, scratch / "sources", address)
-        problems = _run_sphinx(scratch / "sources", new, scratch / "doctrees")
+        front = root / "ltm_edu" / "widgets"  # what draws the interactive figures
+        problems = _run_sphinx(scratch / "sources", new, scratch / "doctrees", front)
         if problems := problems or dead_links(new):
             raise InputError("\n".join(problems))
         if out.exists():
@@ -63,7 +64,7 @@ def build(root: Path, out: Path, repository: str = "", branch: str = "main") -> 
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run_sphinx(sources: Path, out: Path, doctrees: Path) -> list[str]:
+def _run_sphinx(sources: Path, out: Path, doctrees: Path, front: Path) -> list[str]:
     """Run Sphinx in this process; one line for each of its warnings."""
     try:
         from sphinx.application import Sphinx
@@ -75,7 +76,7 @@ def _run_sphinx(sources: Path, out: Path, doctrees: Path) -> list[str]:
         with patch_docutils(HERE), docutils_namespace():
             app = Sphinx(
                 *(sources, HERE, out, doctrees, "html"),
-                confoverrides={"html_extra_path": [str(sources / "extra")]},
+                confoverrides={"html_extra_path": [str(sources / "extra")], "front": str(front)},
                 status=None,
                 warning=warnings,
                 parallel=2,

@@ -14,9 +14,11 @@ from urllib.parse import quote
 from ltm_edu.store.errors import InputError
 
 from ..course import Notebook, missing_line, read_notebooks, source, spans
+from .figures import plain
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FIGURE = "application/vnd.ltm-edu.figure+json"
+PNG = "iVBORw0KGgo"  # how each PNG file begins in a notebook, where it is written in base64
 NO_WIDGET = (
     '<p class="widget">An interactive figure stands here in JupyterLab (<code>make lab</code>); '
     "{}.</p>"
@@ -122,11 +124,10 @@ def prepared(notebook: Notebook, address: Address) -> dict:
     first = next(c for c in content["cells"] if c["cell_type"] == "markdown")
     title, _, rest = first["source"].lstrip().partition("\n")
     first["source"] = f"{title}\n\n{how_to_run(notebook, address)}\n{rest}"
-    content["metadata"] = {**content.get("metadata", {}), "file_format": "notebook"}
-    content["metadata"].pop("file_format")
-    content["metadata"].setdefault("kernelspec", {"name": "python3", "language": "python"})
-    content["metadata"].setdefault("language_info", {"name": "python"})
-    content["metadata"]["language_info"]["pygments_lexer"] = "ipython3"
+    content["metadata"] = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+    }
     return content
 
 
@@ -138,6 +139,10 @@ def _fault(cell: dict) -> str:
         return f"it ends with {name}: mend it, or tag it raises-exception"
     if cell["outputs"] and cell.get("execution_count") is None:
         return "it has outputs but no number: restart the kernel and run all cells"
+    for output in cell["outputs"]:
+        picture = source({"source": output.get("data", {}).get("image/png", PNG)})
+        if not picture.startswith(PNG):
+            return "its picture is not a PNG file: run it again"
     return ""
 
 
@@ -248,7 +253,11 @@ def references(notebooks: Sequence[Notebook]) -> str:
             if match:
                 arxiv = re.search(r"arXiv:(\d{4}\.\d{4,5})", item)
                 key = arxiv[1] if arxiv else match["title"].lower()
-                end = r"\[?arXiv:[\d.]*\d(?:\]\([^)]*\))?" if arxiv else r".*?(?:19|20)\d\d(?:, pages [\d-]+)?"
+                end = (
+                    r"\[?arXiv:[\d.]*\d(?:\]\([^)]*\))?"
+                    if arxiv
+                    else r".*?(?:19|20)\d\d(?:, pages [\d-]+)?"
+                )
                 rest = re.match(rf".*?{end}", match["rest"])
                 citation = item[: match.start("rest")] + (rest[0] if rest else "") + "."
                 kind = publications
@@ -257,7 +266,7 @@ def references(notebooks: Sequence[Notebook]) -> str:
                 if re.search(r"\babove\b", item):  # of the notebook, not of a page beside it
                     continue
             known = kind.setdefault(key, Reference(citation, []))
-            known.citation = max(known.citation, citation, key=len)
+            known.citation = max(known.citation, citation, key=lambda c: len(plain(c)))
             if notebook.number not in known.notebooks:
                 known.notebooks.append(notebook.number)
 
@@ -303,8 +312,7 @@ def _index(root: Path, folder: Path, notebooks: Sequence[Notebook], api: list[st
             f"- [{n.number} {n.title}](notebooks/{n.path.name})\n\n  {n.moment}\n\n"
             f"  *{' '.join(filter(None, facts))}*"
         )
-    if line := missing_line(notebooks):
-        entries.append(f"\n{line}")
+    entries += ["", missing_line(notebooks)]
     teaching = [f"teaching/{name}" for name in TEACHING]
     teaching += sorted(p.relative_to(folder).as_posix()[:-3] for p in folder.glob("teaching/*.md"))
     contents = {
@@ -319,7 +327,8 @@ def _index(root: Path, folder: Path, notebooks: Sequence[Notebook], api: list[st
         if names:
             lines = "\n".join(names)
             trees.append(f"```{{toctree}}\n:caption: {caption}\n:hidden:\n\n{lines}\n```")
-    return "\n\n".join([opening, "## The notebooks", "\n".join(entries), *trees]) + "\n"
+    listed = ":::{container} chapters\n\n" + "\n".join(entries) + "\n:::"
+    return "\n\n".join([opening, "## The notebooks", listed, *trees]) + "\n"
 
 
 FORMATS = (".md", ".ipynb", ".rst")
@@ -331,7 +340,10 @@ def _write_api(package: Path, folder: Path) -> list[str]:
         ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
         for path in package.rglob("*.py")
     }
-    hidden = re.compile(r"\.__main__$|\.exercises\.nb\d\d$")  # the latter hold the answers
+    # Left out: commands, what only the notebooks use, and the answers to the exercises.
+    hidden = re.compile(
+        r"\.__main__$|\.(?:commands|bench|widgets|figures)\b|\.exercises\.(?!engine|exercise$)"
+    )
     groups: dict[str, list[str]] = {}
     for module in sorted(m for m in modules if not hidden.search(m) and "." in m):
         groups.setdefault(module.split(".")[1], []).append(module)
