@@ -5,3 +5,6 @@ the notebooks, builds the book in a scratch folder and puts it in place when it 
 writes the pages that no file of the project holds; `conf` is Sphinx's configuration, with the
 checks of links and formulas.
 """
+
+from .building import build as build
+from .building import main as main

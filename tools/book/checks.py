@@ -72,6 +72,13 @@ def link_sources(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             node.replace_self(nodes.reference("", "", *node.children, internal=True, refuri=uri))
 
 
+def skip_field(
+    _: Sphinx, what: str, name: str, member: Any, skip: bool, options: object
+) -> bool | None:
+    """Leave out the fields of a named tuple, of which Python says only their number."""
+    return True if str(member.__doc__).startswith("Alias for field number") else None
+
+
 def copy_front(_: Sphinx, config: Config) -> None:
     """Make the style of the interactive figures a file of the book."""
     style = Path(config.front, "front.css")
@@ -99,6 +106,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the checks to Sphinx's events; two processes may work at once."""
     app.add_config_value("front", "", "html")  # the folder of front.js and front.css
     app.connect("config-inited", copy_front)
+    app.connect("autodoc-skip-member", skip_field)
     app.connect("doctree-read", check)
     app.connect("doctree-resolved", link_sources)
     app.connect("html-page-context", finish_page)

@@ -1,7 +1,7 @@
 // What the theme lacks: search results from a file, and figures that can be enlarged.
 
 // A page that was opened as a file may not read the other pages, so results have no summaries.
-if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS)
+if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined")
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
 function enlarge(picture) {
