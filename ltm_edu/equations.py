@@ -5,7 +5,8 @@ Yang et al., "A New Local Transformation Module for Few-Shot Segmentation", MMM 
 `attention_from_embeddings` and `relationship_loss_from_embeddings` compute what equations 2, 5 and
 10 say without building R.
 
-A symbol has the same shape and range everywhere. The batch comes first; a grid has N = h w pixels.
+A symbol has the same shape and range everywhere. The batch comes first; a grid has N = h w
+pixels::
 
     F_s, F_q    features, (B, C, h, w)
     E_s, E_q    embeddings, finite, (B, D, h, w) or (B, D, N)
@@ -295,8 +296,8 @@ def relationship_loss_from_embeddings(
 
     E_q (B, D, N_q), E_s (B, D, N_s), G_q (B, m, N_q), G_s (B, m, N_s) -> L_r, a scalar.
 
-    With u the unit columns of an embedding, K = u u^T and one mask row,
-    ||R - g_q^T g_s||^2 = <K_q, K_s> - 2 (u_q g_q^T) . (u_s g_s^T) + |g_q|^2 |g_s|^2:
+    With u the unit columns of an embedding, K = u u^T and one mask row, this is
+    `||R - g_q^T g_s||^2 = <K_q, K_s> - 2 (u_q g_q^T) . (u_s g_s^T) + |g_q|^2 |g_s|^2`:
     exact, in O(N D^2) time and O(D^2) memory instead of O(N^2 D) and O(N^2). With m rows the
     last term is <G_q G_q^T, G_s G_s^T>.
 

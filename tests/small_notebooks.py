@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+FIGURE = "application/vnd.ltm-edu.figure+json"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -23,7 +24,10 @@ def text(source: str) -> dict:
 
 
 def code(source: str = "1", **data: object) -> dict:
-    """Return a code cell with its outputs: png=..., html=..., widget=..., printed=..."""
+    """Return a code cell with its outputs: png=..., html=..., widget=..., printed=...
+
+    figure=... is a widget that a page without Python can draw, from its state.
+    """
     kinds = {
         "png": "image/png",
         "html": "text/html",
@@ -33,6 +37,9 @@ def code(source: str = "1", **data: object) -> dict:
     for kind, content in data.items():
         if kind == "printed":
             outputs.append({"output_type": "stream", "name": "stdout", "text": content})
+        elif kind == "figure":
+            formats = {kinds["widget"]: {"model_id": "1"}, FIGURE: content, "text/plain": "()"}
+            outputs.append({"output_type": "display_data", "data": formats, "metadata": {}})
         else:
             formats = {kinds[kind]: content, "text/plain": "VBox(children=(Dropdown(), HBox()))"}
             outputs.append({"output_type": "display_data", "data": formats, "metadata": {}})

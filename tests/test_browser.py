@@ -469,39 +469,187 @@ def test_a_student_reads_what_is_wrong_and_then_that_the_answer_is_right(driver,
 
 # The book ----------------------------------------------------------------------------------------
 
-MATHJAX = "return Boolean(window.MathJax?.Hub?.queue && !MathJax.Hub.queue.pending)"
+SIZES = {"laptop": (1366, 768), "phone": (390, 844)}
+PAGES = (
+    "index.html",
+    "README.html",
+    "references.html",
+    "notebooks/glossary.html",
+    "notebooks/03_the_relationship_matrix.html",
+    "notebooks/04_a_mask_that_has_no_inverse.html",
+    "notebooks/09_pascal5i_on_a_gpu.html",
+    "api/equations.html",
+)
+TYPESET = """const done = arguments[arguments.length - 1];
+(async () => {
+  await window.MathJax?.startup?.promise;
+  await Promise.all([...document.images].map(i => i.decode().catch(() => 0)));
+  return {
+    formulas: document.querySelectorAll('.math').length,
+    typeset: document.querySelectorAll('.math mjx-container svg').length,
+    wrong: document.querySelectorAll('mjx-merror, [data-mjx-error], [data-mml-node=merror]').length
+      + [...document.querySelectorAll('.math [fill=red]')].length,
+    empty: [...document.images].filter(i => !i.naturalWidth || !i.alt).map(i => i.src),
+    outside: performance.getEntriesByType('resource').map(e => e.name)
+      .filter(name => !/^(file|data|blob):/.test(name)),
+    sideways: document.documentElement.scrollWidth - innerWidth,
+  };
+})().then(done, error => done(String(error)));"""
+# What sticks out of the screen without standing in something that scrolls.
+CUT_OFF = """const scrolls = e => e && e !== document.documentElement
+  && (/auto|scroll/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+return [...document.querySelectorAll('article *')].filter(e => e.checkVisibility()
+  && e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e)
+  && !e.closest('mjx-assistive-mml, .ltm-figure, svg')).map(e => e.outerHTML.slice(0, 200));"""
+# Texts whose colour has too little contrast with what is behind them (WCAG AA), each colour once.
+PALE = """const numbers = c => c.match(/[\\d.]+/g).map(Number);
+const light = c => c.slice(0, 3).map(v => v / 255)
+  .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const behind = e => {
+  for (; e; e = e.parentElement) {
+    const c = numbers(getComputedStyle(e).backgroundColor);
+    if (c.length === 3 || c[3] === 1) return c;
+  }
+  return [255, 255, 255];
+};
+const pale = {};
+const walk = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
+while (walk.nextNode()) {
+  const e = walk.currentNode.parentElement, style = getComputedStyle(e);
+  const shown = e.checkVisibility({visibilityProperty: true, opacityProperty: true});
+  if (!shown || !walk.currentNode.data.trim()
+      || e.closest('mjx-container, script, .ltm-figure, .headerlink, .copybtn')) continue;
+  const size = parseFloat(style.fontSize);
+  const large = size >= 24 || size >= 18.66 && style.fontWeight >= 700;
+  const [a, b] = [light(numbers(style.color)), light(behind(e))].sort((x, y) => y - x);
+  const ratio = (a + 0.05) / (b + 0.05);
+  const name = `${style.color} on ${behind(e)}: ${ratio.toFixed(2)} ${e.className}`;
+  if (ratio < (large ? 3 : 4.5)) pale[name] = e.textContent.slice(0, 60);
+}
+return pale;"""
 
 
-def test_the_book_opens_at_its_index_and_typesets_formulas_without_a_network(driver, tmp_path):
-    book.build(ROOT / "notebooks", ROOT / "README.md", tmp_path / "book")
-    driver.set_window_size(1200, 1100)
-    driver.execute_cdp_cmd("Network.enable", {})
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The course as a book."""
+    out = tmp_path_factory.mktemp("book") / "book"
+    book.build(ROOT, out)
+    return out
+
+
+@contextlib.contextmanager
+def reader(driver: webdriver.Chrome, size: str, mode: str = "light") -> Iterator[WebDriverWait]:
+    """A reader without a network, with a screen of this size."""
+    width, height = SIZES[size]
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
+    scheme = {"name": "prefers-color-scheme", "value": mode}
     offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    online = {**offline, "offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+    driver.execute_cdp_cmd("Network.enable", {})
     driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    driver.get_log("browser")  # forgets what was said before
     try:
-        driver.get((tmp_path / "book" / "index.html").as_uri())
-        SCREENSHOTS.mkdir(exist_ok=True)
-        driver.save_screenshot(str(SCREENSHOTS / "book_index.png"))
-        entries = driver.find_elements(By.CSS_SELECTOR, ".notebooks a")
-        assert len(entries) == len(list((ROOT / "notebooks").glob("*.ipynb")))
-        entries[0].click()
-        wait = WebDriverWait(driver, WAIT_SECONDS, 0.5)
-        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".MathJax_Display .math"))
-        wait.until(lambda d: d.execute_script(MATHJAX))
-        assert not driver.find_elements(By.CSS_SELECTOR, ".MathJax_Error, .merror")
-        for image in driver.find_elements(By.TAG_NAME, "img"):
-            driver.execute_script("arguments[0].scrollIntoView()", image)
-            wait.until(lambda _, image=image: loaded(image), "a figure is missing")
-            assert image.get_attribute("alt")
-        formula = driver.find_element(By.CSS_SELECTOR, ".MathJax_Display")
-        driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", formula)
-        driver.save_screenshot(str(SCREENSHOTS / "book_page.png"))
-        for width in (1200, 420):  # only formulas, tables and code may scroll sideways
-            driver.set_window_size(width, 900)
-            page = driver.find_element(By.TAG_NAME, "html")
-            assert page.get_property("scrollWidth") <= page.get_property("clientWidth") + 1
-        driver.save_screenshot(str(SCREENSHOTS / "book_narrow.png"))
+        yield WebDriverWait(driver, WAIT_SECONDS, 0.2)
+        wrong = [line["message"] for line in driver.get_log("browser") if line["level"] == "SEVERE"]
+        assert wrong == []
     finally:
-        online = {**offline, "offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
         driver.execute_cdp_cmd("Network.emulateNetworkConditions", online)
-        driver.set_window_size(*WINDOW)
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_book_is_whole_and_legible_without_a_network(driver, course, size, mode):
+    SCREENSHOTS.mkdir(exist_ok=True)
+    with reader(driver, size, mode):
+        for page in PAGES:
+            driver.get((course / page).as_uri())
+            seen = driver.execute_async_script(TYPESET)
+            assert seen["typeset"] == seen["formulas"], page
+            assert (seen["wrong"], seen["empty"], seen["outside"]) == (0, [], []), page
+            assert seen["sideways"] <= 1, page
+            assert driver.execute_script(CUT_OFF) == [], page
+            assert driver.execute_script(PALE) == {}, page
+            name = page.rpartition("/")[2].removesuffix(".html")
+            driver.save_screenshot(str(SCREENSHOTS / f"book_{name}_{size}_{mode}.png"))
+
+
+def test_every_formula_of_the_course_is_typeset(driver, course):
+    with reader(driver, "laptop"):
+        for page in sorted(course.glob("notebooks/[0-9]*.html")):
+            driver.get(page.as_uri())
+            seen = driver.execute_async_script(TYPESET)
+            assert seen["typeset"] == seen["formulas"] > 0, page.name
+            assert seen["wrong"] == 0, page.name
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_search_of_the_book_finds_without_a_server(driver, course, size):
+    with reader(driver, size) as wait:
+        driver.get((course / "index.html").as_uri())
+        keys = webdriver.ActionChains(driver)
+        keys.key_down(Keys.CONTROL).send_keys("k").key_up(Keys.CONTROL).perform()
+        field = "dialog[open] input[type=search]"
+        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, field))
+        webdriver.ActionChains(driver).send_keys("generalized inverse" + Keys.ENTER).perform()
+        found = wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, "ul.search li a"))
+        wait.until(lambda d: "finished" in d.find_element(By.ID, "search-results").text)
+        driver.save_screenshot(str(SCREENSHOTS / f"book_search_{size}.png"))
+        found = driver.find_elements(By.CSS_SELECTOR, "ul.search li a")
+        titles = [link.text for link in found]
+        assert "04 · A mask that has no inverse" in titles
+        assert "ltm_edu.equations.generalized_inverse" in titles
+        found[titles.index("04 · A mask that has no inverse")].click()
+        wait.until(lambda d: "/notebooks/04_" in d.current_url)
+
+
+def test_a_figure_of_the_book_can_be_enlarged_on_a_phone_and_by_keyboard(driver, course):
+    with reader(driver, "phone") as wait:
+        driver.get((course / "notebooks/00_start_here.html").as_uri())
+        driver.execute_async_script(TYPESET)
+        button = driver.find_element(By.CSS_SELECTOR, ".cell_output button.enlarge")
+        image = button.find_element(By.TAG_NAME, "img")
+        driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        assert image.size["width"] < image.get_property("naturalWidth") / 2
+
+        def opened() -> list[WebElement]:
+            return driver.find_elements(By.CSS_SELECTOR, "dialog.enlarged[open]")
+
+        button.click()
+        (dialog,) = wait.until(lambda _: opened())
+        large = dialog.find_element(By.TAG_NAME, "img")
+        assert large.get_attribute("alt") == image.get_attribute("alt")
+        width = large.size["width"]
+        assert width == image.get_property("naturalWidth")
+        dialog.find_element(By.CSS_SELECTOR, "[aria-label=Larger]").click()
+        assert large.size["width"] > 1.4 * width
+        pan = dialog.find_element(By.CSS_SELECTOR, ".pan")
+        driver.execute_script("arguments[0].scrollTo(1e6, 0)", pan)
+        assert pan.get_property("scrollLeft") > 1.4 * width - SIZES["phone"][0] - 50
+        driver.save_screenshot(str(SCREENSHOTS / "book_enlarged_phone.png"))
+        webdriver.ActionChains(driver).send_keys(Keys.ESCAPE).perform()
+        wait.until(lambda _: not opened())
+        assert driver.switch_to.active_element == button
+        webdriver.ActionChains(driver).send_keys(Keys.ENTER).perform()
+        (dialog,) = wait.until(lambda _: opened())
+        dialog.find_element(By.CSS_SELECTOR, ".close").click()
+        wait.until(lambda _: not opened())
+
+
+@pytest.mark.skipif(
+    not (ROOT / "ltm_edu" / "widgets" / "front.js").is_file(), reason="no interactive figures"
+)
+@pytest.mark.parametrize("size", SIZES)
+def test_the_interactive_figures_are_drawn_in_the_book(driver, course, size):
+    with reader(driver, size) as wait:
+        for number in ("01", "03", "04", "05"):
+            (page,) = course.glob(f"notebooks/{number}_*.html")
+            driver.get(page.as_uri())
+            css = ".ltm-figure canvas, .ltm-figure button, .ltm-figure img"
+            wait.until(lambda d, css=css: d.find_elements(By.CSS_SELECTOR, css), number)
+            (figure,) = driver.find_elements(By.CSS_SELECTOR, ".ltm-figure")
+            assert figure.size["width"] <= SIZES[size][0]

@@ -140,6 +140,22 @@ class Notebook:
         """One line on what happens in the notebook."""
         return MOMENTS.get(self.number, "")
 
+    @property
+    def time(self) -> str:
+        """How long it takes, as its first cell says, such as "About 40 minutes"; "" if not."""
+        match = re.search(r"\*((?:About )?[\w-]+ minutes)\b", self._opening)
+        return match[1] if match else ""
+
+    @property
+    def needs(self) -> str:
+        """What one must know before, as its first cell says, such as "notebook 00"; "" if not."""
+        match = re.search(r"\bNeeds (.+?)\.(?=\s|\*)", self._opening)
+        return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", match[1]) if match else ""
+
+    @property
+    def _opening(self) -> str:
+        return next(source(c) for c in self.content["cells"] if c["cell_type"] == "markdown")
+
 
 def read_notebooks(folder: Path = ROOT / "notebooks") -> list[Notebook]:
     """Read every notebook of a folder, in the order of their numbers.

@@ -23,7 +23,7 @@ class Slip:
     Attributes:
         says: the message after "wrong: ".
         wrong: the function that a student with this misconception writes.
-        when: a predicate (result of the answer, right result, *arguments) -> bool. Its message
+        when: a predicate `(result of the answer, right result, *arguments) -> bool`. Its message
             says no more than what the predicate has found.
     """
 

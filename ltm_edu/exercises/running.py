@@ -82,7 +82,7 @@ def is_own(filename: str) -> bool:
 def names_in(fn: Callable[..., Any]) -> set[str]:
     """The functions, methods and attributes that a student's function uses, also through helpers.
 
-    Helpers are the student's own functions that it calls by a global name. "**0.5" stands for a
+    Helpers are the student's own functions that it calls by a global name. `**0.5` stands for a
     power of one half.
     """
     found: set[str] = set()

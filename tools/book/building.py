@@ -1,0 +1,193 @@
+"""Check the notebooks, build the book in a scratch folder, put it in place when it is whole."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+from ltm_edu.store.errors import InputError
+
+from ..course import ROOT
+from .pages import Address, write_sources
+
+GENERATOR = '<meta name="generator" content="tools.book">'
+HERE = Path(__file__).parent
+CELL = 10_000  # MyST-NB counts a notebook's lines as 10,000 a cell, and the lines in it
+
+
+def build(root: Path, out: Path, repository: str = "", branch: str = "main") -> None:
+    """Write the book of a checkout. On any error `out` stays as it was.
+
+    Args:
+        root: the checkout: notebooks/, README.md, and what else of the project it has.
+        out: the folder to write; an older book in it is replaced.
+        repository: the checkout's address, "https://github.com/OWNER/NAME", for the links to Colab
+            and Binder; "" if nobody knows it.
+        branch: the branch that these links open.
+
+    Raises:
+        InputError: a cell, a link or a formula is broken, a line each, or `out` holds files that
+            are not a book.
+    """
+    index = out / "index.html"
+    is_book = index.is_file() and GENERATOR in index.read_text(encoding="utf-8")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not is_book:
+        raise InputError(f"{out} holds files that are not a book: name another folder with --out")
+    address = Address(repository, branch)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+    try:
+        new, old = scratch / "new", scratch / "old"
+        write_sources(root, scratch / "sources", address)
+        front = root / "ltm_edu" / "widgets"  # what draws the interactive figures
+        problems = _run_sphinx(scratch / "sources", new, scratch / "doctrees", front)
+        if problems := problems or dead_links(new):
+            raise InputError("\n".join(problems))
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _run_sphinx(sources: Path, out: Path, doctrees: Path, front: Path) -> list[str]:
+    """Run Sphinx in this process; one line for each of its warnings."""
+    try:
+        from sphinx.application import Sphinx
+        from sphinx.util.docutils import docutils_namespace, patch_docutils
+    except ImportError:
+        raise InputError('the book needs Sphinx: pip install -e ".[book]"') from None
+    warnings = io.StringIO()
+    try:
+        with patch_docutils(HERE), docutils_namespace():
+            app = Sphinx(
+                *(sources, HERE, out, doctrees, "html"),
+                confoverrides={"html_extra_path": [str(sources / "extra")], "front": str(front)},
+                status=None,
+                warning=warnings,
+                parallel=2,
+            )
+            app.build(force_all=True)
+    except Exception as error:  # a broken source may raise anything; the warnings say where it is
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        warnings.write(f"{sources}{first}\n" if not warnings.getvalue() else "")
+    text = re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(" ")]
+    return list(dict.fromkeys(readable(line, sources) for line in lines))
+
+
+def readable(warning: str, sources: Path) -> str:
+    """Turn a warning of Sphinx into a line that names the page and, in a notebook, the cell.
+
+    >>> readable("/x/notebooks/03.ipynb:50002: WARNING: 'a.md' not found [myst.x]", Path("/x"))
+    "notebooks/03.ipynb, cell 5: 'a.md' not found"
+    """
+    text = warning.removeprefix(str(sources)).removeprefix("/")
+    text = re.sub(r"\s*\[[\w.]+\]$", "", text)
+    place, _, message = text.partition(": WARNING: ")
+    if not message:
+        place, _, message = text.partition(": ERROR: ")
+    name, _, line = place.rpartition(":")
+    if name.endswith(".ipynb") and line.isdigit():
+        place = f"{name}, cell {int(line) // CELL}"
+    return f"{place}: {message}" if message else text
+
+
+class _Page(HTMLParser):
+    """The anchors of a page, and what it links to and loads."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.anchors, self.addresses = {"", "top"}, set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id" and value:
+                self.anchors.add(value)
+            elif name in ("href", "src") and value is not None:
+                self.addresses.add(value)
+
+
+def dead_links(book: Path) -> list[str]:
+    """One line for each link, picture, script and style of a page that leads nowhere in the book.
+
+    Sphinx checks what is written in Markdown; this also finds what is written as HTML.
+    """
+    paths = [p for p in sorted(book.rglob("*.html")) if not {"_static", "_modules"} & {*p.parts}]
+    pages = {p: _Page(p.read_text(encoding="utf-8")) for p in paths}
+    dead = []
+    for path, page in pages.items():
+        for address in sorted(page.addresses):
+            if re.match(r"(?:https?|mailto|data|javascript):", address):
+                continue
+            file, _, anchor = address.partition("#")
+            target = path
+            if file:
+                target = Path(*(path.parent / unquote(file.partition("?")[0])).parts).resolve()
+            known = target not in pages or unquote(anchor) in pages[target].anchors
+            if not (known and target.is_file()):
+                dead.append(f"{path.relative_to(book).as_posix()}: {address} leads nowhere")
+    return dead
+
+
+def github_address(text: str) -> str:
+    """The web address of a repository on GitHub, from what git calls it; "" if it is elsewhere.
+
+    >>> github_address("git@github.com:someone/course.git")
+    'https://github.com/someone/course'
+    """
+    pattern = r"(?:https://|ssh://git@|git@)github\.com[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?"
+    match = re.fullmatch(pattern, text.strip())
+    return f"https://github.com/{match[1]}/{match[2]}" if match else ""
+
+
+def _origin() -> str:
+    """Where this checkout was cloned from, if that is on GitHub."""
+    command = ["git", "-C", str(ROOT), "remote", "get-url", "origin"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return github_address(answer.stdout)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Render the notebooks to HTML. An error prints a line for each fault and gives status 2."""
+    parser = argparse.ArgumentParser("python -m tools.book", description=main.__doc__)
+    parser.add_argument("--root", type=Path, default=ROOT, help="the checkout")
+    parser.add_argument("--out", type=Path, default=ROOT / "book", help="the folder to write")
+    parser.add_argument(
+        "--repository",
+        default=None,
+        metavar="https://github.com/OWNER/NAME",
+        help="for links to Colab and Binder; by default git's origin, if that is on GitHub",
+    )
+    parser.add_argument("--branch", default="main", help="the branch that these links open")
+    options = parser.parse_args(arguments)
+    try:
+        repository = _origin() if options.repository is None else options.repository
+        if repository and not github_address(repository):
+            raise InputError(f"{repository} is not https://github.com/OWNER/NAME (--repository)")
+        out = options.out.absolute()
+        build(options.root.absolute(), out, github_address(repository), options.branch)
+    except InputError as error:
+        for line in str(error).splitlines():
+            print(f"make book: {line}", file=sys.stderr)
+        return 2
+    print(f"make book: open {options.out / 'index.html'} in a browser; no network is needed")
+    return 0
