@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 
