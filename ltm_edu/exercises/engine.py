@@ -36,7 +36,7 @@ class Course:
 
     Args:
         exercises: id to exercise.
-        seed: of the random inputs.
+        seed: of random inputs beside those of the course; 0 for none.
         solutions: whether `solution` prints solutions.
     """
 
