@@ -86,7 +86,7 @@ def answer_questions(read: int, write: int) -> None:
             reply = {"failed": Raised.by(error)}
         try:
             send(write, reply, FOR_EVER)
-        except (WireError, RecursionError) as error:
+        except Exception as error:  # a result may be of any kind
             send(write, {"failed": Raised("Result", f"it cannot be sent: {error}")}, FOR_EVER)
 
 

@@ -230,7 +230,7 @@ def _instructions(assignment: Assignment) -> str:
 
 {chr(10).join(rows)}
 
-- Your function is called with other inputs of the same kind than those that `check` uses.
+- Your function is also called with inputs of the same kind that `check` does not use.
 - It has to be your own: a function of ltm_edu that computes the result does not count.
 - Keep the name of the function. `check("...", ...)` at the end of the cell says which function
   counts.

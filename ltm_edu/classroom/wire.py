@@ -115,7 +115,8 @@ def _tensor(value: Tensor, body: list[bytes]) -> Any:
         raise WireError("it is too large")
     plain = value.detach().resolve_conj().resolve_neg().cpu()
     order = sorted(range(plain.dim()), key=lambda axis: -plain.stride(axis))
-    flat = plain.permute(order).contiguous().reshape(-1)
+    flat = torch.empty(plain.numel(), dtype=plain.dtype)  # of stride 1, which one number may lack
+    flat.copy_(plain.permute(order).reshape(-1))
     body.append(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
     return ["tensor", name, list(plain.shape), order]
 

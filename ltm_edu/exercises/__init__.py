@@ -33,7 +33,7 @@ def in_class(seed: int) -> tuple[Callable[..., None], ...]:
     """The four functions for a class's copy of a notebook, in which `solution` prints none.
 
     Args:
-        seed: of the class: its random inputs are its own.
+        seed: of the class: it has random inputs of its own, beside those of the course.
 
     Returns:
         `check`, `hint`, `solution` and `progress`.

@@ -1,7 +1,7 @@
 """The functions that notebooks call, and the names with which a notebook's exercises are declared.
 
 `exercise` defines what an exercise consists of; `examining` examines an answer with the help of
-`running`, `comparing`, `costs`, `watching` and `showing`; `record` keeps what is solved.
+`answers`, `running`, `comparing`, `costs`, `watching` and `showing`; `record` keeps what is solved.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Course:
 
     Args:
         exercises: id to exercise.
-        seed: of the random inputs.
+        seed: of random inputs beside those of the course; 0 for none.
         solutions: whether `solution` prints solutions.
     """
 
