@@ -171,7 +171,8 @@ class Panel {
     this.box.style.aspectRatio = `${W} / ${H}`;
     this.caption = element("figcaption");
     this.node = element("figure", { class: "ltm-panel" }, this.caption, this.box);
-    this.pen = this.canvas.getContext("2d");
+    // Whole pictures are written: memory of the processor saves the way through the graphics card.
+    this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
     this.image = this.pen.createImageData(W, H);
     this.image.data.fill(255);
     this.words = new Uint32Array(this.image.data.buffer); // a pixel in one step
