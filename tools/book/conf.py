@@ -42,6 +42,7 @@ html_static_path = ["static", str(MATHJAX / "tex-svg-full.js")]
 html_css_files = ["book.css"]
 html_js_files = ["book.js"]
 html_copy_source = False
+html_domain_indices = False  # the list of modules is the contents of the API
 html_sidebars = {"_modules/**": ["navbar-logo.html", "search-button-field.html"]}
 html_theme_options = {
     "show_toc_level": 2,
