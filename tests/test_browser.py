@@ -490,6 +490,7 @@ PAGES = (
 )
 TYPESET = """const done = arguments[arguments.length - 1];
 (async () => {
+  if (document.readyState !== 'complete') await new Promise(r => addEventListener('load', r));
   await window.MathJax?.startup?.promise;
   await Promise.all([...document.images].map(i => i.decode().catch(() => 0)));
   return {
@@ -579,6 +580,7 @@ def test_the_book_is_whole_and_legible_without_a_network(driver, course, size, m
             driver.get((course / page).as_uri())
             seen = driver.execute_async_script(TYPESET)
             assert seen["typeset"] == seen["formulas"], page
+            assert seen["formulas"] > 0 or "notebooks" not in page, page
             assert (seen["wrong"], seen["empty"], seen["outside"]) == (0, [], []), page
             assert seen["sideways"] <= 1, page
             assert driver.execute_script(CUT_OFF) == [], page

@@ -37,6 +37,7 @@ add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 html_theme = "sphinx_book_theme"
+html_context = {"default_mode": "auto"}  # dark where the reader's system is
 html_title = "ltm_edu"
 html_static_path = ["static", str(MATHJAX / "tex-svg-full.js")]
 html_css_files = ["book.css"]
