@@ -1,6 +1,7 @@
 """The book: Sphinx builds it from two small notebooks once, and what is broken in a second one."""
 
 import base64
+import doctest
 import hashlib
 import json
 import re
@@ -11,7 +12,7 @@ import pytest
 from small_notebooks import code, png, text, write
 
 from ltm_edu.store.errors import InputError
-from tools.book import building, pages
+from tools.book import building, checks, figures, pages
 from tools.book.building import build, dead_links, github_address, main
 from tools.book.checks import formula_fault
 from tools.book.figures import figure_texts
@@ -485,3 +486,9 @@ def test_a_folder_that_is_not_a_book_is_not_replaced(checkout):
     with pytest.raises(InputError, match="holds files that are not a book"):
         build(checkout, checkout / "data")
     assert (checkout / "data" / "net.png").is_file()
+
+
+@pytest.mark.parametrize("module", [building, checks, figures])
+def test_the_examples_of_the_docstrings_run(module):
+    result = doctest.testmod(module)
+    assert (result.failed, result.attempted > 0) == (0, True)

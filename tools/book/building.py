@@ -184,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if repository and not github_address(repository):
             raise InputError(f"{repository} is not https://github.com/OWNER/NAME (--repository)")
         out = options.out.absolute()
+        print("make book: rendering takes about a minute", flush=True)
         build(options.root.absolute(), out, github_address(repository), options.branch)
     except InputError as error:
         for line in str(error).splitlines():

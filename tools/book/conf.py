@@ -37,11 +37,13 @@ add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 html_theme = "sphinx_book_theme"
+html_context = {"default_mode": "auto"}  # dark where the reader's system is
 html_title = "ltm_edu"
 html_static_path = ["static", str(MATHJAX / "tex-svg-full.js")]
 html_css_files = ["book.css"]
 html_js_files = ["book.js"]
 html_copy_source = False
+html_domain_indices = False  # the list of modules is the contents of the API
 html_sidebars = {"_modules/**": ["navbar-logo.html", "search-button-field.html"]}
 html_theme_options = {
     "show_toc_level": 2,

@@ -23,6 +23,11 @@ NO_WIDGET = (
     '<p class="widget">An interactive figure stands here in JupyterLab (<code>make lab</code>); '
     "{}.</p>"
 )
+IN_COLAB = (
+    "then run this in a first cell:<br><code>FIRST</code><br>"
+    "<code>%pip install -q ./ltm_edu_course anywidget</code><br>"
+    "<code>%cd ltm_edu_course/notebooks</code><br><code>%env LTM_EDU_DATA=../data</code>"
+)
 # The notebook says this to readers of a page without Python; the book uses the second half.
 EMPTY = re.compile(
     r"\s*\(On (?:a page that runs no Python|GitHub) the widget stays empty; ([^)]+?)\.?\)\s*"
@@ -171,36 +176,28 @@ def how_to_run(notebook: Notebook, address: Address) -> str:
         "On your computer: <code>make lab</code> in the project's folder opens the whole course "
         "(Python 3.11 or newer, 7 GB of disk)."
     ]
-    install = "then run this in a first cell: <code>{}</code>"
     if address.repository:
         owner, repository = address.repository.removeprefix("https://github.com/").split("/")
-        where = f"{owner}/{repository}/blob/{address.branch}/notebooks/{quote(name)}"
+        where = f"{owner}/{repository}/blob/{quote(address.branch)}/notebooks/{quote(name)}"
         colab = f"https://colab.research.google.com/github/{where}"
-        binder = f"https://mybinder.org/v2/gh/{owner}/{repository}/{address.branch}"
+        binder = f"https://mybinder.org/v2/gh/{owner}/{repository}/{quote(address.branch, safe='')}"
         binder += f"?labpath={quote(f'notebooks/{name}', safe='')}"
-        command = (
-            f"!git clone --depth 1 -b {address.branch} {address.repository} ltm_edu_course<br>"
-            '%pip install -q "./ltm_edu_course[course]"<br>'
-            "%env LTM_EDU_DATA=ltm_edu_course/data"
-        )
+        first = f"!git clone --depth 1 -b {address.branch} {address.repository} ltm_edu_course"
         lines += [
-            f'On Google\'s computers: <a href="{colab}">open it in Colab</a>, '
-            + install.format(command),
+            f'On Google\'s computers: <a href="{colab}">open it in Colab</a>, {IN_COLAB}',
             f'Without an account: <a href="{binder}">open it on Binder</a>, which installs '
             "everything from environment.yml; the first start takes minutes.",
         ]
     else:
-        command = (
-            '!unzip -q ltm_edu.zip -d ltm_edu_course<br>%pip install -q "./ltm_edu_course[course]"'
-            "<br>%env LTM_EDU_DATA=ltm_edu_course/data"
-        )
+        first = "!unzip -q ltm_edu.zip -d ltm_edu_course"
         lines += [
-            "On Google's computers: upload the file to <a href="
-            '"https://colab.research.google.com">Colab</a>, and the project\'s files as '
-            f"<code>ltm_edu.zip</code>; {install.format(command)}",
+            "On Google's computers: upload this notebook to <a href=\"https://colab.research.google"
+            '.com">Colab</a>, and the files of the project as <code>ltm_edu.zip</code>; '
+            + IN_COLAB,
             'On <a href="https://mybinder.org">Binder</a>: name the address of the repository that '
-            "holds the project; environment.yml in it says what Binder installs.",
+            "holds the project; its environment.yml says what Binder installs.",
         ]
+    lines = [line.replace("FIRST", html.escape(first)) for line in lines]
     items = "".join(f"<li>{line}</li>" for line in lines)
     return (
         '<details class="run"><summary>Run this notebook</summary>\n'

@@ -46,9 +46,10 @@ function enlarge(picture) {
 // A formula within a line that is wider than the screen gets a line of its own that scrolls.
 addEventListener("load", async () => {
   await window.MathJax?.startup?.promise;
-  for (const formula of document.querySelectorAll("span.math"))
-    if (formula.offsetWidth > formula.parentElement.closest("p, li, td, dd").clientWidth)
-      formula.classList.add("wide");
+  for (const formula of document.querySelectorAll("span.math")) {
+    const block = formula.parentElement.closest("p, li, td, dd, dt, h1, h2, h3, h4");
+    if (block && formula.offsetWidth > block.clientWidth) formula.classList.add("wide");
+  }
 });
 
 document.addEventListener("DOMContentLoaded", () => {
