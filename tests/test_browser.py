@@ -643,9 +643,6 @@ def test_a_figure_of_the_book_can_be_enlarged_on_a_phone_and_by_keyboard(driver,
         wait.until(lambda _: not opened())
 
 
-@pytest.mark.skipif(
-    not (ROOT / "ltm_edu" / "widgets" / "front.js").is_file(), reason="no interactive figures"
-)
 @pytest.mark.parametrize("size", SIZES)
 def test_the_interactive_figures_are_drawn_in_the_book(driver, course, size):
     with reader(driver, size) as wait:
