@@ -20,6 +20,9 @@ from .figures import figure_texts
 
 logger = logging.getLogger(__name__)
 
+LONGEST_VALUE = 500
+"""The API shows the value of a constant; so many characters are read by nobody."""
+
 
 def formula_fault(formula: str, display: bool = False) -> str:
     r"""What is wrong with a formula in LaTeX; "" if nothing is.
@@ -72,11 +75,13 @@ def link_sources(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             node.replace_self(nodes.reference("", "", *node.children, internal=True, refuri=uri))
 
 
-def skip_field(
+def skip_member(
     _: Sphinx, what: str, name: str, member: Any, skip: bool, options: object
 ) -> bool | None:
-    """Leave out the fields of a named tuple, of which Python says only their number."""
-    return True if str(member.__doc__).startswith("Alias for field number") else None
+    """Leave out fields of a named tuple, which Python only numbers, and tables that fill a page."""
+    numbered = str(member.__doc__).startswith("Alias for field number")
+    long = isinstance(member, dict | list | tuple) and len(repr(member)) > LONGEST_VALUE
+    return True if numbered or long else None
 
 
 def copy_front(_: Sphinx, config: Config) -> None:
@@ -106,7 +111,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the checks to Sphinx's events; two processes may work at once."""
     app.add_config_value("front", "", "html")  # the folder of front.js and front.css
     app.connect("config-inited", copy_front)
-    app.connect("autodoc-skip-member", skip_field)
+    app.connect("autodoc-skip-member", skip_member)
     app.connect("doctree-read", check)
     app.connect("doctree-resolved", link_sources)
     app.connect("html-page-context", finish_page)

@@ -43,6 +43,8 @@ html_static_path = ["static", str(MATHJAX / "tex-svg-full.js")]
 html_css_files = ["book.css"]
 html_js_files = ["book.js"]
 html_copy_source = False
+html_use_index = False  # the search finds names
+smartquotes = False  # a prime is no quotation mark
 html_domain_indices = False  # the list of modules is the contents of the API
 html_sidebars = {"_modules/**": ["navbar-logo.html", "search-button-field.html"]}
 html_theme_options = {
@@ -50,6 +52,7 @@ html_theme_options = {
     "navbar_persistent": [],
     "use_download_button": False,
     "search_bar_text": "Search the course",
+    "footer_content_items": ["extra-footer"],
     "extra_footer": "Text and code: MIT licence. Drawings of the miniature, and figures that show "
     'them: <a href="https://openmoji.org">OpenMoji</a>, CC BY-SA 4.0.',
 }

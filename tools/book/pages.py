@@ -339,7 +339,7 @@ def _write_api(package: Path, folder: Path) -> list[str]:
     }
     # Left out: commands, what only the notebooks use, and the answers to the exercises.
     hidden = re.compile(
-        r"\.__main__$|\.(?:commands|bench|widgets|figures)\b|\.exercises\.(?!engine|exercise$)"
+        r"\.__main__$|\.(?:commands|bench|widgets|figures)\b|\.exercises\.(?!exercise$)"
     )
     groups: dict[str, list[str]] = {}
     for module in sorted(m for m in modules if not hidden.search(m) and "." in m):
