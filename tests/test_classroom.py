@@ -20,7 +20,7 @@ from right_answers import RIGHT
 
 from ltm_edu.classroom.assigning import assign, student_copy
 from ltm_edu.classroom.cells import Cell, needed_steps
-from ltm_edu.classroom.submissions import code_cells, found_in
+from ltm_edu.classroom.submissions import Submission, code_cells, found_in
 from ltm_edu.classroom.teaching import Class
 from ltm_edu.cli import main
 from ltm_edu.exercises import EXERCISES, in_class
@@ -29,7 +29,7 @@ from ltm_edu.exercises.examining import examine
 if sys.platform == "win32":
     pytest.skip("grade runs in WSL there", allow_module_level=True)
 
-from ltm_edu.classroom import sandbox, wire
+from ltm_edu.classroom import grading, sandbox, wire
 from ltm_edu.classroom.asking import Server
 from ltm_edu.classroom.grading import PROTECTIONS, Result, grade, graded, protections
 from ltm_edu.classroom.pages import page_names
@@ -550,6 +550,24 @@ def test_a_students_process_holds_nothing_of_the_class_and_of_other_students(ser
     assert "ValueError: True [] (on" in one(server, group, "3.1", "\n".join(lines)).says
 
 
+def test_what_the_grading_does_not_expect_costs_one_answer_and_no_other(server, group, monkeypatch):
+    says_stub = "import os\nfrom ltm_edu.classroom.wire import packed\n"
+    says_stub += "os.write(101, packed({'stub': True}))"
+    result = one(server, group, "3.1", f"{says_stub}\n{RIGHT_COSINE}")
+    assert result.verdict in ("wrong", "stopped")
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(grading, "examine_answer", fails)
+    result = one(server, group, "3.1", RIGHT_COSINE)
+    assert (result.verdict, "ZeroDivisionError" in result.says) == ("stopped", True)
+    monkeypatch.setattr(grading, "code_cells", fails)
+    submission = Submission("anna", group.assignments[NB03], NOTEBOOKS / f"{NB03}.ipynb")
+    results = list(grade([submission], group, server, SHORT))
+    assert [r.verdict for r in results] == ["unreadable"] * 4
+
+
 # What comes over the wire -------------------------------------------------------------------------
 
 
@@ -652,6 +670,8 @@ def test_a_folder_of_strange_submissions_costs_each_its_own_line(
     hand_in(folder, "mona", copy_of_03, name="two")
     (folder / "nils.ipynb").write_text(json.dumps(answered(copy_of_03, right)))
     hand_in(folder, "otto", copy_of_03 | {"cells": [code_cell("x" * 200_000)]})
+    strange = [code_cell("a = 1") | {"id": id} for id in ([1], {}, 7)]
+    hand_in(folder, "pina", copy_of_03 | {"cells": strange + answered(copy_of_03, right)["cells"]})
     results = list(grade(found_in(folder, group), group, server, LONG))
     verdicts = {r.student: (r.verdict, r.says) for r in results if r.exercise == "3.1"}
     assert len(results) == 4 * len(verdicts)
@@ -661,7 +681,8 @@ def test_a_folder_of_strange_submissions_costs_each_its_own_line(
         "hans": ("unreadable", "a copy of 04_other, not of 03"), "ines": ("unreadable", "no exer"),
         "jana": ("unreadable", "no notebook"), "kemal": ("unreadable", "no exercise cell"),
         "lena": ("not attempted", ""), "mona": ("unreadable", "2 notebooks: keep one"),
-        "nils": ("ok", ""), "otto": ("unreadable", "Cell 1 has 200,000 characters"),
+        "nils": ("ok", ""), "pina": ("ok", ""),
+        "otto": ("unreadable", "Cell 1 has 200,000 characters"),
         f"fifo-{NB03}": ("unreadable", "It is no file"), "emil": ("unreadable", "It is a link"),
     }  # fmt: skip
     assert {s: v for s, (v, _) in verdicts.items()} == {s: v for s, (v, _) in expected.items()}

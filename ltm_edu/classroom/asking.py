@@ -162,7 +162,6 @@ class Process:
 
         Raises:
             Lost: there is none in time, or what came is no reply.
-            NotAttempted: the answer is the stub.
         """
 
         def exchange(until: float) -> Any:
@@ -172,8 +171,6 @@ class Process:
         reply = self._timed(exchange)
         if not isinstance(reply, dict):
             raise Lost("Its process sent something that is no reply.")
-        if reply.get("stub") is True:
-            raise NotAttempted
         return reply
 
     def _timed(self, action: Any) -> Any:
@@ -199,6 +196,8 @@ class RemoteAnswer:
 
     def _ask(self, what: str, **more: Any) -> Any:
         reply = self._process.ask({"what": what, "of": self._of, **more})
+        if reply.get("stub") is True:
+            raise NotAttempted
         failed = reply.get("failed")
         if isinstance(failed, Raised):
             return failed, []

@@ -18,7 +18,7 @@ from ..exercises.comparing import same
 from ..exercises.costs import Limits as CostLimits
 from ..exercises.examining import examine_answer
 from ..exercises.exercise import Exercise
-from ..exercises.running import NotAttempted, Raised
+from ..exercises.running import Raised
 from ..store.errors import InputError
 from .answering import canary
 from .asking import Lost, Process, RemoteAnswer, Server
@@ -113,6 +113,8 @@ def _cells(submission: Submission) -> tuple[list[Cell], str]:
         return code_cells(read_notebook(submission.path), submission.assignment), ""
     except Unreadable as error:
         return [], str(error)
+    except Exception as error:  # one submission costs no other student a line
+        return [], f"Its cells cannot be read ({type(error).__name__})."
 
 
 def graded(
@@ -151,6 +153,13 @@ def graded(
             return _examined(start, process, question, group.hidden_seed(task.exercise))
     except Lost as lost:
         return replace(start, verdict="stopped", says=str(lost))
+    except InputError:
+        raise
+    except Exception as error:  # one submission costs no other student a line
+        says = (
+            f"Its process sent something that the grading did not expect: {type(error).__name__}."
+        )
+        return replace(start, verdict="stopped", says=says)
 
 
 def _examined(start: Result, process: Process, question: Any, seed: int) -> Result:
@@ -214,7 +223,7 @@ def _canary_is_as_known(process: Process, exercise: Exercise) -> bool:
         if set(seen) != set(calls) or told.names() != known.names():
             return False
         return all(same(x, y) for n in calls for x, y in zip(seen[n], calls[n], strict=True))
-    except (TypeError, ValueError, NotAttempted):
+    except Exception:  # of any kind: a changed process sends what it wants
         return False
 
 

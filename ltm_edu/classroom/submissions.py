@@ -65,7 +65,7 @@ def found_in(folder: Path, group: Class) -> list[Submission]:
     files = {}
     for name in names:
         paths = _notebooks(folder / name)
-        if paths or (folder / name).is_dir():
+        if paths or os.path.isdir(folder / name):
             student = name.removesuffix(".ipynb")
             files[name if student in names else student] = paths
     if not files:
@@ -88,9 +88,9 @@ def found_in(folder: Path, group: Class) -> list[Submission]:
 
 def _notebooks(place: Path) -> list[Path]:
     """The notebooks of a student; a link is not followed, and stands for itself."""
-    if place.is_symlink() or (place.suffix == ".ipynb" and not place.is_dir()):
+    if place.is_symlink() or (place.suffix == ".ipynb" and not os.path.isdir(place)):
         return [place]
-    if not place.is_dir():
+    if not os.path.isdir(place):
         return []
     return sorted(_below(place, _DEPTH, iter(range(_ENTRIES))))
 
@@ -178,7 +178,7 @@ def read_notebook(path: Path) -> dict[str, Any]:
             content = json.loads(file.read(LARGEST_FILE + 1).decode("utf-8-sig"))
             if isinstance(content["cells"], list) and content.get("nbformat") == 4:
                 return content
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError):
+        except Exception:  # of any kind: somebody else has written the file
             pass
     raise Unreadable("It is no notebook.")
 
@@ -208,7 +208,7 @@ def code_cells(content: Mapping[str, Any], assignment: Assignment) -> list[Cell]
         if len(source) > _LARGEST_CELL:
             raise Unreadable(f"Cell {number} has {len(source):,} characters, which is too much.")
         exercise = _exercise(cell, source, exercises, by_id)
-        is_courses = cell.get("id") in assignment.cells or digest(source) in handed_out
+        is_courses = _identity(cell) in assignment.cells or digest(source) in handed_out
         if exercise or digest(source) not in unchanged_imports:
             cells.append(Cell(number, source, exercise, own=not is_courses))
     if sum(len(c.source) for c in cells) > _LARGEST_CODE:
@@ -230,6 +230,12 @@ def _source(cell: Any) -> str | None:
     return source.encode("utf-8", "replace").decode()  # no half characters
 
 
+def _identity(cell: Mapping[str, Any]) -> str:
+    """The id of a cell, or ""."""
+    identity = cell.get("id")
+    return identity if isinstance(identity, str) else ""
+
+
 def _exercise(
     cell: Mapping[str, Any], source: str, exercises: set[str], by_id: Mapping[str, str]
 ) -> str:
@@ -237,11 +243,10 @@ def _exercise(
     about = about.get("ltm_edu") if isinstance(about, dict) else None
     marked = about.get("exercise") if isinstance(about, dict) else None
     called = re.search(r"""^check\(\s*["'](\d{1,3}\.\d{1,3})["']""", source, flags=re.MULTILINE)
-    identity = cell.get("id")
     for exercise in (
         called[1] if called else None,
         marked,
-        by_id.get(identity) if isinstance(identity, str) else None,
+        by_id.get(_identity(cell)),
     ):
         if isinstance(exercise, str) and exercise in exercises:
             return exercise
