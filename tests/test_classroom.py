@@ -23,7 +23,7 @@ from ltm_edu.classroom.cells import Cell, needed_steps
 from ltm_edu.classroom.submissions import Submission, code_cells, found_in
 from ltm_edu.classroom.teaching import Class
 from ltm_edu.cli import main
-from ltm_edu.exercises import EXERCISES, in_class
+from ltm_edu.exercises import EXERCISES, in_class, watching
 from ltm_edu.exercises.examining import examine
 
 if sys.platform == "win32":
@@ -400,13 +400,45 @@ def test_what_runs_too_long_or_ends_itself_is_stopped(server, group):
 def test_memory_and_results_are_bounded(server, group):
     takes = "def cosine(a, b):\n    return torch.zeros(1 << 30)"
     lists = "def cosine(a, b):\n    return [0] * (1 << 30)"
-    large = "def cosine(a, b):\n    return torch.zeros(17 << 20)"
+    large = "def cosine(a, b):\n    return torch.zeros(5 << 20)"
+    small = "def cosine(a, b):\n    return torch.ones(15 << 20, dtype=torch.int8)"
     deep = "def cosine(a, b):\n    x = []\n    for _ in range(50):\n        x = [x]\n    return x"
-    says = [one(server, group, "3.1", s, ROOMY).says for s in (takes, lists, large, deep)]
+    says = [one(server, group, "3.1", s, ROOMY).says for s in (takes, lists, large, deep, small)]
     assert "can't allocate memory" in says[0]
     assert "MemoryError" in says[1]
     assert "it cannot be sent: it is too large" in says[2]
     assert "it cannot be sent: it is nested too deeply" in says[3]
+    assert "it has 15,728,640 numbers, more than 1,048,576" in says[4]
+
+
+def test_what_a_process_says_about_arguments_and_calls_takes_no_memory_of_the_grading(
+    server, group, monkeypatch
+):
+    """A changed argument may not grow: the canary would square it in the grading process."""
+    seen = []
+    monkeypatch.setattr(grading, "canary", lambda: lambda a: seen.append(a.numel()) or a)
+    lies = """
+import ltm_edu.classroom.answering as A
+real = A._Desk.reply
+def reply(self, question):
+    x = real(self, question)
+    if question["what"] == "call" and question["of"] == "canary":
+        x["changed"] = [[0, torch.ones(8000)]]
+    return x
+A._Desk.reply = reply
+"""
+    result = one(server, group, "3.1", f"{RIGHT_COSINE}\n{lies}")
+    assert result.verdict == "checker changed"
+    assert max(seen) < 100
+    sorts = []
+    monkeypatch.setattr(watching, "_sorted_numbers", lambda r: sorts.append(r) or [1.0])
+    assert watching.package_function([1.0], [{"f": [torch.ones(1 << 20)]}]) is None
+    assert sorts == [1.0]
+
+
+def test_an_argument_whose_shape_is_changed_in_place_is_seen(server, group):
+    grows = RIGHT_COSINE.replace("return ", "r = ") + "\n    a.unsqueeze_(0)\n    return r"
+    assert "changes its arguments in place" in one(server, group, "3.1", grows).says
 
 
 def test_what_an_answer_prints_costs_nothing(server, group):
@@ -603,6 +635,21 @@ def test_values_arrive_as_they_were_sent():
     assert type(through({1}.__iter__())).__name__ == "set_iterator"
 
 
+def test_a_reply_is_bounded_before_it_is_read():
+    for message in ([None] * 20_000, [object()] * 200, ["x" * 90_000] * 3, torch.zeros(5 << 20)):
+        with pytest.raises(wire.WireError, match="too large"):
+            wire.packed(message)
+    wire.packed([None] * 20_000, wire.QUESTION)
+    to_read, to_write = os.pipe()
+    try:
+        os.write(to_write, wire._SIZES.pack(257 << 10, 0))
+        with pytest.raises(wire.WireError, match="too large"):
+            wire.receive(to_read, time.monotonic() + 9)
+    finally:
+        os.close(to_read)
+        os.close(to_write)
+
+
 @pytest.mark.parametrize(
     ("header", "body"),
     [
@@ -618,7 +665,8 @@ def test_values_arrive_as_they_were_sent():
         (b'["array", "O", [1]]', b"12345678"),
         (b'["pickle", "gASVJAAAAAAAAA=="]', b""),
         (b'["int", "' + b"9" * 200_000 + b'"]', b""),
-        (b'["list", [' + b",".join([b"null"] * 200_000) + b"]]", b""),
+        (b'["list", [' + b",".join([b"null"] * 20_000) + b"]]", b""),
+        (b'["list", [' + b",".join([b'["other", "A1"]'] * 200) + b"]]", b""),
         (b'{"is": "dict"}', b""),
         (b"7", b""),
     ],
@@ -670,6 +718,7 @@ def test_a_folder_of_strange_submissions_costs_each_its_own_line(
     hand_in(folder, "mona", copy_of_03, name="two")
     (folder / "nils.ipynb").write_text(json.dumps(answered(copy_of_03, right)))
     hand_in(folder, "otto", copy_of_03 | {"cells": [code_cell("x" * 200_000)]})
+    hand_in(folder, "quy", copy_of_03 | {"cells": [code_cell("a = 1")] * 2001})
     strange = [code_cell("a = 1") | {"id": id} for id in ([1], {}, 7)]
     hand_in(folder, "pina", copy_of_03 | {"cells": strange + answered(copy_of_03, right)["cells"]})
     results = list(grade(found_in(folder, group), group, server, LONG))
@@ -682,6 +731,7 @@ def test_a_folder_of_strange_submissions_costs_each_its_own_line(
         "jana": ("unreadable", "no notebook"), "kemal": ("unreadable", "no exercise cell"),
         "lena": ("not attempted", ""), "mona": ("unreadable", "2 notebooks: keep one"),
         "nils": ("ok", ""), "pina": ("ok", ""),
+        "quy": ("unreadable", "2,001 cells, more than 2,000"),
         "otto": ("unreadable", "Cell 1 has 200,000 characters"),
         f"fifo-{NB03}": ("unreadable", "It is no file"), "emil": ("unreadable", "It is a link"),
     }  # fmt: skip

@@ -28,7 +28,7 @@ from ..exercises.costs import Limits
 from ..exercises.exercise import copied
 from ..exercises.running import NotAttempted, Raised
 from .cells import Cell, Step, needed_steps, parsed
-from .wire import Ended, WireError, receive, send
+from .wire import QUESTION, Ended, WireError, receive, send
 
 FOR_EVER = 1e18
 """A moment that never comes: the grading process ends this one."""
@@ -75,7 +75,7 @@ def answer_questions(read: int, write: int) -> None:
     desk = _Desk()
     while True:
         try:
-            question = receive(read, FOR_EVER)
+            question = receive(read, FOR_EVER, QUESTION)
         except (Ended, WireError):
             return
         try:
@@ -115,7 +115,7 @@ class _Desk:
             return {"out": tuple(function.counts(question["args"], Limits(*question["limits"])))}
         if what == "package":
             return {"out": function.package_results(question["args"])}
-        return {"out": sorted(function.names())[:5000]}
+        return {"out": sorted(function.names())[:2000]}
 
     def _prepare(
         self,
@@ -141,7 +141,7 @@ class _Desk:
         found = self.checked.get(exercise, self.module.__dict__.get(name))
         if callable(found):
             self.functions["answer"] = Function(found)
-        return {"callable": callable(found), "errors": errors}
+        return {"callable": callable(found), "errors": errors[-50:]}
 
     def _record_checks(self) -> None:
         """Let `check` note the function that it gets: it is examined later, and from outside."""

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,13 +26,16 @@ from ..exercises.exercise import Args
 from ..exercises.running import NotAttempted, Raised
 from ..store.errors import InputError
 from .sandbox import Limits
-from .wire import Ended, TooLate, WireError, receive, send
+from .wire import QUESTION, Ended, TooLate, WireError, receive, send
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR", "SYSTEMROOT", "TMPDIR")
 
 
 _THREADS = 100
 """So many threads a student's process may have."""
+
+_NUMBERS = 1 << 20
+"""So many numbers a result may have; those of right answers have less than half as many."""
 
 
 class Lost(BaseException):
@@ -165,7 +169,7 @@ class Process:
         """
 
         def exchange(until: float) -> Any:
-            send(self._write, question, until)
+            send(self._write, question, until, QUESTION)
             return receive(self._read, until)
 
         reply = self._timed(exchange)
@@ -185,6 +189,16 @@ class Process:
             raise Lost(f"Its process sent something that is no reply: {error}.") from None
         finally:
             self._left -= time.monotonic() - started
+
+
+def _change(argument: Any, now: Tensor) -> None:
+    """Give an argument other numbers; a change of its kind is only marked, by a further axis."""
+    if not isinstance(argument, Tensor):
+        return
+    if now.shape == argument.shape and now.dtype == argument.dtype:
+        argument.set_(now)
+    else:
+        argument.unsqueeze_(0)
 
 
 class RemoteAnswer:
@@ -210,10 +224,11 @@ class RemoteAnswer:
         out, changed = self._ask("call", args=args)
         for place in changed if isinstance(changed, list) else []:
             match place:
-                case [int(i), Tensor() as now] if 0 <= i < len(args) and isinstance(
-                    args[i], Tensor
-                ):
-                    args[i].set_(now.to(args[i].dtype))
+                case [int(i), Tensor() as now] if 0 <= i < len(args):
+                    _change(args[i], now)
+        numbers = out.numel() if isinstance(out, Tensor) else getattr(out, "size", 0)
+        if isinstance(out, Tensor | np.ndarray) and numbers > _NUMBERS:
+            return Raised("Result", f"it has {numbers:,} numbers, more than {_NUMBERS:,}")
         return out
 
     def gradients(self, args: Args, positions: Sequence[int]) -> list[Tensor | None] | Raised:

@@ -212,7 +212,8 @@ def _canary_is_as_known(process: Process, exercise: Exercise) -> bool:
     a = torch.arange(1.0, 6.0 + len(exercise.id))
     limits = CostLimits(None, None, 10_000)
     try:
-        if not same(told.call((a,)), known.call((a,))):
+        right, given = known.call((a,)), a.clone()
+        if not same(told.call((given,)), right) or not same(given, a):
             return False
         pairs = zip(told.gradients((a,), [0]), known.gradients((a,), [0]), strict=True)
         if not all(same(x, y) for x, y in pairs):

@@ -24,6 +24,7 @@ LARGEST_FILE = 32 << 20
 
 _LARGEST_CELL = 100_000
 _LARGEST_CODE = 500_000  # characters of all cells together
+_CELLS = 2000
 _ENTRIES = 2000
 _DEPTH = 3
 
@@ -190,12 +191,14 @@ def code_cells(content: Mapping[str, Any], assignment: Assignment) -> list[Cell]
     course by its id or its text. A changed import cell is the student's own.
 
     Raises:
-        Unreadable: a cell is no cell or too long, the notebook is another assignment's, or it has
-            no exercise of this one.
+        Unreadable: a cell is too long, there are too many, the notebook is another assignment's, or
+            it has no exercise of this one.
     """
     named = _named(content)
     if named and named != assignment.name:
         raise Unreadable(f"It is a copy of {named[:80]}, not of {assignment.name}.")
+    if len(content["cells"]) > _CELLS:
+        raise Unreadable(f"It has {len(content['cells']):,} cells, more than {_CELLS:,}.")
     exercises = {t.exercise for t in assignment.tasks}
     by_id = {t.cell: t.exercise for t in assignment.tasks}
     handed_out = set(assignment.cells.values())

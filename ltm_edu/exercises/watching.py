@@ -35,6 +35,9 @@ def package_function(
     numbers = [_sorted_numbers(r) for r in right]
     for name in sorted(set(calls[0]).intersection(*calls[1:])):
         for results in zip(*(c[name] for c in calls), strict=False):
+            sizes = [None if n is None else len(n) for n in numbers]
+            if list(map(_size, results)) != sizes:
+                continue  # before anything is sorted: a result may be large
             if _proportional([_sorted_numbers(r) for r in results], numbers):
                 return name
     return None
@@ -63,6 +66,17 @@ def results_from_the_package(fn: Callable[..., Any], args: Args) -> dict[str, li
     finally:
         sys.setprofile(before)
     return results
+
+
+def _size(value: Any) -> int | None:
+    """How many numbers a result has, or None if it does not consist of numbers."""
+    if isinstance(value, Tensor):
+        return value.numel()
+    if isinstance(value, np.ndarray | np.generic):
+        return int(value.size)
+    if isinstance(value, float | int):
+        return 1
+    return len(value) if isinstance(value, Sequence | Set) else None
 
 
 def _sorted_numbers(value: Any) -> Numbers | None:
