@@ -29,7 +29,7 @@ from ltm_edu.exercises.examining import examine
 if sys.platform == "win32":
     pytest.skip("grade runs in WSL there", allow_module_level=True)
 
-from ltm_edu.classroom import grading, sandbox, wire
+from ltm_edu.classroom import grading, pages, sandbox, wire
 from ltm_edu.classroom.asking import Server
 from ltm_edu.classroom.grading import PROTECTIONS, Result, grade, graded, protections
 from ltm_edu.classroom.pages import page_names
@@ -244,7 +244,7 @@ def one(
     pairs = [(a, t) for a in group.assignments.values() for t in a.tasks if t.exercise == id]
     ((assignment, task),) = pairs
     start = Result("anna", assignment.name, id, "", "")
-    return graded(start, task, [Cell(1, source, id)], assignment.imports, group, server, limits)
+    return graded(start, task, [Cell(1, source, (id,))], assignment.imports, group, server, limits)
 
 
 def source_of(fn: Callable, name: str) -> str | None:
@@ -328,7 +328,7 @@ def test_a_mistake_in_one_cell_costs_its_exercise_only(marked):
         {
             "3.1": "def cosine(a, b)\n    return a",
             "3.2": EXERCISES["3.2"].source() + "\nboom",
-            "3.3": "rows = 1 / 0\n" + EXERCISES["3.3"].source(),
+            "3.3": "rows = 1 / 0\n" + EXERCISES["3.3"].source().replace("row_as_map", "other"),
             "3.4": "%time\n" + EXERCISES["3.4"].source() + "\n!ls",
         },
         {"3.1": "while True: pass"},  # no answer needs this cell
@@ -355,10 +355,10 @@ def test_cells_that_are_renamed_moved_doubled_or_without_marks_are_found(group, 
     marked["3.3"]["metadata"] = {}
     marked["3.3"]["source"] = "def f(*a): pass\n\ncheck('3.3', f)"
     cells.remove(marked["3.4"])
-    found = [(c.exercise, c.source) for c in code_cells(notebook, assignment) if c.exercise]
+    found = [(e, c.source) for c in code_cells(notebook, assignment) for e in c.exercises]
     assert [id for id, _ in found] == ["3.2", "3.1", "3.3", "3.1"]
     assert found[-1] == ("3.1", "new = 1")
-    own = [c for c in code_cells(notebook, assignment) if c.own and not c.exercise]
+    own = [c for c in code_cells(notebook, assignment) if c.own and not c.exercises]
     assert own == []
 
 
@@ -367,14 +367,62 @@ def test_only_needed_cells_run_and_of_the_courses_cells_only_definitions():
         Cell(1, "side = 3\nmodel = train()\n\ndef area():\n    return side * side", own=False),
         Cell(2, "scale = area()"),
         Cell(3, "unused = explode()"),
-        Cell(4, "def other():\n    pass", "1.1"),
-        Cell(5, "def answer(x):\n    unused = x.other\n    return scale * unused", "1.2"),
+        Cell(4, "def other():\n    pass", ("1.1",)),
+        Cell(5, "def answer(x):\n    unused = x.other\n    return scale * unused", ("1.2",)),
         Cell(6, "from somewhere import *"),
         Cell(7, "broken ("),
     ]
     steps = needed_steps(cells, "1.2")
     assert [s.cell.number for s in steps] == [1, 1, 2, 5, 6]
     assert [s.binds for s in steps[:2]] == [{"side"}, {"area"}]
+
+
+def test_what_stands_beside_a_right_function_does_not_spoil_it(marked):
+    """A notebook shows values, and asks IPython."""
+    text = 'text = """a\n% is no command here\n""".splitlines()[1]\nassert text[0] == \'%\''
+    beside = "display(E_q)\nprint(R.shape)\nget_ipython().run_line_magic('matplotlib', 'inline')\n"
+    results = marked(
+        {
+            "3.1": f"{beside}check()\nawait nothing()\n{RIGHT_COSINE}\ntorch.dot?",
+            "3.2": f"files = !ls\nt = %timeit -o 1+1\n{text}\n{EXERCISES['3.2'].source()}\ntext[2]",
+            "3.3": "%%time\n" + EXERCISES["3.3"].source(),
+            "3.4": "%%writefile answer.py\n" + EXERCISES["3.4"].source(),
+        },
+        {"3.2": "%%html\n<b>relation</b>", "3.3": "relation?"},
+    )
+    assert [results[id].verdict for id in ("3.1", "3.2", "3.3")] == ["ok"] * 3, results
+    assert "There is no function truth" in results["3.4"].says
+    assert results["3.2"].notes == ()
+    assert results["3.1"].notes[0].startswith("Cell ")
+    assert "NameError" in results["3.1"].notes[0]
+
+
+def test_names_come_from_the_cells_before_and_their_changes_with_them():
+    cells = [
+        Cell(1, "side = {}"),
+        Cell(2, "side['a'] = 1"),
+        Cell(3, "torch.anything = train()"),
+        Cell(4, "def answer(x):\n    return side['a'] + late + torch.e", ("1.2",)),
+        Cell(5, "side = train()"),
+        Cell(6, "side['a'] = train()"),
+        Cell(7, "late = 2"),
+    ]
+    assert [s.cell.number for s in needed_steps(cells, "1.2")] == [1, 2, 4, 7]
+
+
+def test_exercises_in_one_cell_and_without_any_mark_are_found(group, copy_of_03):
+    (assignment,) = group.assignments.values()
+    both = 'def cosine(a, b): pass\ncheck("3.1", cosine)\ndef row_as_map(R): pass\n'
+    both += 'check("3.3", row_as_map)'
+    for source in (both, both.replace("check", "# check")):
+        cells = [code_cell("cosine(1, 2) == cosine"), code_cell(source)]
+        (first, second) = code_cells({"cells": cells}, assignment)
+        assert (first.exercises, second.exercises) == ((), ("3.1", "3.3"))
+
+
+def test_tabs_and_letters_that_join_are_shown_as_they_are():
+    assert pages._lines("\treturn a\nb\tc\x00") == "    return a\nb   c\ufffd"
+    assert pages.plain("\u0646\u200c\u0645\u202e") == "\u0646\u200c\u0645\ufffd"
 
 
 # Hostile answers ----------------------------------------------------------------------------------

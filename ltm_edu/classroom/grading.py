@@ -137,7 +137,7 @@ def graded(
         server: forks the process.
         limits: of the process.
     """
-    mine = [c for c in cells if c.exercise == task.exercise]
+    mine = [c for c in cells if task.exercise in c.exercises]
     if not mine:
         says = "The notebook has no cell for this exercise."
         return replace(start, verdict="not attempted", says=says)
@@ -146,7 +146,7 @@ def graded(
         "exercise": task.exercise,
         "name": task.name,
         "imports": list(imports),
-        "cells": [[c.number, c.source, c.exercise, c.own] for c in cells],
+        "cells": [[c.number, c.source, c.exercises, c.own] for c in cells],
     }
     try:
         with server.started(limits) as process:
@@ -169,7 +169,7 @@ def _examined(start: Result, process: Process, question: Any, seed: int) -> Resu
     notes = tuple(f"Cell {number} raised {_told(error)}" for number, error in errors)
     start = replace(start, notes=notes)
     if prepared.get("callable") is not True:
-        mine = {c[0] for c in question["cells"] if c[2] == exercise.id}
+        mine = {c[0] for c in question["cells"] if exercise.id in c[2]}
         for number, error in errors:
             if number in mine:
                 says = f"The cell of the exercise raised {_told(error)}"
@@ -277,7 +277,7 @@ def protections(server: Server, limits: Limits) -> dict[str, bool]:
             "exercise": "probe",
             "name": "probe",
             "imports": [],
-            "cells": [[1, source, "probe", True]],
+            "cells": [[1, source, ("probe",), True]],
         }
         try:
             with server.started(limits) as process:

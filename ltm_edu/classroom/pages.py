@@ -131,10 +131,13 @@ def page_names(students: Iterable[str]) -> dict[str, str]:
 
 def plain(text: str) -> str:
     """Text without control characters and without marks that turn the direction of writing."""
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c
-        for c in text
-    )
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(c) else c for c in text)
+
+
+def _is_control(c: str) -> bool:
+    """Whether a character shows nothing; those that join letters in some languages are kept."""
+    joins = c in ("\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}")
+    return unicodedata.category(c) in ("Cc", "Cf", "Cs") and not joins
 
 
 def _cell(text: str) -> str:
@@ -149,7 +152,7 @@ def _html(text: str, longest: int = _LONGEST) -> str:
 
 
 def _lines(text: str) -> str:
-    return "\n".join(_html(line) for line in text.splitlines())
+    return "\n".join(_html(line.expandtabs(4)) for line in text.splitlines())
 
 
 def _page(title: str, body: str) -> str:
