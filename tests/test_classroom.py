@@ -296,6 +296,10 @@ def test_costs_gradients_changes_and_calls_of_the_package_are_seen_in_the_proces
         "E_q, E_s.detach(), G_s)": "No gradient reaches E_s. It does not pass detach",
         "def attention_without_R(E_q, E_s, G_s):\n    A = equations.attention_from_embeddings("
         "E_q.clone(), E_s, G_s)\n    E_q.mul_(0)\n    return A": "changes its arguments in place",
+        "import threading\ndef attention_without_R(*given):\n    found = []\n    def work():\n"
+        "        found.append(equations.attention_from_embeddings(*given))\n"
+        "    t = threading.Thread(target=work)\n    t.start()\n    t.join()\n"
+        "    return found[0]": "but ltm_edu.equations.attention_from_embeddings computes it",
         "from ltm_edu.equations import attention_from_embeddings as attention_without_R": (
             "but ltm_edu.equations.attention_from_embeddings computes it"
         ),
@@ -423,6 +427,16 @@ def test_exercises_in_one_cell_and_without_any_mark_are_found(group, copy_of_03)
 def test_tabs_and_letters_that_join_are_shown_as_they_are():
     assert pages._lines("\treturn a\nb\tc\x00") == "    return a\nb   c\ufffd"
     assert pages.plain("\u0646\u200c\u0645\u202e") == "\u0646\u200c\u0645\ufffd"
+
+
+def test_names_in_the_table_differ_as_the_folders_do_and_are_no_formulas():
+    folders = ["a\nb", "a\tb", "a\\nb", "a\udcffb", "a\udcfeb", "a\u202eb", "Zo\u00eb"]
+    assert [pages._name(f) for f in folders] == [
+        r"a\nb", r"a\tb", r"a\\nb", r"a\xffb", r"a\xfeb", r"a\u202eb", "Zo\u00eb",
+    ]  # fmt: skip
+    for formula in ("=cmd", " =cmd", "\uff1dcmd", "\u3000+1", "@x", "-1"):
+        assert pages._cell(formula) == f"'{formula}"
+    assert pages._cell("anna = 1") == "anna = 1"
 
 
 # Hostile answers ----------------------------------------------------------------------------------
@@ -623,6 +637,8 @@ def test_a_students_process_holds_nothing_of_the_class_and_of_other_students(ser
         f"right = {right.item()!r}",
         "found = [type(v).__name__ for v in texts if isinstance(v, str) and v is not secret",
         "         and (secret in v or ('note = ' + repr('the work of ')) in v)]",
+        "import os",
+        "found += [] if os.environ['PATH'] == '/usr/bin' else ['PATH']",
         "found += [v for v in texts if isinstance(v, float) and v is not right and v == right]",
         "def cosine(a, b):",
         "    raise ValueError(f'{len(texts) > 10000} {[f for f in found if f != right]}')",

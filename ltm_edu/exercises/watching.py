@@ -9,6 +9,7 @@ helper that computes a part of the answer is allowed.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence, Set
 from types import FrameType
 from typing import Any
@@ -59,12 +60,14 @@ def results_from_the_package(fn: Callable[..., Any], args: Args) -> dict[str, li
             several = isinstance(value, tuple) and not all(isinstance(v, int) for v in value)
             results.setdefault(name, []).extend(value if several else [value])
 
-    before = sys.getprofile()
+    before, in_threads = sys.getprofile(), threading.getprofile()
+    threading.setprofile(note)  # of the threads that the answer starts
     sys.setprofile(note)
     try:
         run(fn, args)
     finally:
         sys.setprofile(before)
+        threading.setprofile(in_threads)
     return results
 
 
