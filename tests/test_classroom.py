@@ -20,16 +20,16 @@ from right_answers import RIGHT
 
 from ltm_edu.classroom.assigning import assign, student_copy
 from ltm_edu.classroom.cells import Cell, needed_steps
-from ltm_edu.classroom.submissions import code_cells, found_in
+from ltm_edu.classroom.submissions import Submission, code_cells, found_in
 from ltm_edu.classroom.teaching import Class
 from ltm_edu.cli import main
-from ltm_edu.exercises import EXERCISES, in_class
+from ltm_edu.exercises import EXERCISES, in_class, watching
 from ltm_edu.exercises.examining import examine
 
 if sys.platform == "win32":
     pytest.skip("grade runs in WSL there", allow_module_level=True)
 
-from ltm_edu.classroom import sandbox, wire
+from ltm_edu.classroom import grading, pages, sandbox, wire
 from ltm_edu.classroom.asking import Server
 from ltm_edu.classroom.grading import PROTECTIONS, Result, grade, graded, protections
 from ltm_edu.classroom.pages import page_names
@@ -244,7 +244,7 @@ def one(
     pairs = [(a, t) for a in group.assignments.values() for t in a.tasks if t.exercise == id]
     ((assignment, task),) = pairs
     start = Result("anna", assignment.name, id, "", "")
-    return graded(start, task, [Cell(1, source, id)], assignment.imports, group, server, limits)
+    return graded(start, task, [Cell(1, source, (id,))], assignment.imports, group, server, limits)
 
 
 def source_of(fn: Callable, name: str) -> str | None:
@@ -296,6 +296,10 @@ def test_costs_gradients_changes_and_calls_of_the_package_are_seen_in_the_proces
         "E_q, E_s.detach(), G_s)": "No gradient reaches E_s. It does not pass detach",
         "def attention_without_R(E_q, E_s, G_s):\n    A = equations.attention_from_embeddings("
         "E_q.clone(), E_s, G_s)\n    E_q.mul_(0)\n    return A": "changes its arguments in place",
+        "import threading\ndef attention_without_R(*given):\n    found = []\n    def work():\n"
+        "        found.append(equations.attention_from_embeddings(*given))\n"
+        "    t = threading.Thread(target=work)\n    t.start()\n    t.join()\n"
+        "    return found[0]": "but ltm_edu.equations.attention_from_embeddings computes it",
         "from ltm_edu.equations import attention_from_embeddings as attention_without_R": (
             "but ltm_edu.equations.attention_from_embeddings computes it"
         ),
@@ -328,7 +332,7 @@ def test_a_mistake_in_one_cell_costs_its_exercise_only(marked):
         {
             "3.1": "def cosine(a, b)\n    return a",
             "3.2": EXERCISES["3.2"].source() + "\nboom",
-            "3.3": "rows = 1 / 0\n" + EXERCISES["3.3"].source(),
+            "3.3": "rows = 1 / 0\n" + EXERCISES["3.3"].source().replace("row_as_map", "other"),
             "3.4": "%time\n" + EXERCISES["3.4"].source() + "\n!ls",
         },
         {"3.1": "while True: pass"},  # no answer needs this cell
@@ -355,10 +359,10 @@ def test_cells_that_are_renamed_moved_doubled_or_without_marks_are_found(group, 
     marked["3.3"]["metadata"] = {}
     marked["3.3"]["source"] = "def f(*a): pass\n\ncheck('3.3', f)"
     cells.remove(marked["3.4"])
-    found = [(c.exercise, c.source) for c in code_cells(notebook, assignment) if c.exercise]
+    found = [(e, c.source) for c in code_cells(notebook, assignment) for e in c.exercises]
     assert [id for id, _ in found] == ["3.2", "3.1", "3.3", "3.1"]
     assert found[-1] == ("3.1", "new = 1")
-    own = [c for c in code_cells(notebook, assignment) if c.own and not c.exercise]
+    own = [c for c in code_cells(notebook, assignment) if c.own and not c.exercises]
     assert own == []
 
 
@@ -367,14 +371,72 @@ def test_only_needed_cells_run_and_of_the_courses_cells_only_definitions():
         Cell(1, "side = 3\nmodel = train()\n\ndef area():\n    return side * side", own=False),
         Cell(2, "scale = area()"),
         Cell(3, "unused = explode()"),
-        Cell(4, "def other():\n    pass", "1.1"),
-        Cell(5, "def answer(x):\n    unused = x.other\n    return scale * unused", "1.2"),
+        Cell(4, "def other():\n    pass", ("1.1",)),
+        Cell(5, "def answer(x):\n    unused = x.other\n    return scale * unused", ("1.2",)),
         Cell(6, "from somewhere import *"),
         Cell(7, "broken ("),
     ]
     steps = needed_steps(cells, "1.2")
     assert [s.cell.number for s in steps] == [1, 1, 2, 5, 6]
     assert [s.binds for s in steps[:2]] == [{"side"}, {"area"}]
+
+
+def test_what_stands_beside_a_right_function_does_not_spoil_it(marked):
+    """A notebook shows values, and asks IPython."""
+    text = 'text = """a\n% is no command here\n""".splitlines()[1]\nassert text[0] == \'%\''
+    beside = "display(E_q)\nprint(R.shape)\nget_ipython().run_line_magic('matplotlib', 'inline')\n"
+    results = marked(
+        {
+            "3.1": f"{beside}check()\nawait nothing()\n{RIGHT_COSINE}\ntorch.dot?",
+            "3.2": f"files = !ls\nt = %timeit -o 1+1\n{text}\n{EXERCISES['3.2'].source()}\ntext[2]",
+            "3.3": "%%time\n" + EXERCISES["3.3"].source(),
+            "3.4": "%%writefile answer.py\n" + EXERCISES["3.4"].source(),
+        },
+        {"3.2": "%%html\n<b>relation</b>", "3.3": "relation?"},
+    )
+    assert [results[id].verdict for id in ("3.1", "3.2", "3.3")] == ["ok"] * 3, results
+    assert "There is no function truth" in results["3.4"].says
+    assert results["3.2"].notes == ()
+    assert results["3.1"].notes[0].startswith("Cell ")
+    assert "NameError" in results["3.1"].notes[0]
+
+
+def test_names_come_from_the_cells_before_and_their_changes_with_them():
+    cells = [
+        Cell(1, "side = {}"),
+        Cell(2, "side['a'] = 1"),
+        Cell(3, "torch.anything = train()"),
+        Cell(4, "def answer(x):\n    return side['a'] + late + torch.e", ("1.2",)),
+        Cell(5, "side = train()"),
+        Cell(6, "side['a'] = train()"),
+        Cell(7, "late = 2"),
+    ]
+    assert [s.cell.number for s in needed_steps(cells, "1.2")] == [1, 2, 4, 7]
+
+
+def test_exercises_in_one_cell_and_without_any_mark_are_found(group, copy_of_03):
+    (assignment,) = group.assignments.values()
+    both = 'def cosine(a, b): pass\ncheck("3.1", cosine)\ndef row_as_map(R): pass\n'
+    both += 'check("3.3", row_as_map)'
+    for source in (both, both.replace("check", "# check")):
+        cells = [code_cell("cosine(1, 2) == cosine"), code_cell(source)]
+        (first, second) = code_cells({"cells": cells}, assignment)
+        assert (first.exercises, second.exercises) == ((), ("3.1", "3.3"))
+
+
+def test_tabs_and_letters_that_join_are_shown_as_they_are():
+    assert pages._lines("\treturn a\nb\tc\x00") == "    return a\nb   c\ufffd"
+    assert pages.plain("\u0646\u200c\u0645\u202e") == "\u0646\u200c\u0645\ufffd"
+
+
+def test_names_in_the_table_differ_as_the_folders_do_and_are_no_formulas():
+    folders = ["a\nb", "a\tb", "a\\nb", "a\udcffb", "a\udcfeb", "a\u202eb", "Zo\u00eb"]
+    assert [pages._name(f) for f in folders] == [
+        r"a\nb", r"a\tb", r"a\\nb", r"a\xffb", r"a\xfeb", r"a\u202eb", "Zo\u00eb",
+    ]  # fmt: skip
+    for formula in ("=cmd", " =cmd", "\uff1dcmd", "\u3000+1", "@x", "-1"):
+        assert pages._cell(formula) == f"'{formula}"
+    assert pages._cell("anna = 1") == "anna = 1"
 
 
 # Hostile answers ----------------------------------------------------------------------------------
@@ -400,13 +462,45 @@ def test_what_runs_too_long_or_ends_itself_is_stopped(server, group):
 def test_memory_and_results_are_bounded(server, group):
     takes = "def cosine(a, b):\n    return torch.zeros(1 << 30)"
     lists = "def cosine(a, b):\n    return [0] * (1 << 30)"
-    large = "def cosine(a, b):\n    return torch.zeros(17 << 20)"
+    large = "def cosine(a, b):\n    return torch.zeros(5 << 20)"
+    small = "def cosine(a, b):\n    return torch.ones(15 << 20, dtype=torch.int8)"
     deep = "def cosine(a, b):\n    x = []\n    for _ in range(50):\n        x = [x]\n    return x"
-    says = [one(server, group, "3.1", s, ROOMY).says for s in (takes, lists, large, deep)]
+    says = [one(server, group, "3.1", s, ROOMY).says for s in (takes, lists, large, deep, small)]
     assert "can't allocate memory" in says[0]
     assert "MemoryError" in says[1]
     assert "it cannot be sent: it is too large" in says[2]
     assert "it cannot be sent: it is nested too deeply" in says[3]
+    assert "it has 15,728,640 numbers, more than 1,048,576" in says[4]
+
+
+def test_what_a_process_says_about_arguments_and_calls_takes_no_memory_of_the_grading(
+    server, group, monkeypatch
+):
+    """A changed argument may not grow: the canary would square it in the grading process."""
+    seen = []
+    monkeypatch.setattr(grading, "canary", lambda: lambda a: seen.append(a.numel()) or a)
+    lies = """
+import ltm_edu.classroom.answering as A
+real = A._Desk.reply
+def reply(self, question):
+    x = real(self, question)
+    if question["what"] == "call" and question["of"] == "canary":
+        x["changed"] = [[0, torch.ones(8000)]]
+    return x
+A._Desk.reply = reply
+"""
+    result = one(server, group, "3.1", f"{RIGHT_COSINE}\n{lies}")
+    assert result.verdict == "checker changed"
+    assert max(seen) < 100
+    sorts = []
+    monkeypatch.setattr(watching, "_sorted_numbers", lambda r: sorts.append(r) or [1.0])
+    assert watching.package_function([1.0], [{"f": [torch.ones(1 << 20)]}]) is None
+    assert sorts == [1.0]
+
+
+def test_an_argument_whose_shape_is_changed_in_place_is_seen(server, group):
+    grows = RIGHT_COSINE.replace("return ", "r = ") + "\n    a.unsqueeze_(0)\n    return r"
+    assert "changes its arguments in place" in one(server, group, "3.1", grows).says
 
 
 def test_what_an_answer_prints_costs_nothing(server, group):
@@ -543,11 +637,31 @@ def test_a_students_process_holds_nothing_of_the_class_and_of_other_students(ser
         f"right = {right.item()!r}",
         "found = [type(v).__name__ for v in texts if isinstance(v, str) and v is not secret",
         "         and (secret in v or ('note = ' + repr('the work of ')) in v)]",
+        "import os",
+        "found += [] if os.environ['PATH'] == '/usr/bin' else ['PATH']",
         "found += [v for v in texts if isinstance(v, float) and v is not right and v == right]",
         "def cosine(a, b):",
         "    raise ValueError(f'{len(texts) > 10000} {[f for f in found if f != right]}')",
     ]
     assert "ValueError: True [] (on" in one(server, group, "3.1", "\n".join(lines)).says
+
+
+def test_what_the_grading_does_not_expect_costs_one_answer_and_no_other(server, group, monkeypatch):
+    says_stub = "import os\nfrom ltm_edu.classroom.wire import packed\n"
+    says_stub += "os.write(101, packed({'stub': True}))"
+    result = one(server, group, "3.1", f"{says_stub}\n{RIGHT_COSINE}")
+    assert result.verdict in ("wrong", "stopped")
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(grading, "examine_answer", fails)
+    result = one(server, group, "3.1", RIGHT_COSINE)
+    assert (result.verdict, "ZeroDivisionError" in result.says) == ("stopped", True)
+    monkeypatch.setattr(grading, "code_cells", fails)
+    submission = Submission("anna", group.assignments[NB03], NOTEBOOKS / f"{NB03}.ipynb")
+    results = list(grade([submission], group, server, SHORT))
+    assert [r.verdict for r in results] == ["unreadable"] * 4
 
 
 # What comes over the wire -------------------------------------------------------------------------
@@ -585,6 +699,21 @@ def test_values_arrive_as_they_were_sent():
     assert type(through({1}.__iter__())).__name__ == "set_iterator"
 
 
+def test_a_reply_is_bounded_before_it_is_read():
+    for message in ([None] * 20_000, [object()] * 200, ["x" * 90_000] * 3, torch.zeros(5 << 20)):
+        with pytest.raises(wire.WireError, match="too large"):
+            wire.packed(message)
+    wire.packed([None] * 20_000, wire.QUESTION)
+    to_read, to_write = os.pipe()
+    try:
+        os.write(to_write, wire._SIZES.pack(257 << 10, 0))
+        with pytest.raises(wire.WireError, match="too large"):
+            wire.receive(to_read, time.monotonic() + 9)
+    finally:
+        os.close(to_read)
+        os.close(to_write)
+
+
 @pytest.mark.parametrize(
     ("header", "body"),
     [
@@ -600,7 +729,8 @@ def test_values_arrive_as_they_were_sent():
         (b'["array", "O", [1]]', b"12345678"),
         (b'["pickle", "gASVJAAAAAAAAA=="]', b""),
         (b'["int", "' + b"9" * 200_000 + b'"]', b""),
-        (b'["list", [' + b",".join([b"null"] * 200_000) + b"]]", b""),
+        (b'["list", [' + b",".join([b"null"] * 20_000) + b"]]", b""),
+        (b'["list", [' + b",".join([b'["other", "A1"]'] * 200) + b"]]", b""),
         (b'{"is": "dict"}', b""),
         (b"7", b""),
     ],
@@ -652,6 +782,9 @@ def test_a_folder_of_strange_submissions_costs_each_its_own_line(
     hand_in(folder, "mona", copy_of_03, name="two")
     (folder / "nils.ipynb").write_text(json.dumps(answered(copy_of_03, right)))
     hand_in(folder, "otto", copy_of_03 | {"cells": [code_cell("x" * 200_000)]})
+    hand_in(folder, "quy", copy_of_03 | {"cells": [code_cell("a = 1")] * 2001})
+    strange = [code_cell("a = 1") | {"id": id} for id in ([1], {}, 7)]
+    hand_in(folder, "pina", copy_of_03 | {"cells": strange + answered(copy_of_03, right)["cells"]})
     results = list(grade(found_in(folder, group), group, server, LONG))
     verdicts = {r.student: (r.verdict, r.says) for r in results if r.exercise == "3.1"}
     assert len(results) == 4 * len(verdicts)
@@ -661,7 +794,9 @@ def test_a_folder_of_strange_submissions_costs_each_its_own_line(
         "hans": ("unreadable", "a copy of 04_other, not of 03"), "ines": ("unreadable", "no exer"),
         "jana": ("unreadable", "no notebook"), "kemal": ("unreadable", "no exercise cell"),
         "lena": ("not attempted", ""), "mona": ("unreadable", "2 notebooks: keep one"),
-        "nils": ("ok", ""), "otto": ("unreadable", "Cell 1 has 200,000 characters"),
+        "nils": ("ok", ""), "pina": ("ok", ""),
+        "quy": ("unreadable", "2,001 cells, more than 2,000"),
+        "otto": ("unreadable", "Cell 1 has 200,000 characters"),
         f"fifo-{NB03}": ("unreadable", "It is no file"), "emil": ("unreadable", "It is a link"),
     }  # fmt: skip
     assert {s: v for s, (v, _) in verdicts.items()} == {s: v for s, (v, _) in expected.items()}

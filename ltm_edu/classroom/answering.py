@@ -28,7 +28,7 @@ from ..exercises.costs import Limits
 from ..exercises.exercise import copied
 from ..exercises.running import NotAttempted, Raised
 from .cells import Cell, Step, needed_steps, parsed
-from .wire import Ended, WireError, receive, send
+from .wire import QUESTION, Ended, WireError, receive, send
 
 FOR_EVER = 1e18
 """A moment that never comes: the grading process ends this one."""
@@ -59,6 +59,7 @@ def warm_up() -> None:
     function = Function(canary())
     function.counts((torch.ones(3),), Limits(None, None, 1000))
     function.package_results((torch.ones(3),))
+    parsed("%time")  # imports IPython
 
 
 class _Silent(io.TextIOBase):
@@ -75,7 +76,7 @@ def answer_questions(read: int, write: int) -> None:
     desk = _Desk()
     while True:
         try:
-            question = receive(read, FOR_EVER)
+            question = receive(read, FOR_EVER, QUESTION)
         except (Ended, WireError):
             return
         try:
@@ -88,6 +89,17 @@ def answer_questions(read: int, write: int) -> None:
             send(write, reply, FOR_EVER)
         except Exception as error:  # a result may be of any kind
             send(write, {"failed": Raised("Result", f"it cannot be sent: {error}")}, FOR_EVER)
+
+
+class _Notebook:
+    """Stands for what `get_ipython()` returns: every method does nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return _do_nothing
+
+
+def _do_nothing(*_: object, **__: object) -> None:
+    return None
 
 
 class _Desk:
@@ -115,7 +127,7 @@ class _Desk:
             return {"out": tuple(function.counts(question["args"], Limits(*question["limits"])))}
         if what == "package":
             return {"out": function.package_results(question["args"])}
-        return {"out": sorted(function.names())[:5000]}
+        return {"out": sorted(function.names())[:2000]}
 
     def _prepare(
         self,
@@ -132,7 +144,7 @@ class _Desk:
         self._record_checks()
         for source in imports:
             for statement in parsed(source).body:
-                self._run(compile(ast.Module([statement], []), "<imports>", "exec"))
+                self._run(statement, "<imports>")
         errors = []
         for step in needed_steps([Cell(*c) for c in cells], exercise):
             error = self._run_step(step)
@@ -141,22 +153,25 @@ class _Desk:
         found = self.checked.get(exercise, self.module.__dict__.get(name))
         if callable(found):
             self.functions["answer"] = Function(found)
-        return {"callable": callable(found), "errors": errors}
+        return {"callable": callable(found), "errors": errors[-50:]}
 
     def _record_checks(self) -> None:
         """Let `check` note the function that it gets: it is examined later, and from outside."""
 
-        def check(id: str, fn: Any) -> None:
-            self.checked[id] = fn
-
-        def silent(*_: object, **__: object) -> None:
-            return None
+        def check(id: Any = "", fn: Any = None, *_: object, **__: object) -> None:
+            if isinstance(id, str) and callable(fn):
+                self.checked[id] = fn
 
         exercises.check = check
-        exercises.hint = exercises.solution = exercises.progress = silent
-        exercises.in_class = lambda seed: (check, silent, silent, silent)
+        exercises.hint = exercises.solution = exercises.progress = _do_nothing
+        exercises.in_class = lambda seed: (check, _do_nothing, _do_nothing, _do_nothing)
+        self.module.__dict__.update(display=_do_nothing, get_ipython=_Notebook)
 
     def _run_step(self, step: Step) -> Raised | None:
+        """Run a cell, statement by statement; the first error does not keep the rest from running.
+
+        A statement may show what a cell computed that is not run here.
+        """
         name = f"<cell {step.cell.number}>"
         lines = step.cell.source.splitlines(keepends=True)
         linecache.cache[name] = (len(step.cell.source), None, lines, name)
@@ -164,15 +179,12 @@ class _Desk:
             line = (step.error.text or "").strip() if step.error else ""
             where = f" (line {step.error.lineno})" if step.error and step.error.lineno else ""
             return Raised("SyntaxError", f"{step.error.msg if step.error else ''}{where}", line)
-        try:
-            code = compile(step.tree, name, "exec")
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            return Raised.by(error)
-        return self._run(code)
+        errors = [self._run(statement, name) for statement in step.tree.body]
+        return next((e for e in errors if e is not None), None)
 
-    def _run(self, code: Any) -> Raised | None:
+    def _run(self, statement: ast.stmt, name: str) -> Raised | None:
         try:
-            exec(code, self.module.__dict__)
+            exec(compile(ast.Module([statement], []), name, "exec"), self.module.__dict__)
         except BaseException as error:
             return Raised.by(error)
         return None

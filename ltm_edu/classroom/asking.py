@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,13 +26,16 @@ from ..exercises.exercise import Args
 from ..exercises.running import NotAttempted, Raised
 from ..store.errors import InputError
 from .sandbox import Limits
-from .wire import Ended, TooLate, WireError, receive, send
+from .wire import QUESTION, Ended, TooLate, WireError, receive, send
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR", "SYSTEMROOT", "TMPDIR")
 
 
 _THREADS = 100
 """So many threads a student's process may have."""
+
+_NUMBERS = 1 << 20
+"""So many numbers a result may have; those of right answers have less than half as many."""
 
 
 class Lost(BaseException):
@@ -162,18 +166,15 @@ class Process:
 
         Raises:
             Lost: there is none in time, or what came is no reply.
-            NotAttempted: the answer is the stub.
         """
 
         def exchange(until: float) -> Any:
-            send(self._write, question, until)
+            send(self._write, question, until, QUESTION)
             return receive(self._read, until)
 
         reply = self._timed(exchange)
         if not isinstance(reply, dict):
             raise Lost("Its process sent something that is no reply.")
-        if reply.get("stub") is True:
-            raise NotAttempted
         return reply
 
     def _timed(self, action: Any) -> Any:
@@ -190,6 +191,16 @@ class Process:
             self._left -= time.monotonic() - started
 
 
+def _change(argument: Any, now: Tensor) -> None:
+    """Give an argument other numbers; a change of its kind is only marked, by a further axis."""
+    if not isinstance(argument, Tensor):
+        return
+    if now.shape == argument.shape and now.dtype == argument.dtype:
+        argument.set_(now)
+    else:
+        argument.unsqueeze_(0)
+
+
 class RemoteAnswer:
     """A student's function in a process of its own; see `Answer`."""
 
@@ -199,6 +210,8 @@ class RemoteAnswer:
 
     def _ask(self, what: str, **more: Any) -> Any:
         reply = self._process.ask({"what": what, "of": self._of, **more})
+        if reply.get("stub") is True:
+            raise NotAttempted
         failed = reply.get("failed")
         if isinstance(failed, Raised):
             return failed, []
@@ -211,10 +224,11 @@ class RemoteAnswer:
         out, changed = self._ask("call", args=args)
         for place in changed if isinstance(changed, list) else []:
             match place:
-                case [int(i), Tensor() as now] if 0 <= i < len(args) and isinstance(
-                    args[i], Tensor
-                ):
-                    args[i].set_(now.to(args[i].dtype))
+                case [int(i), Tensor() as now] if 0 <= i < len(args):
+                    _change(args[i], now)
+        numbers = out.numel() if isinstance(out, Tensor) else getattr(out, "size", 0)
+        if isinstance(out, Tensor | np.ndarray) and numbers > _NUMBERS:
+            return Raised("Result", f"it has {numbers:,} numbers, more than {_NUMBERS:,}")
         return out
 
     def gradients(self, args: Args, positions: Sequence[int]) -> list[Tensor | None] | Raised:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -93,7 +94,7 @@ def write_results(
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for r in results:
-            values = (r.student, r.exercise, r.verdict, r.misconception)
+            values = (_name(r.student), r.exercise, r.verdict, r.misconception)
             writer.writerow([*map(_cell, values), f"{r.seconds:.2f}"])
     about: dict[str, Any] = {
         "in force": [PROTECTIONS[p] for p in PROTECTIONS if holds[p]],
@@ -131,16 +132,30 @@ def page_names(students: Iterable[str]) -> dict[str, str]:
 
 def plain(text: str) -> str:
     """Text without control characters and without marks that turn the direction of writing."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(c) else c for c in text)
+
+
+def _is_control(c: str) -> bool:
+    """Whether a character shows nothing; those that join letters in some languages are kept."""
+    joins = c in ("\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}")
+    return unicodedata.category(c) in ("Cc", "Cf", "Cs") and not joins
+
+
+def _name(student: str) -> str:
+    """A student's name, in which what shows nothing is written out, so that no two look alike."""
     return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c
-        for c in text
+        (repr(os.fsencode(c))[2:-1] if unicodedata.category(c) == "Cs" else ascii(c)[1:-1])
+        if _is_control(c) or c == "\\"
+        else c
+        for c in student
     )
 
 
 def _cell(text: str) -> str:
     """A cell of the table, which no spreadsheet takes for a formula."""
     text = plain(text)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    first = unicodedata.normalize("NFKC", text).lstrip()[:1]
+    return f"'{text}" if first in ("=", "+", "-", "@") else text
 
 
 def _html(text: str, longest: int = _LONGEST) -> str:
@@ -149,7 +164,7 @@ def _html(text: str, longest: int = _LONGEST) -> str:
 
 
 def _lines(text: str) -> str:
-    return "\n".join(_html(line) for line in text.splitlines())
+    return "\n".join(_html(line.expandtabs(4)) for line in text.splitlines())
 
 
 def _page(title: str, body: str) -> str:
@@ -188,7 +203,7 @@ def _mark(verdict: str, word: bool = True) -> str:
 
 
 def _student_page(student: str, results: Sequence[Result], protected: str) -> str:
-    name = _html(student, 120)
+    name = _html(_name(student), 120)
     right = sum(r.verdict == "ok" for r in results)
     parts = [
         f'<p><a href="../{OVERVIEW}">All students</a></p>',
@@ -270,7 +285,7 @@ def _grid(results: Sequence[Result], pages: Mapping[str, str]) -> str:
     rows = []
     for student, mine in groupby(results, key=lambda r: r.student):
         marks = "".join(f"<td>{_mark(r.verdict, word=False)}</td>" for r in mine)
-        link = f'<a href="{STUDENTS}/{pages[student]}">{_html(student, 80)}</a>'
+        link = f'<a href="{STUDENTS}/{pages[student]}">{_html(_name(student), 80)}</a>'
         rows.append(f"<tr><th>{link}</th>{marks}</tr>")
     total = "".join(f"<td>{right[id]} of {len(students)}</td>" for id in exercises)
     rows.append(f"<tr><th>ok</th>{total}</tr>")

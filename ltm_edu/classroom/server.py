@@ -92,9 +92,9 @@ def _become_a_students_process(pipes: Sequence[int], limits: Limits, folders: li
         os.closerange(102, 1 << 16)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG")}
+        kept = {k: v for k, v in os.environ.items() if k == "LANG"}
         os.environ.clear()
-        os.environ |= kept
+        os.environ |= kept | {"PATH": "/usr/bin"}  # the teacher's may name private folders
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")  # a system without memory ends this process first
         lock_up(limits, folders)

@@ -11,19 +11,20 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..store.errors import InputError
 from .cells import Cell
-from .teaching import Assignment, Class, digest
+from .teaching import Assignment, Class, Task, digest
 
 LARGEST_FILE = 32 << 20
 """Of a notebook, in bytes; its outputs are in it."""
 
 _LARGEST_CELL = 100_000
 _LARGEST_CODE = 500_000  # characters of all cells together
+_CELLS = 2000
 _ENTRIES = 2000
 _DEPTH = 3
 
@@ -65,7 +66,7 @@ def found_in(folder: Path, group: Class) -> list[Submission]:
     files = {}
     for name in names:
         paths = _notebooks(folder / name)
-        if paths or (folder / name).is_dir():
+        if paths or os.path.isdir(folder / name):
             student = name.removesuffix(".ipynb")
             files[name if student in names else student] = paths
     if not files:
@@ -88,9 +89,9 @@ def found_in(folder: Path, group: Class) -> list[Submission]:
 
 def _notebooks(place: Path) -> list[Path]:
     """The notebooks of a student; a link is not followed, and stands for itself."""
-    if place.is_symlink() or (place.suffix == ".ipynb" and not place.is_dir()):
+    if place.is_symlink() or (place.suffix == ".ipynb" and not os.path.isdir(place)):
         return [place]
-    if not place.is_dir():
+    if not os.path.isdir(place):
         return []
     return sorted(_below(place, _DEPTH, iter(range(_ENTRIES))))
 
@@ -178,7 +179,7 @@ def read_notebook(path: Path) -> dict[str, Any]:
             content = json.loads(file.read(LARGEST_FILE + 1).decode("utf-8-sig"))
             if isinstance(content["cells"], list) and content.get("nbformat") == 4:
                 return content
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError):
+        except Exception:  # of any kind: somebody else has written the file
             pass
     raise Unreadable("It is no notebook.")
 
@@ -186,16 +187,19 @@ def read_notebook(path: Path) -> dict[str, Any]:
 def code_cells(content: Mapping[str, Any], assignment: Assignment) -> list[Cell]:
     """The code cells of a submission, with the exercise that each of them answers.
 
-    An exercise's cell is recognised by its metadata, its id, or its call of `check`; a cell of the
-    course by its id or its text. A changed import cell is the student's own.
+    An exercise's cell is recognised by its calls of `check`, its metadata, its id, or else by the
+    function that it defines; a cell of the course by its id or its text. A changed import cell is
+    the student's own.
 
     Raises:
-        Unreadable: a cell is no cell or too long, the notebook is another assignment's, or it has
-            no exercise of this one.
+        Unreadable: a cell is too long, there are too many, the notebook is another assignment's, or
+            it has no exercise of this one.
     """
     named = _named(content)
     if named and named != assignment.name:
         raise Unreadable(f"It is a copy of {named[:80]}, not of {assignment.name}.")
+    if len(content["cells"]) > _CELLS:
+        raise Unreadable(f"It has {len(content['cells']):,} cells, more than {_CELLS:,}.")
     exercises = {t.exercise for t in assignment.tasks}
     by_id = {t.cell: t.exercise for t in assignment.tasks}
     handed_out = set(assignment.cells.values())
@@ -207,13 +211,16 @@ def code_cells(content: Mapping[str, Any], assignment: Assignment) -> list[Cell]
             continue
         if len(source) > _LARGEST_CELL:
             raise Unreadable(f"Cell {number} has {len(source):,} characters, which is too much.")
-        exercise = _exercise(cell, source, exercises, by_id)
-        is_courses = cell.get("id") in assignment.cells or digest(source) in handed_out
-        if exercise or digest(source) not in unchanged_imports:
-            cells.append(Cell(number, source, exercise, own=not is_courses))
+        answers = _exercises(cell, source, exercises, by_id)
+        is_courses = _identity(cell) in assignment.cells or digest(source) in handed_out
+        if answers or digest(source) not in unchanged_imports:
+            cells.append(Cell(number, source, answers, own=not is_courses))
     if sum(len(c.source) for c in cells) > _LARGEST_CODE:
         raise Unreadable(f"Its cells have more than {_LARGEST_CODE:,} characters.")
-    if not any(c.exercise for c in cells):
+    for task in assignment.tasks:
+        if not any(task.exercise in c.exercises for c in cells):
+            cells = [_with_exercise_if_it_defines(cell, task) for cell in cells]
+    if not any(c.exercises for c in cells):
         raise Unreadable("It has no exercise cell of this assignment.")
     return cells
 
@@ -230,19 +237,29 @@ def _source(cell: Any) -> str | None:
     return source.encode("utf-8", "replace").decode()  # no half characters
 
 
-def _exercise(
+def _identity(cell: Mapping[str, Any]) -> str:
+    """The id of a cell, or ""."""
+    identity = cell.get("id")
+    return identity if isinstance(identity, str) else ""
+
+
+def _with_exercise_if_it_defines(cell: Cell, task: Task) -> Cell:
+    """A cell that also answers this exercise if it defines the exercise's function."""
+    defines = rf"^(?:def[ \t]+{re.escape(task.name)}\b|{re.escape(task.name)}[ \t]*=(?!=))"
+    if not cell.own or not re.search(defines, cell.source, flags=re.MULTILINE):
+        return cell
+    return replace(cell, exercises=(*cell.exercises, task.exercise))
+
+
+def _exercises(
     cell: Mapping[str, Any], source: str, exercises: set[str], by_id: Mapping[str, str]
-) -> str:
+) -> tuple[str, ...]:
     about = cell.get("metadata")
     about = about.get("ltm_edu") if isinstance(about, dict) else None
     marked = about.get("exercise") if isinstance(about, dict) else None
-    called = re.search(r"""^check\(\s*["'](\d{1,3}\.\d{1,3})["']""", source, flags=re.MULTILINE)
-    identity = cell.get("id")
-    for exercise in (
-        called[1] if called else None,
-        marked,
-        by_id.get(identity) if isinstance(identity, str) else None,
-    ):
-        if isinstance(exercise, str) and exercise in exercises:
-            return exercise
-    return ""
+    called = re.findall(r"""^check\(\s*["'](\d{1,3}\.\d{1,3})["']""", source, flags=re.MULTILINE)
+    for found in (called, [marked], [by_id.get(_identity(cell))]):
+        known = [e for e in dict.fromkeys(map(str, found)) if e in exercises]
+        if known:
+            return tuple(known)
+    return ()

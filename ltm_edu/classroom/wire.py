@@ -14,6 +14,7 @@ import select
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,10 @@ from torch import Tensor
 
 from ..exercises.running import Raised
 
-_HEADER, _BODY = 4 << 20, 64 << 20
-"""The largest message, in bytes."""
+_DEPTH, _TEXT = 8, 100_000
 
-_ITEMS, _DEPTH, _TEXT = 100_000, 8, 100_000
+_OTHERS = 100
+"""So many values of a message may be of a kind that is only named."""
 
 _LINE = 500
 
@@ -40,6 +41,26 @@ _DTYPES = {
 _ARRAYS = ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 _ARRAYS += ("float16", "float32", "float64", "complex64", "complex128")
 _SEQUENCES: dict[str, Callable[[list], Any]] = {"tuple": tuple, "list": list, "set": list}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How large a message may be.
+
+    Attributes:
+        header: its description, in bytes.
+        body: the numbers of its tensors, in bytes.
+        items: how many values it has.
+    """
+
+    header: int
+    body: int
+    items: int
+
+
+QUESTION = Bounds(4 << 20, 64 << 20, 100_000)
+REPLY = Bounds(256 << 10, 16 << 20, 10_000)
+"""What a student's process says, and the grading process has to read."""
 
 
 class WireError(Exception):
@@ -57,75 +78,94 @@ class TooLate(Exception):
 # Messages -----------------------------------------------------------------------------------------
 
 
-def packed(message: Any) -> bytes:
+def packed(message: Any, bounds: Bounds = REPLY) -> bytes:
     """A message as bytes.
 
     Args:
         message: None, truth values, numbers, text, tensors, arrays, `Raised`, and lists, tuples,
             sets and dicts of these; of anything else, the name of its type.
+        bounds: of its size.
 
     Raises:
         WireError: it is too large.
     """
-    body: list[bytes] = []
-    header = json.dumps(_described(message, body, _DEPTH)).encode()
-    size = sum(map(len, body))
-    if len(header) > _HEADER or size > _BODY:
+    writer = _Writer(bounds)
+    header = json.dumps(writer.described(message, _DEPTH)).encode()
+    size = sum(map(len, writer.body))
+    if len(header) > bounds.header or size > bounds.body:
         raise WireError("it is too large")
-    return b"".join([_SIZES.pack(len(header), size), header, *body])
+    return b"".join([_SIZES.pack(len(header), size), header, *writer.body])
 
 
-def _described(value: Any, body: list[bytes], depth: int) -> Any:
-    if depth < 0:
-        raise WireError("it is nested too deeply")
-    if value is None:
-        return None
-    kind = type(value)
-    if kind is bool:
-        return ["bool", value]
-    if kind is int:
-        return ["int", str(value)] if abs(value) < 10**1000 else _named(value)
-    if kind is float:
-        return ["float", value.hex()]
-    if kind is str:
-        return ["str", value[:_TEXT]]
-    if isinstance(value, Raised):
-        return ["raised", str(value.kind), str(value.text)[:_LINE], str(value.line)[:_LINE]]
-    if kind in (tuple, list, set, frozenset, torch.Size):
-        name = "list" if kind is list else "tuple" if isinstance(value, tuple) else "set"
-        return [name, [_described(v, body, depth - 1) for v in value]]
-    if kind is dict:
-        pairs = value.items()
-        return ["dict", [[str(k)[:_TEXT], _described(v, body, depth - 1)] for k, v in pairs]]
-    if isinstance(value, Tensor):
-        return _tensor(value, body)
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.name in _ARRAYS:
-        body.append(np.ascontiguousarray(value).astype(value.dtype.newbyteorder("=")).tobytes())
+class _Writer:
+    """Describes values, and collects the numbers of their tensors."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.body: list[bytes] = []
+        self.items = self.others = 0
+
+    def described(self, value: Any, depth: int) -> Any:
+        self.items += 1
+        if depth < 0:
+            raise WireError("it is nested too deeply")
+        if self.items > self.bounds.items:
+            raise WireError("it is too large")
+        if value is None:
+            return None
+        kind = type(value)
+        if kind is bool:
+            return ["bool", value]
+        if kind is int and abs(value) < 10**1000:
+            return ["int", str(value)]
+        if kind is float:
+            return ["float", value.hex()]
+        if kind is str:
+            return ["str", value[:_TEXT]]
+        if isinstance(value, Raised):
+            return ["raised", str(value.kind), str(value.text)[:_LINE], str(value.line)[:_LINE]]
+        if kind in (tuple, list, set, frozenset, torch.Size):
+            name = "list" if kind is list else "tuple" if isinstance(value, tuple) else "set"
+            return [name, [self.described(v, depth - 1) for v in value]]
+        if kind is dict:
+            pairs = value.items()
+            return ["dict", [[str(k)[:_TEXT], self.described(v, depth - 1)] for k, v in pairs]]
+        if isinstance(value, Tensor):
+            return self._tensor(value)
+        if isinstance(value, np.ndarray | np.generic) and value.dtype.name in _ARRAYS:
+            return self._array(value)
+        return self._named(value)
+
+    def _tensor(self, value: Tensor) -> Any:
+        """Describe a tensor with the order of its axes in memory, which a view may depend on."""
+        name = str(value.dtype).removeprefix("torch.")
+        if value.layout != torch.strided or name not in _DTYPES:
+            return self._named(value)
+        if value.numel() * value.element_size() > self.bounds.body:
+            raise WireError("it is too large")
+        plain = value.detach().resolve_conj().resolve_neg().cpu()
+        order = sorted(range(plain.dim()), key=lambda axis: -plain.stride(axis))
+        flat = torch.empty(plain.numel(), dtype=plain.dtype)  # of stride 1, even of one number
+        flat.copy_(plain.permute(order).reshape(-1))
+        self.body.append(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+        return ["tensor", name, list(plain.shape), order]
+
+    def _array(self, value: np.ndarray | np.generic) -> Any:
+        if value.nbytes > self.bounds.body:
+            raise WireError("it is too large")
+        plain = np.ascontiguousarray(value).astype(value.dtype.newbyteorder("="))
+        self.body.append(plain.tobytes())
         one = isinstance(value, np.generic)
         return ["scalar" if one else "array", value.dtype.name, list(value.shape)]
-    return _named(value)
+
+    def _named(self, value: Any) -> Any:
+        self.others += 1
+        if self.others > _OTHERS:
+            raise WireError("it is too large")
+        return ["other", type(value).__name__[:60]]
 
 
-def _tensor(value: Tensor, body: list[bytes]) -> Any:
-    """Describe a tensor with the order of its axes in memory, which a view may depend on."""
-    name = str(value.dtype).removeprefix("torch.")
-    if value.layout != torch.strided or name not in _DTYPES:
-        return _named(value)
-    if value.numel() * value.element_size() > _BODY:
-        raise WireError("it is too large")
-    plain = value.detach().resolve_conj().resolve_neg().cpu()
-    order = sorted(range(plain.dim()), key=lambda axis: -plain.stride(axis))
-    flat = torch.empty(plain.numel(), dtype=plain.dtype)  # of stride 1, which one number may lack
-    flat.copy_(plain.permute(order).reshape(-1))
-    body.append(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-    return ["tensor", name, list(plain.shape), order]
-
-
-def _named(value: Any) -> Any:
-    return ["other", type(value).__name__[:60]]
-
-
-def unpacked(header: bytes, body: bytes) -> Any:
+def unpacked(header: bytes, body: bytes, bounds: Bounds = REPLY) -> Any:
     """A message from its bytes.
 
     Raises:
@@ -133,7 +173,7 @@ def unpacked(header: bytes, body: bytes) -> Any:
     """
     try:
         description = json.loads(header)
-        reader = _Reader(body)
+        reader = _Reader(body, bounds)
         message = reader.value(description, _DEPTH)
     except WireError:
         raise
@@ -147,15 +187,16 @@ def unpacked(header: bytes, body: bytes) -> Any:
 
 
 class _Reader:
-    """Reads values in the order in which `_described` wrote them."""
+    """Reads values in the order in which a `_Writer` wrote them."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, bounds: Bounds) -> None:
         self.body = body
-        self.at = self.items = 0
+        self.bounds = bounds
+        self.at = self.items = self.others = 0
 
     def value(self, given: Any, depth: int) -> Any:
         self.items += 1
-        if depth < 0 or self.items > _ITEMS:
+        if depth < 0 or self.items > self.bounds.items:
             raise WireError("it is too large")
         if given is None:
             return None
@@ -181,6 +222,9 @@ class _Reader:
             return Raised(_identifier(name), text[:_LINE], line[:_LINE])
         if kind == "other":
             (name,) = rest
+            self.others += 1
+            if self.others > _OTHERS:
+                raise WireError("it is too large")
             return type(_identifier(_text(name)), (), {})()
         if kind == "tensor":
             return self._tensor(*rest)
@@ -222,7 +266,7 @@ class _Reader:
 
 
 def _shape(given: Any) -> list[int]:
-    if len(given) > 16 or not all(type(n) is int and 0 <= n <= _BODY for n in given):
+    if len(given) > 16 or not all(type(n) is int and 0 <= n <= QUESTION.body for n in given):
         raise WireError("it holds no tensor")
     return list(given)
 
@@ -240,20 +284,21 @@ def _identifier(name: str) -> str:
 # Pipes --------------------------------------------------------------------------------------------
 
 
-def send(handle: int, message: Any, until: float) -> None:
+def send(handle: int, message: Any, until: float, bounds: Bounds = REPLY) -> None:
     """Write a message into a pipe that does not block.
 
     Args:
         handle: the pipe.
         message: as in `packed`.
         until: the latest moment, of `time.monotonic()`.
+        bounds: of the size of the message.
 
     Raises:
         Ended: nobody reads it.
         TooLate: it was not read in time.
         WireError: it is too large.
     """
-    remaining = memoryview(packed(message))
+    remaining = memoryview(packed(message, bounds))
     while remaining:
         _wait(handle, select.POLLOUT, until)
         try:
@@ -264,12 +309,12 @@ def send(handle: int, message: Any, until: float) -> None:
             raise Ended from None
 
 
-def receive(handle: int, until: float) -> Any:
+def receive(handle: int, until: float, bounds: Bounds = REPLY) -> Any:
     """Read one message from a pipe; arguments and errors as in `send`."""
     header, body = _SIZES.unpack(_read(handle, _SIZES.size, until))
-    if header > _HEADER or body > _BODY:
+    if header > bounds.header or body > bounds.body:
         raise WireError("it is too large")
-    return unpacked(_read(handle, header, until), _read(handle, body, until))
+    return unpacked(_read(handle, header, until), _read(handle, body, until), bounds)
 
 
 def _read(handle: int, size: int, until: float) -> bytes:

@@ -9,6 +9,7 @@ helper that computes a part of the answer is allowed.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence, Set
 from types import FrameType
 from typing import Any
@@ -35,6 +36,9 @@ def package_function(
     numbers = [_sorted_numbers(r) for r in right]
     for name in sorted(set(calls[0]).intersection(*calls[1:])):
         for results in zip(*(c[name] for c in calls), strict=False):
+            sizes = [None if n is None else len(n) for n in numbers]
+            if list(map(_size, results)) != sizes:
+                continue  # before anything is sorted: a result may be large
             if _proportional([_sorted_numbers(r) for r in results], numbers):
                 return name
     return None
@@ -56,13 +60,26 @@ def results_from_the_package(fn: Callable[..., Any], args: Args) -> dict[str, li
             several = isinstance(value, tuple) and not all(isinstance(v, int) for v in value)
             results.setdefault(name, []).extend(value if several else [value])
 
-    before = sys.getprofile()
+    before, in_threads = sys.getprofile(), threading.getprofile()
+    threading.setprofile(note)  # of the threads that the answer starts
     sys.setprofile(note)
     try:
         run(fn, args)
     finally:
         sys.setprofile(before)
+        threading.setprofile(in_threads)
     return results
+
+
+def _size(value: Any) -> int | None:
+    """How many numbers a result has, or None if it does not consist of numbers."""
+    if isinstance(value, Tensor):
+        return value.numel()
+    if isinstance(value, np.ndarray | np.generic):
+        return int(value.size)
+    if isinstance(value, float | int):
+        return 1
+    return len(value) if isinstance(value, Sequence | Set) else None
 
 
 def _sorted_numbers(value: Any) -> Numbers | None:
