@@ -766,6 +766,9 @@ def test_a_folder_of_strange_submissions_costs_each_its_own_line(
     (folder / "anna" / NB03 / ".ipynb_checkpoints").mkdir()
     (folder / "anna" / "notes.txt").write_text("x")
     (folder / "bela").mkdir()
+    (folder / "rosa" / NB03).mkdir(parents=True)
+    for archive in ("rosa/" + NB03 + "/work.zip", "anna/old.zip", "sami.zip", "readme.txt"):
+        (folder / archive).write_bytes(b"PK")
     hand_in(folder, "chen", copy_of_03).write_text("no notebook")
     (folder / "dora").mkdir()
     (folder / "dora" / f"{NB03}.ipynb").symlink_to(good)
@@ -795,6 +798,7 @@ def test_a_folder_of_strange_submissions_costs_each_its_own_line(
         "jana": ("unreadable", "no notebook"), "kemal": ("unreadable", "no exercise cell"),
         "lena": ("not attempted", ""), "mona": ("unreadable", "2 notebooks: keep one"),
         "nils": ("ok", ""), "pina": ("ok", ""),
+        "rosa": ("unreadable", "archive: unpack"), "sami.zip": ("unreadable", "archive: unpack"),
         "quy": ("unreadable", "2,001 cells, more than 2,000"),
         "otto": ("unreadable", "Cell 1 has 200,000 characters"),
         f"fifo-{NB03}": ("unreadable", "It is no file"), "emil": ("unreadable", "It is a link"),
@@ -870,7 +874,7 @@ def test_grade_writes_a_table_and_pages_that_no_student_can_write_into(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("submitted", "--out", "submitted/out"), "in each other"),
+        (("submitted", "--out", "submitted/out"), "contain one another"),
         (("submitted", "--out", "taken"), "taken exists"),
         (("submitted", "--out", "taken", "--overwrite"), "was not written by grade"),
         (("submitted", "--out", "new", "--seconds", "0"), "--seconds 0"),

@@ -27,6 +27,8 @@ _LARGEST_CODE = 500_000  # characters of all cells together
 _CELLS = 2000
 _ENTRIES = 2000
 _DEPTH = 3
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".xz")
+_HANDED_IN = (".ipynb", *_ARCHIVES)
 
 
 class Unreadable(Exception):
@@ -88,8 +90,8 @@ def found_in(folder: Path, group: Class) -> list[Submission]:
 
 
 def _notebooks(place: Path) -> list[Path]:
-    """The notebooks of a student; a link is not followed, and stands for itself."""
-    if place.is_symlink() or (place.suffix == ".ipynb" and not os.path.isdir(place)):
+    """The notebooks and archives of a student; a link is not followed, and stands for itself."""
+    if place.is_symlink() or (place.suffix in _HANDED_IN and not os.path.isdir(place)):
         return [place]
     if not os.path.isdir(place):
         return []
@@ -97,7 +99,7 @@ def _notebooks(place: Path) -> list[Path]:
 
 
 def _below(folder: Path, depth: int, budget: Iterator[int]) -> Iterator[Path]:
-    """The notebooks below a folder, among so many entries as the budget has numbers."""
+    """Notebooks and archives below a folder, among so many entries as the budget has numbers."""
     try:
         with os.scandir(folder) as scan:
             for entry, _ in zip(scan, budget, strict=False):
@@ -106,7 +108,7 @@ def _below(folder: Path, depth: int, budget: Iterator[int]) -> Iterator[Path]:
                 if entry.is_dir(follow_symlinks=False):
                     if depth > 1:
                         yield from _below(Path(entry.path), depth - 1, budget)
-                elif entry.name.endswith(".ipynb"):
+                elif entry.name.endswith(_HANDED_IN):
                     yield Path(entry.path)
     except OSError:
         return
@@ -117,7 +119,7 @@ def _by_assignment(paths: Sequence[Path], group: Class) -> Mapping[str, list[Pat
     found: dict[str, list[Path]] = {}
     for path in paths:
         named = [n for n in (path.stem, path.parent.name) if n in group.assignments]
-        name = named[0] if named else _says(path)
+        name = "" if path.suffix in _ARCHIVES else named[0] if named else _says(path)
         found.setdefault(name if name in group.assignments else "", []).append(path)
     return found
 
@@ -160,8 +162,10 @@ def read_notebook(path: Path) -> dict[str, Any]:
     """The content of a notebook.
 
     Raises:
-        Unreadable: it is a link, no file, too large, or no notebook.
+        Unreadable: it is a link, an archive, no file, too large, or no notebook.
     """
+    if path.suffix in _ARCHIVES:
+        raise Unreadable("It is an archive: unpack it, and run grade again.")
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

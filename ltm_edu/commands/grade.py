@@ -84,7 +84,7 @@ def _teachers_file(submissions: Path, named: Path | None) -> Path:
 def _check_out(out: Path, submissions: Path, overwrite: bool) -> None:
     here, there = out.resolve(), submissions.resolve()
     if here.is_relative_to(there) or there.is_relative_to(here):
-        raise InputError(f"{out} and {submissions} are in each other: name another --out")
+        raise InputError(f"{out} and {submissions} contain one another: name another --out")
     if here.is_dir() and entries(here):
         if not overwrite:
             raise InputError(f"{out} exists: name a new folder, or replace it with --overwrite")
