@@ -67,7 +67,7 @@ format: $(STAMP)  ## format code and notebooks, fix what ruff can fix
 	$(RUN) ruff format .
 
 clean:  ## remove caches and build leftovers (not data/, nor .venv: rm -r .venv does that)
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache screenshots .book.*
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache screenshots
 	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-prune -exec rm -rf {} +
 

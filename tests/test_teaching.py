@@ -453,7 +453,7 @@ def test_a_wrong_figure_is_one_line_and_leaves_the_slides_as_they_were(
     assert says in said
     assert "03_one.md" in said
     assert sorted(p.name for p in (checkout / "out").iterdir()) == ["old.html", slides.MARK]
-    assert not [p for p in checkout.iterdir() if p.name.startswith(".out")]
+    assert not [p for p in checkout.iterdir() if p.name.startswith(".")]
 
 
 def test_a_folder_with_other_files_is_not_replaced(checkout):

@@ -16,15 +16,16 @@ import io
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ltm_edu.store.errors import InputError
+from ltm_edu.store.files import made_whole
 
 from .course import ROOT, Notebook, read_notebooks, source
+from .offline import lines_of, mathjax
 
 FIGURE = re.compile(r"!\[([^\]]*)\]\(figure:(\d\d)/(\d+)/(\w+)\)")
 MARK = "slides.built"
@@ -127,19 +128,14 @@ def build(sources: Path, notebooks: Path, out: Path) -> list[Path]:
     Raises:
         InputError: a figure does not exist, a deck cannot be built, or `out` holds other files.
     """
-    if out.exists() and any(out.iterdir()) and not (out / MARK).is_file():
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / MARK).is_file():
         raise InputError(f"{out} holds files that are not slides: name another folder with --out")
     decks = sorted(sources.glob("*.md"))
     if not decks:
         raise InputError(f"{sources} holds no deck: a deck is a Markdown file")
     numbered = {n.number: n for n in read_notebooks(notebooks)}
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
-    try:
-        pages, new, old = scratch / "source", scratch / "new", scratch / "old"
+    with made_whole(out, replace=True) as part, TemporaryDirectory() as scratch:
+        pages = Path(scratch).resolve() / "source"
         (pages / "figures").mkdir(parents=True)
         titles = {}
         for deck in decks:
@@ -148,15 +144,10 @@ def build(sources: Path, notebooks: Path, out: Path) -> list[Path]:
             (pages / deck.name).write_text(f"{text}\n{CREDIT}\n", encoding="utf-8")
         (pages / "index.md").write_text("---\norphan: true\n---\n# Slides\n", encoding="utf-8")
         _copy_static(pages / "_static")
-        _run_sphinx(pages, new, scratch / "doctrees")
-        (new / MARK).touch()
+        _run_sphinx(pages, part, Path(scratch) / "doctrees")
+        (part / MARK).touch()
         links = [f'<li><a href="{stem}.html">{escape(t)}</a></li>' for stem, t in titles.items()]
-        (new / "index.html").write_text(INDEX.format(links="\n".join(links)), encoding="utf-8")
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        (part / "index.html").write_text(INDEX.format(links="\n".join(links)), encoding="utf-8")
     return [out / f"{deck.stem}.html" for deck in decks]
 
 
@@ -214,12 +205,8 @@ def figure(notebook: Notebook, number: int, function: str) -> bytes:
 
 def _copy_static(folder: Path) -> None:
     """Write the style, and copy MathJax."""
-    package = find_spec("sphinx-mathjax-offline")
-    if package is None:
-        raise InputError('the slides need MathJax\'s files: pip install -e ".[slides]"')
     folder.mkdir()
-    mathjax = Path(package.origin).parent / "static" / "mathjax" / "tex-svg-full.js"
-    shutil.copyfile(mathjax, folder / mathjax.name)
+    shutil.copy(mathjax(), folder)
     (folder / "slides.css").write_text(CSS, encoding="utf-8")
 
 
@@ -249,8 +236,7 @@ def _run_sphinx(pages: Path, out: Path, doctrees: Path) -> None:
             ).build()
     except SphinxError as error:
         raise InputError(f"the slides cannot be built: {error}") from error
-    warnings = re.sub(r"\x1b\[[\d;]*m", "", said.getvalue()).splitlines()
-    if warnings:
+    if warnings := lines_of(said.getvalue()):
         raise InputError(warnings[0].replace(f"{pages}/", ""))
 
 

@@ -7,19 +7,16 @@ collecting and for comments can be used on them.
 from __future__ import annotations
 
 import ast
-import copy
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..exercises import EXERCISES
 from ..store.errors import InputError
-from ..store.files import entries, made_whole, read_text, writing
+from ..store.files import entries, made_whole, read_text
 from .teaching import FILE, Assignment, Class, Task, digest
 
 RELEASE, SUBMITTED = "release", "submitted"
@@ -72,22 +69,17 @@ def assign(
         raise InputError(f"{existing[0]} is handed out already: --overwrite replaces it")
     described = {name: assignment for name, (assignment, _) in copies.items()}
     group = replace(group, assignments={**group.assignments, **described})
-    with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".ltm_edu-", dir=out.parent) as scratch:
-        whole = Path(scratch) / "class"
-        for name, (assignment, content) in copies.items():
-            _write_copy(whole / RELEASE / name, assignment, content)
-        (whole / SUBMITTED).mkdir()
-        group.save(whole / FILE)
-        if not place.exists():  # a new class appears as a whole
-            with made_whole(out) as part:
-                shutil.copytree(whole, part, dirs_exist_ok=True)
-        else:
-            group.save(place)
-            for name, folder in folders.items():
-                with made_whole(folder, replace=overwrite) as part:
-                    shutil.copytree(whole / RELEASE / name, part, dirs_exist_ok=True)
+    if not place.exists():  # a new class appears as a whole
+        with made_whole(out) as part:
+            for name, copy in copies.items():
+                _write_copy(part / RELEASE / name, *copy)
+            (part / SUBMITTED).mkdir()
+            group.save(part / FILE)
+    else:
+        group.save(place)
+        for name, folder in folders.items():
+            with made_whole(folder, replace=overwrite) as part:
+                _write_copy(part, *copies[name])
     return list(folders.values())
 
 
@@ -160,7 +152,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(read_text(path))
         if not all(isinstance("".join(c["source"]), str) for c in content["cells"]):
             raise ValueError
-        return copy.deepcopy(content) | {"metadata": dict(content["metadata"])}
+        return content | {"metadata": dict(content["metadata"])}
     except InputError:
         raise
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -205,7 +197,7 @@ def _notice(name: str) -> dict[str, Any]:
 
 
 def _write_copy(folder: Path, assignment: Assignment, content: dict[str, Any]) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     (folder / f"{assignment.name}.ipynb").write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(_instructions(assignment), encoding="utf-8")

@@ -34,9 +34,9 @@ def package_function(
         calls: for each of these inputs, what each function returned, by name.
     """
     numbers = [_sorted_numbers(r) for r in right]
+    sizes = [None if n is None else len(n) for n in numbers]
     for name in sorted(set(calls[0]).intersection(*calls[1:])):
         for results in zip(*(c[name] for c in calls), strict=False):
-            sizes = [None if n is None else len(n) for n in numbers]
             if list(map(_size, results)) != sizes:
                 continue  # before anything is sorted: a result may be large
             if _proportional([_sorted_numbers(r) for r in results], numbers):

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import io
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import unquote
 
 from ltm_edu.store.errors import InputError
+from ltm_edu.store.files import made_whole
 
 from ..course import ROOT
+from ..offline import lines_of
 from .pages import Address, write_sources
 
 GENERATOR = '<meta name="generator" content="tools.book">'
@@ -43,25 +44,13 @@ def build(root: Path, out: Path, repository: str = "", branch: str = "main") -> 
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not is_book:
         raise InputError(f"{out} holds files that are not a book: name another folder with --out")
     address = Address(repository, branch)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
-    try:
-        new, old = scratch / "new", scratch / "old"
-        write_sources(root, scratch / "sources", address)
+    with made_whole(out, replace=True) as part, TemporaryDirectory() as scratch:
+        sources, doctrees = (Path(scratch).resolve() / name for name in ("sources", "doctrees"))
+        write_sources(root, sources, address)
         front = root / "ltm_edu" / "widgets"  # what draws the interactive figures
-        problems = _run_sphinx(scratch / "sources", new, scratch / "doctrees", front)
-        if problems := problems or dead_links(new):
+        problems = _run_sphinx(sources, part, doctrees, front)
+        if problems := problems or dead_links(part):
             raise InputError("\n".join(problems))
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _run_sphinx(sources: Path, out: Path, doctrees: Path, front: Path) -> list[str]:
@@ -85,8 +74,8 @@ def _run_sphinx(sources: Path, out: Path, doctrees: Path, front: Path) -> list[s
     except Exception as error:  # a broken source may raise anything; the warnings say where it is
         first = (str(error).splitlines() or [type(error).__name__])[0]
         warnings.write(f"{sources}{first}\n" if not warnings.getvalue() else "")
-    text = re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(" ")]
+    told = lines_of(warnings.getvalue())
+    lines = [line for line in told if line.strip() and not line.startswith(" ")]
     return list(dict.fromkeys(readable(line, sources) for line in lines))
 
 

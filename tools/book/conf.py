@@ -1,9 +1,8 @@
 """Sphinx's configuration of the book."""
 
-from importlib.util import find_spec
-from pathlib import Path
+from tools.offline import mathjax
 
-MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax"
+MATHJAX = mathjax()
 
 project = "ltm_edu"
 extensions = [
@@ -39,7 +38,7 @@ toc_object_entries_show_parents = "hide"
 html_theme = "sphinx_book_theme"
 html_context = {"default_mode": "auto"}  # dark where the reader's system is
 html_title = "ltm_edu"
-html_static_path = ["static", str(MATHJAX / "tex-svg-full.js")]
+html_static_path = ["static", str(MATHJAX)]
 html_css_files = ["book.css"]
 html_js_files = ["book.js"]
 html_copy_source = False
@@ -56,7 +55,7 @@ html_theme_options = {
     "extra_footer": "Text and code: MIT licence. Drawings of the miniature, and figures that show "
     'them: <a href="https://openmoji.org">OpenMoji</a>, CC BY-SA 4.0.',
 }
-mathjax_path = "tex-svg-full.js"
+mathjax_path = MATHJAX.name
 mathjax3_config = {
     "tex": {"inlineMath": [["\\(", "\\)"]]},
     "options": {"ignoreHtmlClass": "tex2jax_ignore|document", "processHtmlClass": "math"},
