@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, fields, replace
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -79,7 +79,7 @@ class LTMConfig:
         widths: Upsam's channels.
         transformation: a registered name: "local" (the paper) or "global" (averaged prototype).
         rows: mask rows of the local transformation.
-        shots: how K supports are joined.
+        shots: how K supports are joined; see `Transformation`.
         query_scales: sizes of the query relative to image_size whose maps are averaged.
         residual: add A_hat, resized and times a factor that trains, to the foreground's logit. The
             decoder then corrects the map instead of replacing it. Not in the paper.
@@ -102,9 +102,9 @@ class LTMConfig:
             value = getattr(self, part.name)
             if type(value) is not type(part.default):
                 raise InputError(f"{part.name} {value!r}: expected something like {part.default!r}")
-        for name, choices in (("rows", ("fg", "fg_bg")), ("shots", ("mean", "stack"))):
+        for name, choices in (("rows", get_args(Rows)), ("shots", get_args(Shots))):
             if getattr(self, name) not in choices:
-                raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(choices)}")
+                raise InputError(f"{name} {getattr(self, name)!r}: choose {', '.join(choices)}")
         for name, (least, most) in _SIZES.items():
             if not least <= getattr(self, name) <= most:
                 raise InputError(f"{name} {getattr(self, name)}: it must be {least} to {most:,}")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from ltm_edu.transformations import (
     ReverseTransformation,
     RidgeTransformation,
     SelfSupportTransformation,
+    Shots,
     SoftmaxTransformation,
     TopTransformation,
 )
@@ -32,6 +34,8 @@ KINDS = {
     "fg, stack": LocalTransformation("fg", "stack"),
     "fg_bg, mean": LocalTransformation("fg_bg", "mean"),
     "fg_bg, stack": LocalTransformation("fg_bg", "stack"),
+    "fg, renormalized": LocalTransformation("fg", "renormalized"),
+    "self_support, renormalized": SelfSupportTransformation("fg_bg", "renormalized"),
     "global": GlobalTransformation(),
     "maximum": MaximumTransformation(),
     "top_k": TopTransformation(),
@@ -86,10 +90,31 @@ def test_local_map_is_the_mean_over_shots_of_the_printed_equations(rows, K, scal
 
 
 @pytest.mark.parametrize("rows", ["fg", "fg_bg"])
-def test_with_one_shot_mean_and_stack_are_the_same(rows):
+def test_with_one_shot_all_ways_to_join_shots_are_the_same(rows):
     E_q, E_s, G_s = episode()
-    mean, stack = (LocalTransformation(rows, shots)(E_q, E_s, G_s) for shots in ("mean", "stack"))
-    torch.testing.assert_close(mean, stack)
+    maps = [LocalTransformation(rows, shots)(E_q, E_s, G_s) for shots in get_args(Shots)]
+    for other in maps[1:]:
+        torch.testing.assert_close(other, maps[0])
+
+
+def test_maps_that_do_not_agree_are_joined_to_a_map_from_0_to_1():
+    E_q, E_s, G_s = episode(K=4)
+    mean = LocalTransformation(shots="mean")(E_q, E_s, G_s)
+    ours = LocalTransformation(shots="renormalized")(E_q, E_s, G_s)
+    assert (mean.flatten(1).amax(dim=1) < 0.95).all()
+    low, high = (getattr(mean.flatten(1), f)(dim=1)[:, None, None, None] for f in ("amin", "amax"))
+    torch.testing.assert_close(ours, (mean - low) / (high - low), atol=1e-4, rtol=0)
+
+
+def test_the_query_supports_itself_from_the_joined_map():
+    E_q, E_s, G_s = episode(K=4)
+    mean, ours = (
+        SelfSupportTransformation(shots=shots)(E_q, E_s, G_s) for shots in ("mean", "renormalized")
+    )
+    assert (ours - mean).abs().max() > 0.05
+    torch.testing.assert_close(
+        ours.flatten(1).amax(dim=1), torch.ones(len(ours)), atol=0.05, rtol=0
+    )
 
 
 def test_stacked_shots_average_over_the_pixels_of_all_supports():

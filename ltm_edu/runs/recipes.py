@@ -79,6 +79,7 @@ PHOTOGRAPHS = Recipe(
         image_size=417,
         transformation="self_support",
         rows="fg_bg",
+        shots="renormalized",
         residual=True,
     ),
     TrainingConfig(steps=1200, losses=LossWeights(lambda_d=1, object_weight=2)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from torch import Tensor, nn
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..model import LTMConfig
 
 Rows = Literal["fg", "fg_bg"]
-Shots = Literal["mean", "stack"]
+Shots = Literal["mean", "renormalized", "stack"]
 
 
 class Transformation(nn.Module):
@@ -27,7 +27,10 @@ class Transformation(nn.Module):
 
     Args:
         shots: "mean" takes the mean of the normalised maps of the K supports (the released
-            code's way); "stack" puts the pixels of all supports into one support.
+            code's way); "renormalized" applies equation 6 to that mean once more, because a mean
+            of maps that do not agree stays away from 0 and 1, and a decoder that was trained with
+            one shot takes that for doubt; "stack" puts the pixels of all supports into one
+            support. With one shot all are the same.
 
     Attributes:
         masks_support: whether the support is masked (equation 1) before it is embedded. False
@@ -42,8 +45,8 @@ class Transformation(nn.Module):
 
     def __init__(self, shots: Shots = "mean") -> None:
         super().__init__()
-        if shots not in ("mean", "stack"):
-            raise ValueError(f'shots is {shots!r}, expected "mean" or "stack"')
+        if shots not in (known := get_args(Shots)):
+            raise ValueError(f"shots is {shots!r}, expected one of {', '.join(known)}")
         self.shots: Shots = shots
 
     def relate(self, E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
@@ -78,6 +81,8 @@ class Transformation(nn.Module):
             E_each = E_q.repeat_interleave(K, dim=0)
             A = self.relate(E_each, E_s.flatten(0, 1), G_s.flatten(0, 1))
             A_hat = normalize_attention(A).unflatten(0, (-1, K)).mean(dim=1)
+            if self.shots == "renormalized" and K > 1:
+                A_hat = normalize_attention(A_hat)
         return A_hat.unflatten(1, (1, *E_q.shape[-2:]))
 
     def extra_repr(self) -> str:
