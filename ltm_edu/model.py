@@ -104,7 +104,7 @@ class LTMConfig:
                 raise InputError(f"{part.name} {value!r}: expected something like {part.default!r}")
         for name, choices in (("rows", get_args(Rows)), ("shots", get_args(Shots))):
             if getattr(self, name) not in choices:
-                raise InputError(f"{name} {getattr(self, name)!r}: choose {', '.join(choices)}")
+                raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(choices)}")
         for name, (least, most) in _SIZES.items():
             if not least <= getattr(self, name) <= most:
                 raise InputError(f"{name} {getattr(self, name)}: it must be {least} to {most:,}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
@@ -25,7 +27,7 @@ class LocalTransformation(Transformation):
 
     def __init__(self, rows: Rows = "fg", shots: Shots = "mean") -> None:
         super().__init__(shots)
-        if rows not in ("fg", "fg_bg"):
+        if rows not in get_args(Rows):
             raise ValueError(f'rows is {rows!r}, expected "fg" or "fg_bg"')
         self.rows: Rows = rows
 
