@@ -360,14 +360,14 @@ class _Embedder:
     def __init__(self, model: FewShotModel, cache: FeatureCache) -> None:
         self.model, self.cache = model, cache
         self.device = next(model.parameters()).device
-        self._memory: list[Tensor] = []
+        self._memory: dict[str, Tensor] = {}
         self._index_of: OrderedDict[str, int] = OrderedDict()
 
     def __call__(self, names: Sequence[str]) -> Embedded:
         """Embeddings of pictures, in their order."""
         distinct = dict.fromkeys(names)
-        if self._memory and len(distinct) > len(self._memory[0]):
-            self._memory, self._index_of = [], OrderedDict()
+        if self._memory and len(distinct) > len(self._memory["E_s"]):
+            self._memory, self._index_of = {}, OrderedDict()
         for name in distinct:
             if name in self._index_of:
                 self._index_of.move_to_end(name)
@@ -375,24 +375,25 @@ class _Embedder:
             if name not in self._index_of:
                 self._store(name, len(distinct))
         index = torch.tensor([self._index_of[name] for name in names])
-        return Embedded(*(array[index] for array in self._memory))
+        return Embedded(**{name: array[index] for name, array in self._memory.items()})
 
     def _store(self, name: str, at_least: int) -> None:
         scales = self.model.config.query_scales
         F_q = [f.to(self.device) for f in self.cache.features([name], query_scales=scales)]
         F_s = F_q[0] if scales == (1.0,) else self.cache.support_features([name]).to(self.device)
-        tensors = [x for x in self.model.embed(F_q, F_s) if x is not None]
-        if not all(x.isfinite().all() for x in tensors):
+        embedded = self.model.embed(F_q, F_s)._asdict()
+        tensors = {part: x for part, x in embedded.items() if x is not None}
+        if not all(x.isfinite().all() for x in tensors.values()):
             raise FloatingPointError(f"the embedding of {name} holds NaN or infinite values")
         if not self._memory:
-            each = sum(x.numel() * x.element_size() for x in tensors)
+            each = sum(x.numel() * x.element_size() for x in tensors.values())
             count = min(len(self.cache.names), max(at_least, MEMORY // each))
-            self._memory = [x.new_empty(count, *x.shape[1:]) for x in tensors]
+            self._memory = {k: x.new_empty(count, *x.shape[1:]) for k, x in tensors.items()}
         index = len(self._index_of)
-        if index == len(self._memory[0]):
+        if index == len(self._memory["E_s"]):
             _, index = self._index_of.popitem(last=False)
-        for array, x in zip(self._memory, tensors, strict=True):
-            array[index] = x[0]
+        for part, x in tensors.items():
+            self._memory[part][index] = x[0]
         self._index_of[name] = index
 
 

@@ -50,11 +50,16 @@ class Embedded(NamedTuple):
         F_hat: T_f's features as a query, (n, D', h, w).
         E_q: embedding as a query without T_e's bias, (n, D, h, w); None where it equals E_s,
             because the query is used at one scale only.
+        U_s: the backbone's own features as a support, (n, C, h, w); None where the network does
+            not use them.
+        U_q: the same as a query; None where it equals U_s.
     """
 
     E_s: Tensor
     F_hat: Tensor
     E_q: Tensor | None = None
+    U_s: Tensor | None = None
+    U_q: Tensor | None = None
 
 
 _MOST_CHANNELS = 16_384
@@ -64,6 +69,8 @@ _SIZES = {
     "features": (1, _MOST_CHANNELS),
 }
 """The sizes that a network may have: over them a checkpoint would take gigabytes when opened."""
+_CUT, _UNTRAINED_CUT = 0.4, 0.65
+"""Where `map_weight` counts a map as the object: A_hat, and the map of the backbone's features."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,10 @@ class LTMConfig:
         query_scales: sizes of the query relative to image_size whose maps are averaged.
         residual: add A_hat, resized and times a factor that trains, to the foreground's logit. The
             decoder then corrects the map instead of replacing it. Not in the paper.
+        map_weight: when the trained network answers (in eval mode), it adds
+            map_weight * (A_hat - 0.4 + A_0 - 0.65) to the foreground's logit, where A_0 is the map
+            of the backbone's features without T_e. In training the decoder sees its own classes
+            only, and trusts itself too much on others. Not in the paper.
     """
 
     backbone: str = "efficientnet_lite0"
@@ -96,6 +107,7 @@ class LTMConfig:
     shots: Shots = "mean"
     query_scales: tuple[float, ...] = (1.0,)
     residual: bool = False
+    map_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for part in fields(self):
@@ -116,6 +128,8 @@ class LTMConfig:
                 f"widths {self.widths}: three numbers of channels, each 1 to {_MOST_CHANNELS:,}, "
                 "as in 32,16,16"
             )
+        if not 0 <= self.map_weight <= 1000:
+            raise InputError(f"map_weight {self.map_weight}: it must be 0 to 1000")
         scales = [s for s in self.query_scales if type(s) in (int, float) and 0.1 <= s <= 4]
         if not scales or len(scales) != len(self.query_scales):
             raise InputError(
@@ -224,27 +238,51 @@ class FewShotModel(nn.Module):
 
         `query` holds the B queries, `support` the B * K supports, the K of an episode in a row.
         """
-        E_s = support.E_s
-        if self.transformation.masks_support:
-            E_s = masked_features(E_s, G_s.flatten(0, 1))  # T_e(G F) = G T_e(F), without the bias
         bias = self.embedding_bias()
+        E_s = self._masked(support.E_s, G_s) + bias  # T_e(G F) = G T_e(F), without the bias
         E_q = (query.E_s if query.E_q is None else query.E_q) + bias
-        return self._attend(E_q, (E_s + bias).unflatten(0, G_s.shape[:2]), query.F_hat, G_s, size)
+        untrained = None
+        if query.U_s is not None and support.U_s is not None:
+            U_s = self._masked(support.U_s, G_s).unflatten(0, G_s.shape[:2])
+            untrained = query.U_s if query.U_q is None else query.U_q, U_s
+        E_s = E_s.unflatten(0, G_s.shape[:2])
+        return self._attend(E_q, E_s, query.F_hat, G_s, size, untrained)
+
+    def _masked(self, F_s: Tensor, G_s: Tensor) -> Tensor:
+        """Features of B * K supports, masked (equation 1) if the transformation asks for it."""
+        return masked_features(F_s, G_s.flatten(0, 1)) if self.transformation.masks_support else F_s
 
     def _attend(
-        self, E_q: Tensor, E_s: Tensor, F_hat: Tensor, G_s: Tensor, size: Sequence[int]
+        self,
+        E_q: Tensor,
+        E_s: Tensor,
+        F_hat: Tensor,
+        G_s: Tensor,
+        size: Sequence[int],
+        untrained: tuple[Tensor, Tensor] | None = None,
     ) -> LTMOutput:
-        """From embeddings and features to the mask."""
+        """From embeddings and features to the mask; `untrained`: the backbone's own as E_q, E_s."""
         # Under autocast convolutions are computed in half precision, the equations never.
         with torch.autocast(E_q.device.type, enabled=False):
             A_hat = self.transformation(E_q, E_s, G_s)
+            A_0 = None if untrained is None else self.transformation(*untrained, G_s)
+        M = self.decode(F_hat, A_hat, size)
+        if A_0 is not None:
+            maps = _on_image(A_hat - _CUT + A_0 - _UNTRAINED_CUT, size)
+            M = torch.cat([M[:, :1], M[:, 1:] + self.config.map_weight * maps], dim=1)
         rows = self.transformation.mask_rows(G_s.flatten(0, 1)).unflatten(0, G_s.shape[:2])
-        return LTMOutput(self.decode(F_hat, A_hat, size), A_hat, E_q, E_s, rows)
+        return LTMOutput(M, A_hat, E_q, E_s, rows)
 
     def at_query_scales(self, scales: Sequence[float]) -> FewShotModel:
         """A model that shares these weights and uses its query at other scales."""
         other = copy(self)
         other.config = replace(self.config, query_scales=tuple(scales))
+        return other
+
+    def at_map_weight(self, weight: float) -> FewShotModel:
+        """A model that shares these weights and trusts its maps otherwise; see `LTMConfig`."""
+        other = copy(self)
+        other.config = replace(self.config, map_weight=weight)
         return other
 
     def for_inference(self) -> FewShotModel:
@@ -301,21 +339,29 @@ class LTM(FewShotModel):
         maps = [m - self.feature_mean for m in ([F_q] if isinstance(F_q, Tensor) else F_q)]
         grid = F_s.shape[-2:]
         E_q = self.T_e(_mean_on_grid(maps, grid)).float()
-        centred = F_s.flatten(0, 1) - self.feature_mean
-        if self.transformation.masks_support:
-            centred = masked_features(centred, G_s.flatten(0, 1))
+        centred = self._masked(F_s.flatten(0, 1) - self.feature_mean, G_s)
         E_s = self.T_e(centred).float().unflatten(0, F_s.shape[:2])
         F_hat = _mean_on_grid([F.relu(self.T_f(m)) for m in maps], grid)
-        return self._attend(E_q, E_s, F_hat, G_s, size)
+        untrained = None
+        if self._uses_untrained():
+            U_s = self._masked(F_s.flatten(0, 1).float(), G_s).unflatten(0, F_s.shape[:2])
+            untrained = _mean_on_grid(maps, grid).float() + self.feature_mean, U_s
+        return self._attend(E_q, E_s, F_hat, G_s, size, untrained)
+
+    def _uses_untrained(self) -> bool:
+        return self.config.map_weight > 0 and not self.training
 
     def embed(self, F_q: Sequence[Tensor], F_s: Tensor) -> Embedded:
         """See `FewShotModel.embed`."""
         maps, grid = [m - self.feature_mean for m in F_q], F_s.shape[-2:]
         F_hat = _mean_on_grid([F.relu(self.T_f(m)) for m in maps], grid)
         E_s = F.conv2d(F_s - self.feature_mean, self.T_e.weight).float()
+        U_s = F_s.float() if self._uses_untrained() else None
         if len(maps) == 1:
-            return Embedded(E_s, F_hat)
-        return Embedded(E_s, F_hat, F.conv2d(_mean_on_grid(maps, grid), self.T_e.weight).float())
+            return Embedded(E_s, F_hat, U_s=U_s)
+        centred = _mean_on_grid(maps, grid)
+        U_q = None if U_s is None else centred.float() + self.feature_mean
+        return Embedded(E_s, F_hat, F.conv2d(centred, self.T_e.weight).float(), U_s, U_q)
 
     def embedding_bias(self) -> Tensor:
         """T_e's bias, (D, 1, 1)."""
@@ -327,8 +373,7 @@ class LTM(FewShotModel):
         M = map_to_image(M, size, A_hat.shape[-2:])
         if not self.config.residual:
             return M
-        on_image = F.interpolate(A_hat, tuple(size), mode="bilinear", align_corners=True)
-        object_logit = M[:, 1:] + self.map_factor * on_image + self.map_offset
+        object_logit = M[:, 1:] + self.map_factor * _on_image(A_hat, size) + self.map_offset
         return torch.cat([M[:, :1], object_logit], dim=1)
 
     def for_inference(self) -> LTM:
@@ -375,7 +420,7 @@ class TrainingFreeMap(FewShotModel):
 
     def decode(self, F_hat: Tensor, A_hat: Tensor, size: Sequence[int]) -> Tensor:
         """Logits whose second channel is positive where the map is over the threshold."""
-        on_image = F.interpolate(A_hat, tuple(size), mode="bilinear", align_corners=True)
+        on_image = _on_image(A_hat, size)
         return torch.cat([self.threshold - on_image, on_image - self.threshold], dim=1)
 
 
@@ -389,6 +434,10 @@ def features_at_scales(backbone: Backbone, images: Tensor, scales: Sequence[floa
             at_scale = F.interpolate(images, size, mode="bilinear", align_corners=False)
         maps.append(backbone(at_scale))
     return maps
+
+
+def _on_image(A_hat: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(A_hat, tuple(size), mode="bilinear", align_corners=True)
 
 
 def _mean_on_grid(maps: Sequence[Tensor], grid: Sequence[int]) -> Tensor:

@@ -262,7 +262,7 @@ class FewShotSegmenter:
     def _segment(self, query: Picture, number: int) -> Prediction:
         started = time.perf_counter()
         image = _picture(query, f"query {number}")
-        found = self._look(image)
+        found = self._look(image, self._fast)
         if self.tile:
             found = self._look_closer(image, found)
         return Prediction(
@@ -278,9 +278,9 @@ class FewShotSegmenter:
             time.perf_counter() - started,
         )
 
-    def _look(self, image: Image.Image) -> _Found:
-        """What the network says of a picture."""
-        model, size = self._fast, self.model.config.image_size
+    def _look(self, image: Image.Image, model: FewShotModel) -> _Found:
+        """What a network says of a picture."""
+        size = model.config.image_size
         device = next(model.backbone.parameters()).device
         pixels = image_tensor(image, size)[None].to(device)
         maps = model.query_features(pixels)
@@ -307,8 +307,10 @@ class FewShotSegmenter:
         """The same from the whole picture and from tiles of it.
 
         Equation 6 finds the most similar place of every tile, whether it shows the object or not.
-        So only tiles whose presence comes near the highest one have a say.
+        So only tiles whose presence comes near the highest one have a say, and in a tile the map
+        has no weight beyond what it has in training.
         """
+        closer = self._fast.at_map_weight(0.0)
         size, zooms = whole.logits.shape[-1], _zooms(image, self.model.config.image_size)
         finest, looks = max(zooms), [(whole, 0, 0, 1)]
         for zoom in zooms[1:]:
@@ -317,7 +319,7 @@ class FewShotSegmenter:
                 ends = [n * place / (2 * zoom) for place in (0, 2) for n in image.size]
                 offsets = [n * place / (2 * zoom) for n, place in zip(image.size, at, strict=True)]
                 box = [round(end + offset) for end, offset in zip(ends, offsets * 2, strict=True)]
-                looks.append((self._look(image.crop(box)), row, column, zoom))
+                looks.append((self._look(image.crop(box), closer), row, column, zoom))
         presences = torch.stack([found.presences for found, *_ in looks])
         highest = presences.amax(dim=0)
         total = torch.zeros(len(highest), finest * size, finest * size)

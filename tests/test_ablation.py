@@ -71,6 +71,10 @@ def test_the_command_writes_the_rows_and_itself(voc, tiny_backbone, tmp_path, ca
     assert [row["name"] for row in record["rows"]] == names
     assert record["command"].startswith(f"python -m tools.ablation --data {voc} --fold 0")
     assert (record["dataset"], record["steps"], record["episodes"]) == ("voc", 1, 4)
+    assert record["rows"][0]["difference"] == [0, 0, 0]  # to itself
+    value, low, high = record["rows"][1]["difference"]
+    assert value == pytest.approx(record["rows"][1]["mean"] - record["rows"][0]["mean"], abs=1e-6)
+    assert low <= value <= high
     assert names[0] in capsys.readouterr().out
     assert open_dataset(voc).names("val")  # the data set is as it was
 

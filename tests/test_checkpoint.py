@@ -244,6 +244,7 @@ def test_a_negative_variance_is_refused(saved):
         ("query_scales", [1.0, "a"]),
         ("query_scales", [float("nan")]),
         ("residual", 1),
+        ("map_weight", float("nan")),
     ],
 )
 def test_a_size_that_no_network_has_is_refused_before_memory_is_taken(saved, name, value):

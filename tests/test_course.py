@@ -200,6 +200,11 @@ def test_every_ablation_in_the_data_folder_becomes_a_table(tmp_path):
     assert "| the recipe | 0.250 | 0.500 | 0.375 (0.350, 0.400) |" in table
     assert "300 updates, 2 trainings of each." in table
     assert "\npython -m tools.ablation --fold 2,3\n" in table
+    rows = [{**record["rows"][0], "difference": d} for d in ([0, 0, 0], [0.04, 0.01, 0.07])]
+    (tmp_path / "ablation_voc.json").write_text(json.dumps({**record, "rows": rows}))
+    table = course.ablation_tables(tmp_path)
+    assert "| the recipe | 0.250 | 0.500 | 0.375 (0.350, 0.400) | - |" in table
+    assert table.count("(+0.010 to +0.070) |") == 1
 
 
 @pytest.mark.parametrize("kind", ["league", "ablation"])

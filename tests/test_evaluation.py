@@ -385,9 +385,11 @@ def test_a_map_of_features_in_half_precision_scores_as_it_does_in_full(tiny):
     assert M.dtype == torch.float32
 
 
-@pytest.mark.parametrize("shots", [1, 2])
-def test_scoring_with_each_picture_once_is_scoring_every_episode_by_itself(trained, tiny, shots):
-    model, episodes = trained.model, episodes_of(tiny, shots=shots)
+@pytest.mark.parametrize(("shots", "map_weight"), [(1, 0.0), (2, 0.0), (2, 4.0)])
+def test_scoring_with_each_picture_once_is_scoring_every_episode_by_itself(
+    trained, tiny, shots, map_weight
+):
+    model, episodes = trained.model.at_map_weight(map_weight), episodes_of(tiny, shots=shots)
     cache = FeatureCache(model, tiny, episodes.names(), progress=False)
     plain = IoUCounter()
     for e in episodes:

@@ -359,6 +359,8 @@ def test_wrong_shapes_are_named():
         {"shots": "stack"},
         {"transformation": "global"},
         {"query_scales": (0.7, 1.0, 1.3)},
+        {"map_weight": 4.0},
+        {"map_weight": 4.0, "transformation": "self_support", "query_scales": (0.7, 1.3)},
     ],
     ids=str,
 )
@@ -428,3 +430,37 @@ def test_for_inference_gives_the_same_with_residual():
     torch.testing.assert_close(
         model.for_inference()(*pictures).M, model(*pictures).M, atol=1e-4, rtol=0
     )
+
+
+# --- more weight for the maps -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("K", [1, 2])
+@pytest.mark.parametrize("transformation", ["local", "global", "self_support"])
+def test_the_maps_get_more_weight_in_the_answer(K, transformation):
+    options = {"transformation": transformation, "map_weight": 3.0}
+    model = shaken(tiny_model(**options))
+    pictures = episode(K=K)
+    with torch.no_grad():
+        weighted, plain = model(*pictures), model.at_map_weight(0.0)(*pictures)
+        untrained = TrainingFreeMap(model.config, model.backbone).eval()(*pictures)
+    assert (untrained.A_hat - plain.A_hat).abs().max() > 0.01  # T_e has moved
+    maps = plain.A_hat - 0.4 + untrained.A_hat - 0.65
+    on_image = F.interpolate(maps, plain.M.shape[-2:], mode="bilinear", align_corners=True)
+    expected = torch.cat([0 * on_image, 3 * on_image], dim=1)
+    torch.testing.assert_close(weighted.M - plain.M, expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(weighted.A_hat, plain.A_hat)
+    assert model.config.map_weight == 3.0
+
+
+def test_training_does_not_see_that_the_maps_get_more_weight():
+    with_it, without = (tiny_model(map_weight=w) for w in (4.0, 0.0))
+    without.load_state_dict(with_it.state_dict())
+    pictures = episode()
+    assert torch.equal(with_it.train()(*pictures).M, without.train()(*pictures).M)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_a_senseless_weight_of_the_maps_is_refused(weight):
+    with pytest.raises(InputError, match=r"map_weight .*: it must be 0 to 1000"):
+        LTMConfig(map_weight=weight)

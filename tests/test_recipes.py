@@ -100,4 +100,6 @@ def test_the_recipe_for_use_differs_from_the_papers_where_it_says(monkeypatch):
     assert (config.transformation, config.rows, config.residual) == ("self_support", "fg_bg", True)
     output = LTM(config)(torch.rand(1, 3, 97, 97), torch.ones(1, 97, 97), torch.rand(1, 3, 97, 97))
     assert output.M.shape == (1, 2, 97, 97)
-    assert not PHOTOS.model_config.residual  # the recipe for scores stays the paper's network
+    assert config.map_weight > 0
+    assert not PHOTOS.model_config.residual
+    assert PHOTOS.model_config.map_weight == 0  # the recipe for scores stays the paper's network

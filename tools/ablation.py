@@ -25,28 +25,33 @@ from ltm_edu.commands import chosen_folds
 from ltm_edu.datasets import open_dataset
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.episodes import Fold, Protocol, fold_label
-from ltm_edu.evaluation import evaluate
+from ltm_edu.evaluation import count_episodes, draw_lists
+from ltm_edu.features.cache import FeatureCache
+from ltm_edu.league.difference import paired_difference
 from ltm_edu.model import LTM
 from ltm_edu.runs.processes import processes
 from ltm_edu.runs.recipes import PHOTOGRAPHS
+from ltm_edu.scores import Counts, IoUCounter
 from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import data_dir, need_place, written_whole
 from ltm_edu.training import fit
 
-_PAPERS_NETWORK = ("transformation=local", "rows=fg", "residual=False")
-_ONE_ROW_MORE = ("transformation=local", "residual=False")
+_SAME_MAPS = "map_weight=0"
+_PAPERS_NETWORK = ("transformation=local", "rows=fg", "residual=False", _SAME_MAPS)
+_ONE_ROW_MORE = ("transformation=local", "residual=False", _SAME_MAPS)
 _PAPERS_LOSSES = ("object_weight=1", "lambda_d=0")
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "the paper's network and losses": (*_PAPERS_NETWORK, *_PAPERS_LOSSES),
     "+ a second mask row": (*_ONE_ROW_MORE, *_PAPERS_LOSSES),
-    "+ the map as a residual": ("transformation=local", *_PAPERS_LOSSES),
-    "+ self-support": _PAPERS_LOSSES,
-    "+ pixels of the object count twice": ("lambda_d=0",),
-    "+ the overlap as a loss: the recipe": (),
+    "+ the map as a residual": ("transformation=local", _SAME_MAPS, *_PAPERS_LOSSES),
+    "+ self-support": (_SAME_MAPS, *_PAPERS_LOSSES),
+    "+ pixels of the object count twice": (_SAME_MAPS, "lambda_d=0"),
+    "+ the overlap as a loss": (_SAME_MAPS,),
+    "+ more weight for the maps in the answer: the recipe": (),
     "the paper's network, the recipe's losses": _PAPERS_NETWORK,
-    "the recipe with the overlap, not counting twice": ("object_weight=1",),
-    "the recipe without mirrored pictures": ("flips=False",),
+    "all but the object counting twice and the maps' weight": (_SAME_MAPS, "object_weight=1"),
+    "all but mirrored pictures and the maps' weight": (_SAME_MAPS, "flips=False"),
     "the recipe, query at 0.7, 1 and 1.3": ("query_scales=0.7,1.0,1.3",),
 }
 """What a variant is called, and the settings in which it differs from the recipe."""
@@ -82,7 +87,8 @@ def ablation(
 
     Returns:
         For each variant its name, its settings, the mIoU on each fold (a mean over the trainings),
-        their mean, and that mean for each training.
+        their mean, that mean for each training, and the difference to the first variant over the
+        classes of all folds with its 95 % interval, [value, low, high].
 
     Raises:
         InputError: no such variant or setting, or as `fit` and `evaluate` do.
@@ -91,22 +97,38 @@ def ablation(
         if name not in VARIANTS:
             raise InputError(f"no variant {name!r}: there are {'; '.join(VARIANTS)}")
     recipes = {name: PHOTOGRAPHS.changed([*VARIANTS[name], *settings]) for name in variants}
-    rows = []
+    rows: list[dict] = []
+    first: list[list[Counts]] = []
     config = next(iter(recipes.values())).model_config
     backbone = build_backbone(config.backbone, config.stages)
     for name, recipe in recipes.items():
         rules = Protocol(rule, recipe.novel_images, episodes=episodes, seeds=(0,))
+        drawn = {fold: draw_lists(dataset, fold, rules)[0] for fold in folds}
         scores: dict[str, list[float]] = {fold_label(fold): [] for fold in folds}
+        counts: list[list[Counts]] = [[] for _ in range(trainings)]
         for seed, fold in itertools.product(range(trainings), folds):
             torch.manual_seed(seed)
             model = LTM(recipe.model_config, backbone).to(device)
             training = recipe.training(seed=seed)
             fit(model, dataset, fold, training, rules, cache_folder=cache, progress=progress)
-            scored = evaluate(
-                {name: model}, dataset, fold, rules, cache_folder=cache, progress=progress
+            scales = sorted({1.0, *recipe.model_config.query_scales})
+            features = FeatureCache(
+                model,
+                dataset,
+                drawn[fold].names(),
+                folder=cache,
+                progress=progress,
+                query_scales=scales,
             )
-            scores[fold_label(fold)].append(scored.scores[0].miou)
+            of_fold = count_episodes(model, features, drawn[fold], progress)
+            counter = IoUCounter()
+            for e, of_episode in zip(drawn[fold], of_fold, strict=True):
+                counter.add_counts(of_episode, e.class_id)
+            scores[fold_label(fold)].append(counter.miou())
+            counts[seed] += of_fold
         of_folds = {fold: fmean(of_seeds) for fold, of_seeds in scores.items()}
+        first = first or counts
+        asked = [e for fold in folds for e in drawn[fold]]
         rows.append(
             {
                 "name": name,
@@ -114,6 +136,7 @@ def ablation(
                 "folds": of_folds,
                 "mean": fmean(of_folds.values()),
                 "trainings": [fmean(seed) for seed in zip(*scores.values(), strict=True)],
+                "difference": paired_difference(asked, counts, first),
             }
         )
         if progress:

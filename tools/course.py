@@ -346,10 +346,16 @@ def ablation_tables(folder: Path) -> str:
                 f"| variant | {' | '.join(f'fold {fold}' for fold in folds)} | {last} |",
                 f"|---|{'---|' * len(folds)}---|",
             ]
+            if paired := "difference" in record["rows"][0]:
+                lines[-2] += " difference to the first, all classes (95 % interval) |"
+                lines[-1] += "---|"
             for row in record["rows"]:
                 cells = [f"{x:.3f}" for x in (*(row["folds"][fold] for fold in folds), row["mean"])]
                 if trainings > 1:
                     cells[-1] += f" ({', '.join(f'{x:.3f}' for x in row['trainings'])})"
+                if paired:
+                    value, low, high = row["difference"]
+                    cells.append(f"{value:+.3f} ({low:+.3f} to {high:+.3f})" if low < high else "-")
                 lines.append(f"| {row['name']} | {' | '.join(cells)} |")
             tables.append("\n".join([*lines, "", f"```sh\n{record['command']}\n```"]))
     return "\n\n".join(tables)
