@@ -22,7 +22,7 @@ lab: $(STAMP)  ## open the course in JupyterLab, e.g. make lab ARGS="--no-browse
 
 test: $(STAMP)  ## lint, then run every test, docstring example and notebook, e.g. make test ARGS="-n 4"
 	$(RUN) ruff check .
-	$(RUN) pytest --nbval -n 2 --dist loadfile $(ARGS)  # two processes; a notebook stays in one
+	$(RUN) pytest --nbval -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)  # a notebook stays in one
 	@echo "make test: lint, tests, docstring examples and notebooks all passed"
 
 test-browser: $(STAMP)  ## test JupyterLab and the book in headless Chromium (apt: chromium chromium-driver)

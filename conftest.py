@@ -27,6 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
         option.nbval_sanitize_with = str(ROOT / "tests" / "nbval_sanitize.cfg")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the notebooks: each stays in one process, and short files fill up the rest."""
+    items.sort(key=lambda item: item.path.suffix != ".ipynb")
+
+
 @pytest.fixture(autouse=True)
 def seeds() -> None:
     """Start every test and docstring example from the same random numbers."""

@@ -282,7 +282,7 @@ class FewShotModel(nn.Module):
     def at_map_weight(self, weight: float) -> FewShotModel:
         """A model that shares these weights and trusts its maps otherwise; see `LTMConfig`."""
         other = copy(self)
-        other.config = replace(self.config, map_weight=weight)
+        other.config = replace(self.config, map_weight=float(weight))
         return other
 
     def for_inference(self) -> FewShotModel:

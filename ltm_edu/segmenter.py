@@ -262,7 +262,9 @@ class FewShotSegmenter:
     def _segment(self, query: Picture, number: int) -> Prediction:
         started = time.perf_counter()
         image = _picture(query, f"query {number}")
-        found = self._look(image, self._fast)
+        # Equation 6 stretches the map of each class to 1: it cannot decide between classes.
+        several = len(self._classes) > 1
+        found = self._look(image, self._fast.at_map_weight(0) if several else self._fast)
         if self.tile:
             found = self._look_closer(image, found)
         return Prediction(
@@ -310,7 +312,7 @@ class FewShotSegmenter:
         So only tiles whose presence comes near the highest one have a say, and in a tile the map
         has no weight beyond what it has in training.
         """
-        closer = self._fast.at_map_weight(0.0)
+        closer = self._fast.at_map_weight(0)
         size, zooms = whole.logits.shape[-1], _zooms(image, self.model.config.image_size)
         finest, looks = max(zooms), [(whole, 0, 0, 1)]
         for zoom in zooms[1:]:

@@ -442,7 +442,7 @@ def test_the_maps_get_more_weight_in_the_answer(K, transformation):
     model = shaken(tiny_model(**options))
     pictures = episode(K=K)
     with torch.no_grad():
-        weighted, plain = model(*pictures), model.at_map_weight(0.0)(*pictures)
+        weighted, plain = model(*pictures), model.at_map_weight(0)(*pictures)
         untrained = TrainingFreeMap(model.config, model.backbone).eval()(*pictures)
     assert (untrained.A_hat - plain.A_hat).abs().max() > 0.01  # T_e has moved
     maps = plain.A_hat - 0.4 + untrained.A_hat - 0.65

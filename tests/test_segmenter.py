@@ -356,6 +356,17 @@ def test_a_query_that_cannot_be_read_stops_or_is_reported(model, files, tmp_path
     assert str(bad) in str(error)
 
 
+def test_the_maps_get_more_weight_for_one_class_and_none_between_several(model, files):
+    weighted, (images, masks) = model.at_map_weight(4), supports(files)
+
+    def logits(network: LTM, names: list[str]) -> np.ndarray:
+        seg = FewShotSegmenter(network).fit(images, masks, names=names)
+        return next(seg.predict([files["query"]])).logits
+
+    assert np.array_equal(logits(weighted, ["cat", "dog"]), logits(model, ["cat", "dog"]))
+    assert abs(logits(weighted, ["cat", "cat"]) - logits(model, ["cat", "cat"])).max() > 0.1
+
+
 def test_classes_by_name_compete_for_each_pixel(model, files):
     images, masks = supports(files)
     seg = FewShotSegmenter(model, min_presence=0).fit(images, masks, names=["cat", "dog"])
