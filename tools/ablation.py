@@ -49,7 +49,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "+ pixels of the object count twice": (_SAME_MAPS, "lambda_d=0"),
     "+ the overlap as a loss": (_SAME_MAPS,),
     "+ more weight for the maps in the answer: the recipe": (),
-    "+ twice that weight, as for classes by folds": ("map_weight=4",),
+    "the recipe with twice its weight for the maps": ("map_weight=4",),
     "the paper's network, the recipe's losses": _PAPERS_NETWORK,
     "all but the object counting twice and the maps' weight": (_SAME_MAPS, "object_weight=1"),
     "all but mirrored pictures and the maps' weight": (_SAME_MAPS, "flips=False"),
