@@ -28,8 +28,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the notebooks: each stays in one process, and short files fill up the rest."""
-    items.sort(key=lambda item: item.path.suffix != ".ipynb")
+    """Begin with what takes a minute in one process; short files fill up the rest.
+
+    These are the notebooks, and the test of torch.compile, which compiles C++.
+    """
+    items.sort(key=lambda item: item.path.suffix != ".ipynb" and item.path.stem != "test_training")
 
 
 @pytest.fixture(autouse=True)
