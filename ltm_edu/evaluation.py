@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from .model import LTM, Embedded, FewShotModel
 from .refine import crf as refinement
 from .runs.processes import own_part, rank, share_arrays
 from .runs.threads import in_parallel
-from .scores import Counts, IoUCounter, Results, counts_of, score_of
+from .scores import Counts, IoUCounter, Results, counter_of, counts_of, score_of
 from .store.errors import InputError
 from .store.pictures import VOID
 
@@ -260,13 +261,7 @@ def _score_lists(
 ) -> list[IoUCounter]:
     """Score lists of episodes, which may share episodes."""
     counts = iter(_count_each(scorer, [e for part in lists for e in part], label, progress))
-    counters = []
-    for part in lists:
-        counter = IoUCounter()
-        for e in part:
-            counter.add_counts(next(counts), e.class_id)
-        counters.append(counter)
-    return counters
+    return [counter_of(part, islice(counts, len(part))) for part in lists]
 
 
 def _count_each(

@@ -275,14 +275,15 @@ class FewShotModel(nn.Module):
 
     def at_query_scales(self, scales: Sequence[float]) -> FewShotModel:
         """A model that shares these weights and uses its query at other scales."""
-        other = copy(self)
-        other.config = replace(self.config, query_scales=tuple(scales))
-        return other
+        return self._configured(query_scales=tuple(scales))
 
     def at_map_weight(self, weight: float) -> FewShotModel:
         """A model that shares these weights and trusts its maps otherwise; see `LTMConfig`."""
+        return self._configured(map_weight=float(weight))
+
+    def _configured(self, **options: object) -> FewShotModel:
         other = copy(self)
-        other.config = replace(self.config, map_weight=float(weight))
+        other.config = replace(self.config, **options)
         return other
 
     def for_inference(self) -> FewShotModel:
@@ -338,14 +339,15 @@ class LTM(FewShotModel):
         """In the paper's order, equation 1 before T_e; everything that trains calls this."""
         maps = [m - self.feature_mean for m in ([F_q] if isinstance(F_q, Tensor) else F_q)]
         grid = F_s.shape[-2:]
-        E_q = self.T_e(_mean_on_grid(maps, grid)).float()
+        centred_q = _mean_on_grid(maps, grid)
+        E_q = self.T_e(centred_q).float()
         centred = self._masked(F_s.flatten(0, 1) - self.feature_mean, G_s)
         E_s = self.T_e(centred).float().unflatten(0, F_s.shape[:2])
         F_hat = _mean_on_grid([F.relu(self.T_f(m)) for m in maps], grid)
         untrained = None
         if self._uses_untrained():
             U_s = self._masked(F_s.flatten(0, 1).float(), G_s).unflatten(0, F_s.shape[:2])
-            untrained = _mean_on_grid(maps, grid).float() + self.feature_mean, U_s
+            untrained = centred_q.float() + self.feature_mean, U_s
         return self._attend(E_q, E_s, F_hat, G_s, size, untrained)
 
     def _uses_untrained(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .datasets.coverage import Coverage
-from .episodes import FOLDS, Asked, Protocol, describe_few, fold_label
+from .episodes import FOLDS, Asked, Episode, Protocol, describe_few, fold_label
 from .store.errors import InputError
 from .store.files import read_text, written_whole
 from .store.pictures import VOID
@@ -97,6 +97,14 @@ class IoUCounter:
         total = self.total()
         background = iou(total.counted - total.either, total.counted - total.both)
         return (self.pooled_foreground_iou() + background) / 2
+
+
+def counter_of(episodes: Iterable[Episode], counts: Iterable[Counts]) -> IoUCounter:
+    """The counts of as many episodes, summed for each class."""
+    counter = IoUCounter()
+    for e, of_episode in zip(episodes, counts, strict=True):
+        counter.add_counts(of_episode, e.class_id)
+    return counter
 
 
 METRICS: dict[str, Callable[[IoUCounter], float]] = {}

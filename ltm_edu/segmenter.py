@@ -164,6 +164,9 @@ class FewShotSegmenter:
             supports.setdefault(str(name), []).append(self._support(picture, mask, class_id, i))
         was_training = self.model.training
         self._fast = self.model.for_inference()
+        # Equation 6 stretches every map to [0, 1]. It decides neither between classes nor whether a
+        # tile shows the object: there the maps get no weight beyond what they have in training.
+        self._unweighted = self._fast.at_map_weight(0)
         self._classes = [self._class(name, pairs) for name, pairs in supports.items()]
         self.model.train(was_training)
         return self
@@ -262,9 +265,7 @@ class FewShotSegmenter:
     def _segment(self, query: Picture, number: int) -> Prediction:
         started = time.perf_counter()
         image = _picture(query, f"query {number}")
-        # Equation 6 stretches the map of each class to 1: it cannot decide between classes.
-        several = len(self._classes) > 1
-        found = self._look(image, self._fast.at_map_weight(0) if several else self._fast)
+        found = self._look(image, self._fast if len(self._classes) == 1 else self._unweighted)
         if self.tile:
             found = self._look_closer(image, found)
         return Prediction(
@@ -309,10 +310,8 @@ class FewShotSegmenter:
         """The same from the whole picture and from tiles of it.
 
         Equation 6 finds the most similar place of every tile, whether it shows the object or not.
-        So only tiles whose presence comes near the highest one have a say, and in a tile the map
-        has no weight beyond what it has in training.
+        So only tiles whose presence comes near the highest one have a say.
         """
-        closer = self._fast.at_map_weight(0)
         size, zooms = whole.logits.shape[-1], _zooms(image, self.model.config.image_size)
         finest, looks = max(zooms), [(whole, 0, 0, 1)]
         for zoom in zooms[1:]:
@@ -321,7 +320,7 @@ class FewShotSegmenter:
                 ends = [n * place / (2 * zoom) for place in (0, 2) for n in image.size]
                 offsets = [n * place / (2 * zoom) for n, place in zip(image.size, at, strict=True)]
                 box = [round(end + offset) for end, offset in zip(ends, offsets * 2, strict=True)]
-                looks.append((self._look(image.crop(box), closer), row, column, zoom))
+                looks.append((self._look(image.crop(box), self._unweighted), row, column, zoom))
         presences = torch.stack([found.presences for found, *_ in looks])
         highest = presences.amax(dim=0)
         total = torch.zeros(len(highest), finest * size, finest * size)

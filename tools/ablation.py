@@ -31,7 +31,7 @@ from ltm_edu.league.difference import paired_difference
 from ltm_edu.model import LTM
 from ltm_edu.runs.processes import processes
 from ltm_edu.runs.recipes import PHOTOGRAPHS
-from ltm_edu.scores import Counts, IoUCounter
+from ltm_edu.scores import Counts, counter_of
 from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import data_dir, need_place, written_whole
 from ltm_edu.training import fit
@@ -102,9 +102,11 @@ def ablation(
     first: list[list[Counts]] = []
     config = next(iter(recipes.values())).model_config
     backbone = build_backbone(config.backbone, config.stages)
+    asked = Protocol(rule, episodes=episodes, seeds=(0,))  # the same questions for all variants
+    drawn = {fold: draw_lists(dataset, fold, asked)[0] for fold in folds}
+    every = [e for fold in folds for e in drawn[fold]]
     for name, recipe in recipes.items():
         rules = Protocol(rule, recipe.novel_images, episodes=episodes, seeds=(0,))
-        drawn = {fold: draw_lists(dataset, fold, rules)[0] for fold in folds}
         scores: dict[str, list[float]] = {fold_label(fold): [] for fold in folds}
         counts: list[list[Counts]] = [[] for _ in range(trainings)]
         for seed, fold in itertools.product(range(trainings), folds):
@@ -122,14 +124,10 @@ def ablation(
                 query_scales=scales,
             )
             of_fold = count_episodes(model, features, drawn[fold], progress)
-            counter = IoUCounter()
-            for e, of_episode in zip(drawn[fold], of_fold, strict=True):
-                counter.add_counts(of_episode, e.class_id)
-            scores[fold_label(fold)].append(counter.miou())
+            scores[fold_label(fold)].append(counter_of(drawn[fold], of_fold).miou())
             counts[seed] += of_fold
         of_folds = {fold: fmean(of_seeds) for fold, of_seeds in scores.items()}
         first = first or counts
-        asked = [e for fold in folds for e in drawn[fold]]
         rows.append(
             {
                 "name": name,
@@ -137,7 +135,7 @@ def ablation(
                 "folds": of_folds,
                 "mean": fmean(of_folds.values()),
                 "trainings": [fmean(seed) for seed in zip(*scores.values(), strict=True)],
-                "difference": paired_difference(asked, counts, first),
+                "difference": paired_difference(every, counts, first),
             }
         )
         if progress:

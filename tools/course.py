@@ -314,8 +314,7 @@ def league_tables(folder: Path) -> str:
                 "|---|---|---|---|---|",
             ]
             for e in league["entries"]:
-                d = e["difference"]
-                difference = f"{d['value']:+.3f} ({d['low']:+.3f} to {d['high']:+.3f})"
+                difference = _with_interval(**e["difference"])
                 if e["method"] == first[e["trained"]]:
                     difference = "-"
                 network = "trained" if e["trained"] else "none"
@@ -324,6 +323,10 @@ def league_tables(folder: Path) -> str:
             command = f"```sh\n{league['command']}\n```"
             tables.append("\n".join([*lines, "", command]))
     return "\n\n".join(tables)
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def ablation_tables(folder: Path) -> str:
@@ -354,8 +357,8 @@ def ablation_tables(folder: Path) -> str:
                 if trainings > 1:
                     cells[-1] += f" ({', '.join(f'{x:.3f}' for x in row['trainings'])})"
                 if paired:
-                    value, low, high = row["difference"]
-                    cells.append(f"{value:+.3f} ({low:+.3f} to {high:+.3f})" if low < high else "-")
+                    is_first = row is record["rows"][0]
+                    cells.append("-" if is_first else _with_interval(*row["difference"]))
                 lines.append(f"| {row['name']} | {' | '.join(cells)} |")
             tables.append("\n".join([*lines, "", f"```sh\n{record['command']}\n```"]))
     return "\n\n".join(tables)

@@ -33,7 +33,7 @@ from ..evaluation import count_episodes, draw_lists, score_model
 from ..features.cache import FeatureCache
 from ..model import LTM, FewShotModel, TrainingFreeMap
 from ..runs.recipes import Recipe
-from ..scores import Counts, IoUCounter
+from ..scores import Counts, counter_of
 from ..store.errors import InputError
 from ..store.files import read_text, written_whole
 from ..training import fit
@@ -308,7 +308,7 @@ def score_league(
             started = time.perf_counter()
             counts = count_episodes(model, cache, of_fold, progress)
             run.seconds += time.perf_counter() - started
-            run.of_folds[fold_label(fold)] = _counter(of_fold, counts).miou()
+            run.of_folds[fold_label(fold)] = counter_of(of_fold, counts).miou()
             run.counts += counts
         episodes += of_fold
     computed = len(set(episodes))
@@ -317,7 +317,7 @@ def score_league(
         first = [runs[methods[0], t].counts for t in alike]
         for method in methods if first else ():
             own = [runs[method, t] for t in alike]
-            counters = [_counter(episodes, run.counts) for run in own]
+            counters = [counter_of(episodes, run.counts) for run in own]
             per_class = [counter.per_class() for counter in counters]
             mious = tuple(counter.miou() for counter in counters)
             entries.append(
@@ -385,13 +385,6 @@ def _best_threshold(model: TrainingFreeMap, cache: FeatureCache, checks: Episode
         return score_model(model, cache, checks).miou()
 
     return max(THRESHOLDS, key=miou)
-
-
-def _counter(episodes: Sequence[Episode], counts: Sequence[Counts]) -> IoUCounter:
-    counter = IoUCounter()
-    for e, of_episode in zip(episodes, counts, strict=True):
-        counter.add_counts(of_episode, e.class_id)
-    return counter
 
 
 def _trainable(model: LTM) -> int:
