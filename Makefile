@@ -8,7 +8,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help lab test test-browser test-oldest soak test-crf book slides bench readme lint format clean
+.PHONY: help lab test test-browser test-compiler test-oldest soak book slides bench readme lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -32,6 +32,11 @@ test-browser: $(STAMP)  ## test JupyterLab and the book in headless Chromium (ap
 		$(RUN) pip install --disable-pip-version-check -e '.[browser]'
 	$(RUN) pytest -m browser tests/test_browser.py tests/test_browser_widgets.py $(ARGS)
 
+test-compiler: $(STAMP)  ## test what needs a C++ compiler: torch.compile, CRF (apt: g++ python3-dev)
+	@$(VENV)/bin/python -c 'import pydensecrf.densecrf' 2>/dev/null || \
+		$(RUN) pip install --disable-pip-version-check -e '.[crf]'
+	$(RUN) pytest -m compiler tests/test_training.py tests/test_refine.py tests/test_cli.py $(ARGS)
+
 test-oldest: $(STAMP)  ## test with the oldest versions that pyproject.toml allows, in .venv-oldest (7 GB)
 	$(RUN) tools.oldest > .oldest.txt
 	"$(PYTHON)" -m venv .venv-oldest
@@ -40,11 +45,6 @@ test-oldest: $(STAMP)  ## test with the oldest versions that pyproject.toml allo
 
 soak: $(STAMP)  ## test for longer: more kills, more damage, more inputs than make test has time for
 	$(RUN) pytest -m soak $(ARGS)
-
-test-crf: $(STAMP)  ## test the CRF, which needs a C++ compiler (apt: g++ python3-dev)
-	@$(VENV)/bin/python -c 'import pydensecrf.densecrf' 2>/dev/null || \
-		$(RUN) pip install --disable-pip-version-check -e '.[crf]'
-	$(RUN) pytest -k "refinement or crf" tests/test_refine.py tests/test_cli.py $(ARGS)
 
 book: $(STAMP)  ## render the notebooks as saved to book/, HTML that needs no network
 	$(RUN) tools.book $(ARGS)

@@ -28,11 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes a minute in one process; short files fill up the rest.
-
-    These are the notebooks, and the test of torch.compile, which compiles C++.
-    """
-    items.sort(key=lambda item: item.path.suffix != ".ipynb" and item.path.stem != "test_training")
+    """Begin with the notebooks, which take longest in one process; short files fill up the rest."""
+    items.sort(key=lambda item: item.path.suffix != ".ipynb")
 
 
 @pytest.fixture(autouse=True)

@@ -504,6 +504,7 @@ def test_episodes_that_were_kept_are_asked_again(voc, trained, tmp_path, capsys,
     refused(*one, says=("--episode-lists needs {seed}",))
 
 
+@pytest.mark.compiler
 def test_crf_adds_a_row(voc, trained, tmp_path, capsys):
     pytest.importorskip("pydensecrf", reason="the extra crf is built with a C++ compiler")
     given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint, "--episodes", 2)

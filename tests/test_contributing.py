@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,25 +28,30 @@ def test_there_are_five_recipes_with_one_program_each():
     assert {title: len(blocks) for title, blocks in RECIPES.items()} == dict.fromkeys(EXPECTED, 1)
 
 
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What a recipe prints when it runs as it stands; each runs once."""
+
+    @cache
+    def of(title: str) -> str:
+        folder = tmp_path_factory.mktemp("recipe")
+        write_voc(folder / "shapes", train=3, val=3)
+        program = [sys.executable, "-W", "error::UserWarning:__main__", "-c", RECIPES[title][0]]
+        done = subprocess.run(program, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return of
+
+
 @pytest.mark.parametrize("title", EXPECTED)
-def test_a_recipe_runs_as_it_stands(title, tmp_path):
-    write_voc(tmp_path / "shapes", train=3, val=3)
-    done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning:__main__", "-c", RECIPES[title][0]],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert EXPECTED[title] in done.stdout
+def test_a_recipe_runs_as_it_stands(title, printed):
+    assert EXPECTED[title] in printed(title)
 
 
-def test_the_slips_of_the_example_are_named(tmp_path):
-    program = RECIPES["A notebook with an exercise"][0]
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
-    )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("11.1 ")]
+def test_the_slips_of_the_example_are_named(printed):
+    lines = printed("A notebook with an exercise").splitlines()
+    lines = [line for line in lines if line.startswith("11.1 ")]
     assert lines[0] == "11.1 ok: cut at the mean"
     assert lines[1:] == [
         "11.1 wrong: The threshold is 0.5. Compare with the mean of A.",

@@ -142,7 +142,7 @@ def test_make_test_runs_the_notebooks_in_two_processes_and_takes_further_options
 
 def test_browser_tests_run_only_when_asked_for():
     options = TOML["tool"]["pytest"]["ini_options"]
-    assert options["addopts"][-2:] == ["-m", "not browser and not soak"]
+    assert options["addopts"][-2:] == ["-m", "not browser and not compiler and not soak"]
     assert any(marker.startswith("browser:") for marker in options["markers"])
 
 

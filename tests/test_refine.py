@@ -64,6 +64,7 @@ def exact_mean_field(picture: np.ndarray, probability: np.ndarray) -> np.ndarray
     return Q[:, 1].reshape(height, width)
 
 
+@pytest.mark.compiler
 def test_the_field_is_the_one_with_every_pair_of_pixels_written_out(crf):
     picture, on = half_and_half()
     probability = np.clip(
@@ -75,6 +76,7 @@ def test_the_field_is_the_one_with_every_pair_of_pixels_written_out(crf):
     assert np.abs(found - exact).mean() < 0.03
 
 
+@pytest.mark.compiler
 def test_a_mask_snaps_to_the_edge_in_the_picture(crf):
     picture, on = half_and_half(48, 64)
     too_far = np.roll(on, -4, axis=1)
@@ -95,6 +97,7 @@ def test_the_median_filter_takes_the_majority_of_a_window():
     assert not (expected == mask).all()
 
 
+@pytest.mark.compiler
 def test_the_refined_masks_have_a_row_of_their_own(crf, tiny, trained):
     plain, both = rows(tiny, trained.model, crf=False), rows(tiny, trained.model)
     assert list(both) == ["ours", "ours + CRF, median", "all foreground", "all background"]
@@ -103,6 +106,7 @@ def test_the_refined_masks_have_a_row_of_their_own(crf, tiny, trained):
     assert both["ours + CRF, median"].miou > 0.8 * plain["ours"].miou
 
 
+@pytest.mark.compiler
 def test_a_map_without_probabilities_has_no_such_row(crf, tiny):
     free = TrainingFreeMap(tiny_model().config, TinyBackbone(), 0.5)
     assert not any("CRF" in name for name in rows(tiny, free))

@@ -4,13 +4,14 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from functools import partialmethod
 
 import numpy as np
 import pytest
 import torch
 from helpers import tiny_model
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltm_edu.datasets.voc import VocFolder
@@ -129,8 +130,17 @@ def test_two_runs_end_with_the_same_weights(tiny):
     assert [r["L"] for r in a.history] == [r["L"] for r in b.history]
 
 
-@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on a CPU")
-def test_a_compiled_update_is_the_plain_one(tiny):
+INTO_CPP = (
+    pytest.mark.compiler,
+    pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler here"),
+)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=INTO_CPP)])
+def test_a_compiled_update_is_the_plain_one(tiny, backend, monkeypatch):
+    """Captured, differentiated and run operation by operation; or, in a minute, made into C++."""
+    compiling = partialmethod(nn.Module.compile, backend=backend)
+    monkeypatch.setattr(nn.Module, "compile", compiling)
     torch.compiler.reset()
     plain, compiled = started(), started()
     first = run(plain, tiny, held_out=0)
