@@ -23,6 +23,7 @@ from ltm_edu.transformations import (
     PartsTransformation,
     ReverseTransformation,
     RidgeTransformation,
+    SelfRidgeTransformation,
     SelfSupportTransformation,
     Shots,
     SoftmaxTransformation,
@@ -46,6 +47,7 @@ KINDS = {
     "reverse, stack": ReverseTransformation(shots="stack"),
     "self_support, one row": SelfSupportTransformation("fg"),
     "self_support, two rows": SelfSupportTransformation("fg_bg"),
+    "self_ridge": SelfRidgeTransformation(),
 }
 
 
@@ -408,3 +410,24 @@ def test_self_support_applies_the_equations_once_more_to_the_query(K):
         expected.append((first[b] + normalize_attention(A[None]).reshape(1, 4, 5)) / 2)
     A_hat = SelfSupportTransformation("fg_bg", surely=0.7)(E_q, E_s, G_s)
     torch.testing.assert_close(A_hat, torch.stack(expected), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("K", [1, 3])
+def test_self_ridge_is_one_regression_on_the_supports_and_the_querys_confident_pixels(K):
+    E_q, E_s, G_s = episode(K=K)
+    expected = []
+    for b in range(2):
+        found = RidgeTransformation(2.0)(E_q[b : b + 1], E_s[b : b + 1], G_s[b : b + 1])[0, 0]
+        u_q = F.normalize(E_q[b].flatten(1), dim=0)
+        for _ in range(2):
+            kept = [j for j in range(20) if not 0.3 < found.flatten()[j] < 0.7]
+            own = (found.flatten()[kept] >= 0.7).float()
+            u = torch.cat(
+                [F.normalize(E.flatten(1), dim=0) for E in E_s[b]] + [u_q[:, kept]], dim=1
+            )
+            g = torch.cat([G_s[b].flatten(), own])
+            w = torch.linalg.inv(u @ u.T + 2 * torch.eye(6)) @ u @ g
+            found = normalize_attention((u_q.T @ w)[None]).reshape(4, 5)
+        expected.append(found[None])
+    A_hat = SelfRidgeTransformation(2.0, surely=0.7, rounds=2)(E_q, E_s, G_s)
+    torch.testing.assert_close(A_hat, torch.stack(expected), atol=1e-3, rtol=0)

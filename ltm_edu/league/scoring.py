@@ -74,6 +74,7 @@ LEAGUE = (
     Method("ridge"),
     Method("reverse"),
     Method("self_support", "fg_bg"),
+    Method("self_ridge"),
 )
 """The transformations of the course, the paper's first: the others are compared with it."""
 

@@ -19,6 +19,7 @@ from .parts import PartsTransformation
 from .prototype import GlobalTransformation
 from .reverse import ReverseTransformation
 from .ridge import RidgeTransformation
+from .self_ridge import SelfRidgeTransformation
 from .self_support import SelfSupportTransformation
 from .softmax import SoftmaxTransformation
 from .top_k import TopTransformation
@@ -32,6 +33,7 @@ __all__ = [
     "ReverseTransformation",
     "RidgeTransformation",
     "Rows",
+    "SelfRidgeTransformation",
     "SelfSupportTransformation",
     "Shots",
     "SoftmaxTransformation",

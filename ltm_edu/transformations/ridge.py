@@ -32,11 +32,9 @@ class RidgeTransformation(Transformation):
     def relate(self, E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
         """The regression's prediction; see `Transformation.relate`."""
         u_q, u_s = (F.normalize(E.flatten(2), dim=1) for E in (E_q, E_s))
-        g = G_s.flatten(1)[:, :, None]
-        # The same prediction by the pixels' Gram matrix, N_s x N_s instead of D x D.
-        gram = u_s.mT @ u_s + self.ridge * torch.eye(u_s.shape[2]).to(u_s)
-        weights = torch.cholesky_solve(g, torch.linalg.cholesky(gram))
-        return (u_q.mT @ (u_s @ weights)).squeeze(2)
+        gram = u_s @ u_s.mT + self.ridge * torch.eye(u_s.shape[1]).to(u_s)
+        weights = torch.cholesky_solve(u_s @ G_s.flatten(2).mT, torch.linalg.cholesky(gram))
+        return (u_q.mT @ weights).squeeze(2)
 
 
 register_transformation("ridge", lambda config: RidgeTransformation(shots=config.shots))
