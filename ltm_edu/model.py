@@ -20,7 +20,7 @@ from .backbones import Backbone, build_backbone
 from .equations import attended_features, check_in_unit_range, check_shape, masked_features
 from .geometry import map_to_image, mask_to_grid
 from .store.errors import InputError
-from .transformations import Rows, Shots, build_transformation
+from .transformations import Rows, SelfRidgeTransformation, Shots, build_transformation
 from .upsam import Upsam
 
 
@@ -69,8 +69,8 @@ _SIZES = {
     "features": (1, _MOST_CHANNELS),
 }
 """The sizes that a network may have: over them a checkpoint would take gigabytes when opened."""
-_CUT, _UNTRAINED_CUT = 0.4, 0.65
-"""Where `map_weight` counts a map as the object: A_hat, and the map of the backbone's features."""
+_UNTRAINED_CUT = 0.4
+"""Where `map_weight` counts the map of the backbone's own features as the object."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ class LTMConfig:
         residual: add A_hat, resized and times a factor that trains, to the foreground's logit. The
             decoder then corrects the map instead of replacing it. Not in the paper.
         map_weight: when the trained network answers (in eval mode), it adds
-            map_weight * (A_hat - 0.4 + A_0 - 0.65) to the foreground's logit, where A_0 is the map
-            of the backbone's features without T_e. In training the decoder sees its own classes
-            only, and trusts itself too much on others. Not in the paper.
+            map_weight * (A_0 - 0.4) to the foreground's logit, where A_0 is the self_ridge map of
+            the backbone's own features, for which nothing is trained. In training the decoder sees
+            its own classes only, and trusts itself too much on others. Not in the paper.
     """
 
     backbone: str = "efficientnet_lite0"
@@ -243,7 +243,7 @@ class FewShotModel(nn.Module):
         E_q = (query.E_s if query.E_q is None else query.E_q) + bias
         untrained = None
         if query.U_s is not None and support.U_s is not None:
-            U_s = self._masked(support.U_s, G_s).unflatten(0, G_s.shape[:2])
+            U_s = support.U_s.unflatten(0, G_s.shape[:2])
             untrained = query.U_s if query.U_q is None else query.U_q, U_s
         E_s = E_s.unflatten(0, G_s.shape[:2])
         return self._attend(E_q, E_s, query.F_hat, G_s, size, untrained)
@@ -265,11 +265,11 @@ class FewShotModel(nn.Module):
         # Under autocast convolutions are computed in half precision, the equations never.
         with torch.autocast(E_q.device.type, enabled=False):
             A_hat = self.transformation(E_q, E_s, G_s)
-            A_0 = None if untrained is None else self.transformation(*untrained, G_s)
+            A_0 = None if untrained is None else self.untrained_transformation(*untrained, G_s)
         M = self.decode(F_hat, A_hat, size)
         if A_0 is not None:
-            maps = _on_image(A_hat - _CUT + A_0 - _UNTRAINED_CUT, size)
-            M = torch.cat([M[:, :1], M[:, 1:] + self.config.map_weight * maps], dim=1)
+            added = self.config.map_weight * _on_image(A_0 - _UNTRAINED_CUT, size)
+            M = torch.cat([M[:, :1], M[:, 1:] + added], dim=1)
         rows = self.transformation.mask_rows(G_s.flatten(0, 1)).unflatten(0, G_s.shape[:2])
         return LTMOutput(M, A_hat, E_q, E_s, rows)
 
@@ -278,7 +278,7 @@ class FewShotModel(nn.Module):
         return self._configured(query_scales=tuple(scales))
 
     def at_map_weight(self, weight: float) -> FewShotModel:
-        """A model that shares these weights and trusts its maps otherwise; see `LTMConfig`."""
+        """A model that shares these weights, with another weight for A_0; see `LTMConfig`."""
         return self._configured(map_weight=float(weight))
 
     def _configured(self, **options: object) -> FewShotModel:
@@ -303,6 +303,7 @@ class LTM(FewShotModel):
         self.T_e = nn.Conv2d(C, config.embedding or C, 1)
         self.T_f = nn.Conv2d(C, config.features, 1)
         self.transformation = build_transformation(config)
+        self.untrained_transformation = SelfRidgeTransformation(shots=config.shots)
         self.upsam = Upsam(config.features, config.widths)
         if config.residual:  # at the start, a map over .6 adds to the object
             self.map_factor = nn.Parameter(torch.tensor(5.0))
@@ -346,8 +347,7 @@ class LTM(FewShotModel):
         F_hat = _mean_on_grid([F.relu(self.T_f(m)) for m in maps], grid)
         untrained = None
         if self._uses_untrained():
-            U_s = self._masked(F_s.flatten(0, 1).float(), G_s).unflatten(0, F_s.shape[:2])
-            untrained = centred_q.float() + self.feature_mean, U_s
+            untrained = centred_q.float() + self.feature_mean, F_s.float()
         return self._attend(E_q, E_s, F_hat, G_s, size, untrained)
 
     def _uses_untrained(self) -> bool:

@@ -165,7 +165,7 @@ class FewShotSegmenter:
         was_training = self.model.training
         self._fast = self.model.for_inference()
         # Equation 6 stretches every map to [0, 1]. It decides neither between classes nor whether a
-        # tile shows the object: there the maps get no weight beyond what they have in training.
+        # tile shows the object: there the untrained map has no vote.
         self._unweighted = self._fast.at_map_weight(0)
         self._classes = [self._class(name, pairs) for name, pairs in supports.items()]
         self.model.train(was_training)

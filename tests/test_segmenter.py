@@ -356,7 +356,7 @@ def test_a_query_that_cannot_be_read_stops_or_is_reported(model, files, tmp_path
     assert str(bad) in str(error)
 
 
-def test_the_maps_get_more_weight_for_one_class_and_none_between_several(model, files):
+def test_the_untrained_map_has_a_vote_for_one_class_and_none_between_several(model, files):
     weighted, (images, masks) = model.at_map_weight(4), supports(files)
 
     def logits(network: LTM, names: list[str]) -> np.ndarray:

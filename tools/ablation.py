@@ -36,23 +36,23 @@ from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import data_dir, need_place, written_whole
 from ltm_edu.training import fit
 
-_SAME_MAPS = "map_weight=0"
-_PAPERS_NETWORK = ("transformation=local", "rows=fg", "residual=False", _SAME_MAPS)
-_ONE_ROW_MORE = ("transformation=local", "residual=False", _SAME_MAPS)
+_NO_VOTE = "map_weight=0"
+_PAPERS_NETWORK = ("transformation=local", "rows=fg", "residual=False", _NO_VOTE)
+_ONE_ROW_MORE = ("transformation=local", "residual=False", _NO_VOTE)
 _PAPERS_LOSSES = ("object_weight=1", "lambda_d=0")
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "the paper's network and losses": (*_PAPERS_NETWORK, *_PAPERS_LOSSES),
     "+ a second mask row": (*_ONE_ROW_MORE, *_PAPERS_LOSSES),
-    "+ the map as a residual": ("transformation=local", _SAME_MAPS, *_PAPERS_LOSSES),
-    "+ self-support": (_SAME_MAPS, *_PAPERS_LOSSES),
-    "+ pixels of the object count twice": (_SAME_MAPS, "lambda_d=0"),
-    "+ the overlap as a loss": (_SAME_MAPS,),
-    "+ more weight for the maps in the answer: the recipe": (),
-    "the recipe with twice its weight for the maps": ("map_weight=4",),
+    "+ the map as a residual": ("transformation=local", _NO_VOTE, *_PAPERS_LOSSES),
+    "+ self-support": (_NO_VOTE, *_PAPERS_LOSSES),
+    "+ pixels of the object count twice": (_NO_VOTE, "lambda_d=0"),
+    "+ the overlap as a loss": (_NO_VOTE,),
+    "+ a vote for the untrained map: the recipe": (),
+    "the recipe, the untrained map counting twice": ("map_weight=6",),
     "the paper's network, the recipe's losses": _PAPERS_NETWORK,
-    "all but the object counting twice and the maps' weight": (_SAME_MAPS, "object_weight=1"),
-    "all but mirrored pictures and the maps' weight": (_SAME_MAPS, "flips=False"),
+    "all but the object counting twice and the map's vote": (_NO_VOTE, "object_weight=1"),
+    "all but mirrored pictures and the map's vote": (_NO_VOTE, "flips=False"),
     "the recipe, query at 0.7, 1 and 1.3": ("query_scales=0.7,1.0,1.3",),
 }
 """What a variant is called, and the settings in which it differs from the recipe."""

@@ -81,7 +81,7 @@ PHOTOGRAPHS = Recipe(
         rows="fg_bg",
         shots="renormalized",
         residual=True,
-        map_weight=2.0,
+        map_weight=3.0,
     ),
     TrainingConfig(steps=1200, losses=LossWeights(lambda_d=1, object_weight=2)),
 )
