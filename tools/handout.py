@@ -29,12 +29,17 @@ def for_students(text: str, name: str = "the page") -> str:
         InputError: there is no such part, or one does not begin and end in turn: the answers could
             remain in the page.
     """
-    lines = [line.strip() for line in text.splitlines()]
-    marks = [line for line in lines if line in (BEGIN, END)]
+    lines = text.splitlines()
+    marks = [line.strip() for line in lines if line.strip() in (BEGIN, END)]
     if not marks or marks != [BEGIN, END] * (len(marks) // 2):
         raise InputError(f"{name} needs the lines {BEGIN} and {END} in turn")
-    left = re.sub(f"(?ms)^{BEGIN}$.*?^{END}$\\n?", "", text)
-    return re.sub(r"\n{3,}", "\n\n", left).strip() + "\n"
+    left, kept = [], True
+    for line in lines:
+        if line.strip() in (BEGIN, END):
+            kept = line.strip() == END
+        elif kept:
+            left.append(line)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(left)).strip() + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
