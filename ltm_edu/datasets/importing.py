@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from unicodedata import normalize
 
@@ -266,18 +265,6 @@ def inside(folder: Path, name: str) -> Path | None:
         if some and ":" not in some[0] and (path := folder.joinpath(*some)).is_file():
             return path
     return None
-
-
-def free_name(text: str, taken: Collection[str]) -> str:
-    """A picture's name for the new folder: a text without folders and signs, and not taken yet.
-
-    >>> free_name("a/b", ()), free_name("a/b", ("a_b",))
-    ('a_b', 'a_b_2')
-    """
-    text = normalize("NFC", "".join(c if c not in '/\\:*?"<>|' and c >= " " else "_" for c in text))
-    text = text.strip(" .") or "picture"
-    numbered = (f"{text}_{i}" for i in count(2))
-    return next(name for name in chain([text], numbered) if name not in taken)
 
 
 def label_of(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection
+from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import category, normalize
@@ -16,6 +18,8 @@ from ..store.files import entries, read_text
 from ..store.pictures import SUFFIXES
 
 _FILE = rf"\.(?:{'|'.join(SUFFIXES)})"
+_UNSEEN = ("Cc", "Cs")
+"""The categories of Unicode that no name has a character of: control characters and surrogates."""
 _BACKGROUND = ("background", "_background_", "__background__", "__ignore__")
 
 
@@ -122,12 +126,27 @@ def read_lines(path: Path | str, content: bytes | None = None) -> list[str]:
     return [normalize("NFC", line.strip(" \t")) for line in re.split(r"\r\n|\r|\n", text)]
 
 
+def free_name(text: str, taken: Collection[str]) -> str:
+    """A picture's name that `read_list` gives back as it is, and that is not taken yet.
+
+    It is a text without folders, signs, and the endings of picture files.
+
+    >>> free_name("a/b", ()), free_name("a/b", ("a_b",)), free_name("a.jpg", ())
+    ('a_b', 'a_b_2', 'a')
+    """
+    signs = "".join("_" if c in '/\\:*?"<>|' or category(c) in _UNSEEN else c for c in text)
+    text = normalize("NFC", signs).lstrip(" .")
+    text = re.sub(rf"(?i)(?:{_FILE}|[ .])+$", "", text) or "picture"
+    numbered = (f"{text}_{i}" for i in count(2))
+    return next(name for name in chain([text], numbered) if name not in taken)
+
+
 def _name(line: str, path: Path | str, pattern: str) -> str:
     pair = re.fullmatch(rf"(.+{_FILE})\s+(.+{_FILE})", line, re.I)
     files = pair.groups() if pair else (line,)
     stems = {re.sub(rf"(?i)^.*[/\\]|{_FILE}$", "", f) for f in files}
     name = stems.pop()
-    control = any(category(c) in ("Cc", "Cs") for c in name)
+    control = any(category(c) in _UNSEEN for c in name)
     if stems or control or not re.fullmatch(pattern, name):
         raise InputError(
             f"{path}: {line[:60]!r} is no picture's name (as 2007_000032, or "
