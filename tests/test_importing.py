@@ -3,7 +3,9 @@
 import base64
 import io
 import json
-from pathlib import Path
+import os
+from pathlib import Path, PureWindowsPath
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from helpers import contents, left_in, refused
 from PIL import Image
 
 from ltm_edu.cli import main
+from ltm_edu.datasets import importing
 from ltm_edu.datasets.coco import import_coco
 from ltm_edu.datasets.importing import Target, inside, split_lists
 from ltm_edu.datasets.inspection import inspect_folder
@@ -263,6 +266,21 @@ def test_a_file_name_is_found_without_its_folder(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"")
     for name in ("a.jpg", "train2017/a.jpg", "C:\\pictures\\a.jpg", "./a.jpg", "../a.jpg"):
         assert inside(tmp_path, name) == tmp_path / "a.jpg", name
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no colon in a file's name")
+@pytest.mark.parametrize("name", ["12:30.jpg", "sub/12:30.jpg", "a:b.jpg", "C:/a.jpg"])
+def test_a_file_name_may_hold_a_colon(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"")
+    assert inside(tmp_path, name) == tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["C:a.jpg", "sub/C:a.jpg"])
+def test_a_drive_of_windows_leads_out_of_the_folder(name, monkeypatch):
+    monkeypatch.setattr(importing, "Path", PureWindowsPath)
+    outside = SimpleNamespace(is_file=lambda: True)
+    assert inside(SimpleNamespace(joinpath=lambda *parts: outside), name) is None
 
 
 def test_two_pictures_of_one_name_in_two_folders_stay_two(tmp_path):

@@ -260,9 +260,10 @@ def inside(folder: Path, name: str) -> Path | None:
     None if there is none; a name that leads out of the folder names no file.
     """
     parts = [p for p in name.replace("\\", "/").split("/") if p not in ("", ".")]
-    whole = [] if ".." in parts or Path(name).is_absolute() else parts
+    whole = [] if Path(name).is_absolute() else parts
     for some in (whole, parts[-1:]):
-        if some and ":" not in some[0] and (path := folder.joinpath(*some)).is_file():
+        leads_out = any(p == ".." or Path(p).drive for p in some)  # "C:" on Windows alone
+        if some and not leads_out and (path := folder.joinpath(*some)).is_file():
             return path
     return None
 
