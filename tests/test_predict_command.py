@@ -71,6 +71,11 @@ def test_a_folder_is_segmented_and_every_result_is_in_the_table(run, folder):
         assert float(row["time"]) > 0
 
 
+def test_one_query_gets_all_of_torchs_threads(run, folder, monkeypatch):
+    monkeypatch.setattr("ltm_edu.segmenter.in_parallel", lambda *_: pytest.fail("one thread"))
+    assert run("--query", folder / "pictures/disc_1.jpg", "--out", folder / "out")[0] == 0
+
+
 def test_a_bad_file_is_one_line_and_the_rest_go_on(run, folder):
     bad = folder / "pictures" / "disc_00.jpg"
     bad.write_text("no picture")

@@ -400,6 +400,12 @@ def test_an_option_out_of_its_range_is_named(model, option):
     refused(lambda: FewShotSegmenter(model, **option), *option, str(*option.values()))
 
 
+def test_a_folder_does_not_stand_in_the_way_of_a_checkpoints_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nothing").mkdir()
+    refused(lambda: FewShotSegmenter("nothing"), "no shipped checkpoint 'nothing'")
+
+
 def test_a_name_that_is_no_checkpoint_is_refused():
     refused(lambda: FewShotSegmenter("nothing"), "nothing", "photographs")
     refused(lambda: FewShotSegmenter("nothing.pt"), "nothing.pt is missing")
