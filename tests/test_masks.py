@@ -276,8 +276,12 @@ def test_a_folder_gives_its_pictures_in_the_order_of_their_names(tmp_path):
     wanted = [picture(tmp_path / name) for name in ("a.JPG", "b.png", "c.webp", "d.tif")]
     picture(tmp_path / "deeper" / "e.png")
     picture(tmp_path / ".hidden.png")
-    (tmp_path / "notes.txt").write_text("no picture")
+    for name in ("notes.txt", "film.mpg", "weights.h5", "chart.eps"):
+        (tmp_path / name).write_text("no picture")
     assert pictures_in(tmp_path) == wanted
+    phone = tmp_path / "phone.HEIC"  # not read, but not left out either: reading it says so
+    phone.write_bytes(b"")
+    assert pictures_in(tmp_path) == [*wanted, phone]
     (tmp_path / "empty").mkdir()
     refused(lambda: pictures_in(tmp_path / "empty"), str(tmp_path / "empty"), "no picture")
     refused(lambda: pictures_in(tmp_path / "none"), str(tmp_path / "none"))
@@ -290,6 +294,8 @@ def test_masks_stand_beside_their_pictures_or_in_masks(tmp_path):
     b, b_mask = picture(tmp_path / "cat" / "b.jpg"), picture(tmp_path / "cat/masks/b.png")
     c, c_mask = picture(tmp_path / "dog" / "c.png"), picture(tmp_path / "dog" / "c_mask.png")
     expected = {"object": [(a, a_mask)], "cat": [(b, b_mask)], "dog": [(c, c_mask)]}
+    picture(tmp_path / ".cache" / "b.jpg")
+    picture(tmp_path / ".cache" / "b_mask.png")
     assert supports_in(tmp_path) == expected
     picture(tmp_path / "bare" / "only.jpg")
     refused(lambda: supports_in(tmp_path / "bare"), str(tmp_path / "bare"), "NAME_mask.png")

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from unicodedata import category, normalize
 
 from ..store.errors import InputError
-from ..store.files import entries, read_text
-from ..store.pictures import SUFFIXES
+from ..store.files import read_text
+from ..store.pictures import SUFFIXES, picture_files
 
 _FILE = rf"\.(?:{'|'.join(SUFFIXES)})"
 _UNSEEN = ("Cc", "Cs")
@@ -91,16 +91,6 @@ def is_background(name: str) -> bool:
     (True, False)
     """
     return name.lower() in _BACKGROUND
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """The files in a folder that end like pictures, without hidden ones (macOS creates ._a.jpg).
-
-    Raises:
-        InputError: the folder cannot be read.
-    """
-    paths = entries(folder)
-    return [p for p in paths if re.fullmatch(_FILE, p.suffix, re.I) and not p.name.startswith(".")]
 
 
 def files_by_name(folder: Path, preferred: str) -> dict[str, str]:
