@@ -261,9 +261,33 @@ def test_the_table_keeps_other_rows_and_replaces_those_of_the_same_query(tmp_pat
     assert lines[1:] == [f"{name}.jpg,class 1,0.900,16,0.50" for name in "ab"]
     ResultsTable(path, ["b.jpg"]).add(prediction(-ones, (4, 4), name="b.jpg"))
     assert path.read_text().splitlines() == [*lines[:2], "b.jpg,class 1,0.900,0,0.00"]
-    path.write_text("my,own,notes\n")
-    refused(lambda: ResultsTable(path, []), str(path), "no table")
-    assert path.read_text() == "my,own,notes\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"my,own,notes\n", "no table"),
+        (b"", "no table"),
+        (b'"\r' + b"x" * 200_000, "no table"),
+        ("file,class,presence,area,time\nKäse.jpg,a,1,2,3\n".encode("cp1252"), "UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_refused_and_stays(tmp_path, content, says):
+    path = tmp_path / "results.csv"
+    path.write_bytes(content)
+    refused(lambda: ResultsTable(path, []), str(path), says)
+    assert path.read_bytes() == content
+
+
+def test_a_table_that_excel_saved_in_utf_8_goes_on(tmp_path):
+    path = tmp_path / "results.csv"
+    rows = "file,class,presence,area,time\r\nKäse.jpg,a,1,2,3\r\n"
+    path.write_text(rows, encoding="utf-8-sig", newline="")
+    table = ResultsTable(path, ["b.jpg"])
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")  # nothing is written before the first row
+    table.add(prediction(np.ones((1, 4, 4)), (4, 4), name="b.jpg"))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines == [*rows.splitlines(), "b.jpg,class 1,0.900,16,0.00"]
 
 
 def picture(path: Path) -> Path:

@@ -101,6 +101,17 @@ def test_where_no_query_can_be_read_nothing_is_written(run, folder, count):
     assert not (folder / "out").exists()
 
 
+def test_a_table_that_cannot_go_on_is_refused_before_anything_is_computed(run, folder, monkeypatch):
+    (folder / "out").mkdir()
+    (folder / "out/results.csv").write_bytes("Käse".encode("cp1252"))
+    monkeypatch.setattr(
+        "ltm_edu.commands.predict.FewShotSegmenter", lambda *_, **__: pytest.fail("computes")
+    )
+    status, printed, err = run("--query", folder / "pictures", "--out", folder / "out")
+    assert (status, printed, len(err)) == (2, [], 1)
+    assert str(folder / "out/results.csv") in err[0]
+
+
 @pytest.mark.parametrize("way", ["same folder", "link to the folder", "link to the mask"])
 def test_a_mask_that_is_read_is_never_written(run, folder, way):
     out = folder

@@ -30,7 +30,8 @@ def supports_in(folder: str | Path) -> dict[str, list[tuple[Path, Path]]]:
 
     The mask of NAME.jpg is NAME_mask.png beside it, or NAME.png in the subfolder masks/; any ending
     of a picture will do. A picture without a mask is no support. Pictures in the folder itself are
-    of the class "object"; each other subfolder is a class with the subfolder's name, unless it is hidden.
+    of the class "object"; each other subfolder is a class with the subfolder's name. Hidden ones
+    are left out.
 
     Raises:
         InputError: the folder cannot be read, or no picture in it has a mask.
