@@ -17,6 +17,7 @@ from ltm_edu.masks.drawing import draw_overlay
 from ltm_edu.masks.presence import MIN_PRESENCE
 from ltm_edu.model import LTM, TrainingFreeMap
 from ltm_edu.segmenter import without_fringe
+from tools import edges
 
 
 @pytest.fixture(scope="module")
@@ -365,6 +366,19 @@ def test_the_maps_get_more_weight_for_one_class_and_none_between_several(model, 
 
     assert np.array_equal(logits(weighted, ["cat", "dog"]), logits(model, ["cat", "dog"]))
     assert abs(logits(weighted, ["cat", "cat"]) - logits(model, ["cat", "cat"])).max() > 0.1
+
+
+def test_the_edges_of_masks_are_compared_at_any_weight_of_the_maps(
+    trained, tiny, capsys, monkeypatch
+):
+    given = ["--data", str(tiny.root), "--checkpoint", str(trained.checkpoint)]
+    assert edges.main([*given, "--pictures", "2", "--way", "as it is"]) == 0
+    assert "| as it is | 2 | " in capsys.readouterr().out
+    weights = []
+    monkeypatch.setattr(edges, "score", lambda model, *_: weights.append(model.config.map_weight))
+    for more in ([], ["--map-weight", "3"]):
+        assert edges.main([*given, *more]) == 0
+    assert weights == [trained.model.config.map_weight, 3]
 
 
 def test_classes_by_name_compete_for_each_pixel(model, files):

@@ -33,6 +33,8 @@ from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import data_dir, made_whole, written_whole
 from ltm_edu.store.pictures import VOID, read_mask
 
+from . import tool
+
 CLI = (sys.executable, "-m", "ltm_edu")
 
 
@@ -198,7 +200,8 @@ def rehearse(
     return {"steps": steps, "episodes": episodes, "stages": stages, "results": results}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@tool("tools.rehearsal")
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the rehearsal. An error prints one line and gives exit status 2."""
     parser = argparse.ArgumentParser("python -m tools.rehearsal", description=rehearse.__doc__)
     parser.add_argument("--masks", type=Path, required=True, help="the folder of the mask PNGs")
@@ -213,32 +216,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.epilog = "Other options go to `ltm-edu train`, as in --recipe paper --features device."
     options, train_options = parser.parse_known_args(arguments)
     root = data_dir() / "rehearsal"
-    try:
-        start = time.perf_counter()
-        count = draw(root, options.masks, {"train": options.train, "val": options.val})
-        drawing_seconds = time.perf_counter() - start
-        record = rehearse(
-            root,
-            data_dir() / "rehearsal_runs",
-            options.steps,
-            options.episodes,
-            options.seed or [0],
-            train_options,
-        )
-        about = {
-            "what": "textures drawn under real masks; the scores say nothing about PASCAL-5i",
-            "pictures": count,
-            "seconds to draw them": round(drawing_seconds, 1),
-            "machine": machine(),
-        }
-        with written_whole(options.out) as part:
-            part.write_text(json.dumps({**about, **record}, indent=1) + "\n", encoding="utf-8")
-    except InputError as error:
-        print(f"tools.rehearsal: {error}", file=sys.stderr)
-        return 2
+    start = time.perf_counter()
+    count = draw(root, options.masks, {"train": options.train, "val": options.val})
+    drawing_seconds = time.perf_counter() - start
+    record = rehearse(
+        root,
+        data_dir() / "rehearsal_runs",
+        options.steps,
+        options.episodes,
+        options.seed or [0],
+        train_options,
+    )
+    about = {
+        "what": "textures drawn under real masks; the scores say nothing about PASCAL-5i",
+        "pictures": count,
+        "seconds to draw them": round(drawing_seconds, 1),
+        "machine": machine(),
+    }
+    with written_whole(options.out) as part:
+        part.write_text(json.dumps({**about, **record}, indent=1) + "\n", encoding="utf-8")
     print(options.out)
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import made_whole
 
+from . import tool
 from .course import ROOT, Notebook, read_notebooks, source
 from .offline import lines_of, mathjax
 
@@ -240,21 +241,17 @@ def _run_sphinx(pages: Path, out: Path, doctrees: Path) -> None:
         raise InputError(warnings[0].replace(f"{pages}/", ""))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@tool("make slides")
+def main(arguments: Sequence[str] | None = None) -> None:
     """Build the slides. An error prints one line and gives exit status 2."""
     parser = argparse.ArgumentParser("python -m tools.slides", description=main.__doc__)
     parser.add_argument("--sources", type=Path, default=ROOT / "teaching" / "slides")
     parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks")
     parser.add_argument("--out", type=Path, default=ROOT / "slides")
     options = parser.parse_args(arguments)
-    try:
-        decks = build(options.sources, options.notebooks, options.out.absolute())
-    except InputError as error:
-        print(f"make slides: {error}", file=sys.stderr)
-        return 2
+    decks = build(options.sources, options.notebooks, options.out.absolute())
     index = options.out / "index.html"
     print(f"make slides: {len(decks)} decks; open {index} in a browser; no network is needed")
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import argparse
 import io
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +15,7 @@ from urllib.parse import unquote
 from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import made_whole
 
+from .. import tool
 from ..course import ROOT
 from ..offline import lines_of
 from .pages import Address, write_sources
@@ -155,7 +155,8 @@ def _origin() -> str:
     return github_address(answer.stdout)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@tool("make book")
+def main(arguments: Sequence[str] | None = None) -> None:
     """Render the notebooks to HTML. An error prints a line for each fault and gives status 2."""
     parser = argparse.ArgumentParser("python -m tools.book", description=main.__doc__)
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout")
@@ -168,16 +169,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--branch", default="main", help="the branch that these links open")
     options = parser.parse_args(arguments)
-    try:
-        repository = _origin() if options.repository is None else options.repository
-        if repository and not github_address(repository):
-            raise InputError(f"{repository} is not https://github.com/OWNER/NAME (--repository)")
-        out = options.out.absolute()
-        print("make book: rendering takes about a minute", flush=True)
-        build(options.root.absolute(), out, github_address(repository), options.branch)
-    except InputError as error:
-        for line in str(error).splitlines():
-            print(f"make book: {line}", file=sys.stderr)
-        return 2
+    repository = _origin() if options.repository is None else options.repository
+    if repository and not github_address(repository):
+        raise InputError(f"{repository} is not https://github.com/OWNER/NAME (--repository)")
+    out = options.out.absolute()
+    print("make book: rendering takes about a minute", flush=True)
+    build(options.root.absolute(), out, github_address(repository), options.branch)
     print(f"make book: open {options.out / 'index.html'} in a browser; no network is needed")
-    return 0
