@@ -29,6 +29,14 @@ from tqdm import tqdm
 
 from ltm_edu.bench import machine
 from ltm_edu.datasets.name_lists import read_list
+from ltm_edu.datasets.voc import (
+    MASKS,
+    PICTURES,
+    VOC_CLASSES,
+    make_folders,
+    write_picture,
+    write_texts,
+)
 from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import data_dir, made_whole, written_whole
 from ltm_edu.store.pictures import VOID, read_mask
@@ -81,7 +89,7 @@ def draw(root: Path, masks: Path, lists: dict[str, Path], progress: bool = True)
         InputError: a list is missing, or a list names a missing mask.
     """
     if root.is_dir():
-        return len(list((root / "JPEGImages").iterdir()))
+        return len(list((root / PICTURES).iterdir()))
     names = {}
     for split, path in lists.items():
         if not path.is_file():
@@ -89,18 +97,14 @@ def draw(root: Path, masks: Path, lists: dict[str, Path], progress: bool = True)
         names[split] = read_list(path).names
     all_names = sorted(set().union(*names.values()))
     with made_whole(root) as part:
-        for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-            (part / folder).mkdir(parents=True)
-        for split, split_names in names.items():
-            listing = "".join(f"{n}\n" for n in split_names)
-            target = part / "ImageSets/Segmentation" / f"{split}.txt"
-            target.write_text(listing, encoding="utf-8")
+        make_folders(part)
+        write_texts(part, VOC_CLASSES, names, {})
 
         def draw_one(i: int) -> None:
             source = masks / f"{all_names[i]}.png"
             picture = Image.fromarray(texture(read_mask(source), i))
-            picture.save(part / "JPEGImages" / f"{all_names[i]}.jpg", quality=85)
-            shutil.copyfile(source, part / "SegmentationClass" / f"{all_names[i]}.png")
+            write_picture(part, all_names[i], picture, quality=85)
+            shutil.copyfile(source, part / MASKS / f"{all_names[i]}.png")
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             drawing = pool.map(draw_one, range(len(all_names)))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import io
 import re
 import shutil
 import sys
@@ -26,7 +25,7 @@ from ltm_edu.store.files import made_whole
 
 from . import tool
 from .course import ROOT, Notebook, read_notebooks, source
-from .offline import lines_of, mathjax
+from .offline import mathjax, run_sphinx
 
 FIGURE = re.compile(r"!\[([^\]]*)\]\(figure:(\d\d)/(\d+)/(\w+)\)")
 MARK = "slides.built"
@@ -145,7 +144,9 @@ def build(sources: Path, notebooks: Path, out: Path) -> list[Path]:
             (pages / deck.name).write_text(f"{text}\n{CREDIT}\n", encoding="utf-8")
         (pages / "index.md").write_text("---\norphan: true\n---\n# Slides\n", encoding="utf-8")
         _copy_static(pages / "_static")
-        _run_sphinx(pages, part, Path(scratch) / "doctrees")
+        doctrees = Path(scratch) / "doctrees"
+        if problems := run_sphinx(pages, part, doctrees, "revealjs", SETTINGS):
+            raise InputError(problems[0])
         (part / MARK).touch()
         links = [f'<li><a href="{stem}.html">{escape(t)}</a></li>' for stem, t in titles.items()]
         (part / "index.html").write_text(INDEX.format(links="\n".join(links)), encoding="utf-8")
@@ -209,36 +210,6 @@ def _copy_static(folder: Path) -> None:
     folder.mkdir()
     shutil.copy(mathjax(), folder)
     (folder / "slides.css").write_text(CSS, encoding="utf-8")
-
-
-def _run_sphinx(pages: Path, out: Path, doctrees: Path) -> None:
-    """Let Sphinx write the pages; its first warning is an error."""
-    try:
-        import myst_parser  # noqa: F401
-        import sphinx_revealjs  # noqa: F401
-        from sphinx.application import Sphinx
-        from sphinx.errors import SphinxError
-        from sphinx.util.docutils import docutils_namespace, patch_docutils
-    except ImportError as error:
-        raise InputError(f'the slides need {error.name}: pip install -e ".[slides]"') from None
-    said = io.StringIO()
-    try:
-        with patch_docutils(), docutils_namespace():
-            Sphinx(
-                srcdir=pages,
-                confdir=None,
-                outdir=out,
-                doctreedir=doctrees,
-                buildername="revealjs",
-                confoverrides=SETTINGS,
-                status=None,
-                warning=said,
-                freshenv=True,
-            ).build()
-    except SphinxError as error:
-        raise InputError(f"the slides cannot be built: {error}") from error
-    if warnings := lines_of(said.getvalue()):
-        raise InputError(warnings[0].replace(f"{pages}/", ""))
 
 
 @tool("make slides")

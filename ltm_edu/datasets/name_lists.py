@@ -14,7 +14,7 @@ from typing import NamedTuple
 from unicodedata import category, normalize
 
 from ..store.errors import InputError
-from ..store.files import read_text
+from ..store.files import read_bytes, text_of
 from ..store.pictures import SUFFIXES, picture_files
 
 _FILE = rf"\.(?:{'|'.join(SUFFIXES)})"
@@ -109,10 +109,7 @@ def read_lines(path: Path | str, content: bytes | None = None) -> list[str]:
     Raises:
         InputError: it cannot be read, or is not text.
     """
-    try:
-        text = read_text(path) if content is None else content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not text in UTF-8: save it as such, or remove it") from None
+    text = text_of(read_bytes(path) if content is None else content, path)
     return [normalize("NFC", line.strip(" \t")) for line in re.split(r"\r\n|\r|\n", text)]
 
 
