@@ -655,7 +655,10 @@ def test_an_import_ends_with_a_table_and_a_contact_sheet(tmp_path, capsys):
     with Image.open(out / "contact_sheet.png") as sheet:
         assert sheet.format == "PNG"
     assert main(given) == 2
-    assert "exists" in capsys.readouterr().err
+    assert "exists: name another folder, or --overwrite" in capsys.readouterr().err
+    for wrong, says in ((["--val", "2"], "--val 2.0: "), (["--seed", "-1"], "seed -1: ")):
+        assert main([*given, "--overwrite", *wrong]) == 2
+        assert says in capsys.readouterr().err
     assert main([*given, "--overwrite", "--val", "0.5", "--seed", "1"]) == 0
 
 

@@ -109,14 +109,16 @@ class Target:
             InputError: it exists and must not be replaced, or a source is in it; or the share or
                 the seed is out of range.
         """
-        if not 0 <= self.share <= 1 or self.seed < 0:
-            raise InputError("the part of val is 0 to 1, and the seed 0 or more")
+        if not 0 <= self.share <= 1:
+            raise InputError(f"share={self.share}: choose a part of the pictures, 0 to 1")
+        if self.seed < 0:
+            raise InputError(f"seed {self.seed}: choose a whole number, 0 or more")
         root = self.folder
         if any(source.resolve().is_relative_to(root) for source in sources):
             raise InputError(f"{self.root} holds what is to be imported: name another folder")
         if root.is_dir() and any(root.iterdir()):
             if not self.overwrite:
-                raise InputError(f"{self.root} exists: name another folder, or allow to overwrite")
+                raise InputError(f"{self.root} exists: name another folder, or overwrite=True")
             if not (root / _ABOUT).is_file():
                 raise InputError(
                     f"{self.root} was not written by an import: remove it, or name another folder"

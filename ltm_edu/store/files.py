@@ -56,8 +56,8 @@ def shipped_checkpoint(name: str) -> Path:
     folders = (data_dir(), _CHECKOUT)
     paths = {p.stem: p for folder in folders for p in folder.glob("checkpoints/*.pt")}
     if name not in paths:
-        names = ", ".join(sorted(paths)) or "none"
-        raise InputError(f"no shipped checkpoint {name!r}: there are {names}")
+        names = ", ".join(sorted(paths)) or f"none in {folders[0] / 'checkpoints'}"
+        raise InputError(f"no shipped checkpoint {name!r}: there are {names}; or name a file")
     return paths[name]
 
 
