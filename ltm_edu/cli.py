@@ -113,9 +113,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", default="emoji5i", help="emoji5i, pascal5i, or a folder in VOC's layout")
     text = "go on without the pictures that the lists name and that are missing; the scores say so"
     add("--available", action="store_true", help=text)
-    add("--rule", choices=("grid", "area", "any"), default="grid")
+    text = "how much of a class a picture must show to be asked about: over 2 pixels of every 32nd "
+    text += "in each direction (grid, the default), 2,048 pixels (area), or one (any)"
+    add("--rule", choices=("grid", "area", "any"), default="grid", help=text)
     add("--cache", type=_path, help="folder for features (default: cache/ in the data folder)")
-    add("--shots", type=int, default=1)
+    add("--shots", type=int, default=1, help="supports in an episode (default: 1)")
     add("--device", help="default: the GPU, or the CPU where there is none")
 
     fetch = commands.add_parser("fetch", help="download a dataset, or put it together from files")
@@ -130,7 +132,8 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="say what is missing or damaged in a dataset")
     add = verify.add_argument
-    add("dataset", nargs="?", default="pascal5i", help="or a folder in VOC's layout")
+    text = "pascal5i, emoji5i, or a folder in VOC's layout (default: pascal5i)"
+    add("dataset", nargs="?", default="pascal5i", help=text)
 
     bring = commands.add_parser("import", help="make a dataset of annotated pictures of your own")
     kinds = bring.add_subparsers(dest="kind", required=True, metavar="coco | labelme | masks")
@@ -142,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of the division into train and val")
     add("--overwrite", action="store_true", help="replace a folder that an import wrote")
     coco = kinds.add_parser("coco", parents=[into], help="COCO's instances: one JSON file")
-    coco.add_argument("annotations", type=_path, metavar="ANN.json")
+    coco.add_argument("annotations", type=_path, metavar="ANN.json", help="COCO's file")
     coco.add_argument("--images", type=_path, required=True, metavar="DIR", help="the pictures")
     labelme = kinds.add_parser("labelme", parents=[into], help="labelme: a JSON file a picture")
     labelme.add_argument("folder", type=_path, metavar="DIR", help="JSON files and pictures")
@@ -158,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     look = commands.add_parser(
         "inspect", help="show what a dataset holds, and what is wrong with it"
     )
-    look.add_argument("dataset", help="a folder in VOC's layout, or emoji5i")
+    look.add_argument("dataset", help="emoji5i, pascal5i, or a folder in VOC's layout")
     look.add_argument("--sheet", type=_path, metavar="FILE", help="draw each class into this PNG")
 
     text = "Exit status 1: a fold had nothing to train on; the other folds are trained."
@@ -181,9 +184,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--transformation", metavar="NAME", help="local, the paper's, or another: global, ridge...")
     add("--rows", choices=("fg", "fg_bg"), help="mask rows of the transformation")
     add("--size", type=int, help="pictures are resized to this square")
-    add("--steps", type=int)
-    add("--seed", type=int)
-    add("--novel-images", choices=("keep", "drop"))
+    add("--steps", type=int, help="updates (default: the recipe's)")
+    add("--seed", type=int, help="of the weights and of the episodes (default: the recipe's)")
+    text = "training pictures that also show a novel class (default: the recipe's)"
+    add("--novel-images", choices=("keep", "drop"), help=text)
     text = "emoji5i, photos, photographs, paper or tuned (default: emoji5i for it, else photos)"
     add("--recipe", help=text)
     text = "any other field of the recipe: batch=24, precision=bfloat16, lambda_r=0..."
@@ -216,8 +220,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", default="val", help="the list to score on, or all")
     text = "repeat for more; {fold} is replaced by the fold"
     add("--checkpoint", action="append", default=[], help=text)
-    add("--episodes", type=int, default=1000)
-    add("--seed", type=int, action="append", help="of the episodes; repeat for more")
+    add("--episodes", type=int, default=1000, help="of each fold and seed (default: 1000)")
+    text = "of the episodes; repeat for more (default: 0, 1, 2, 3 and 4)"
+    add("--seed", type=int, action="append", help=text)
     text = "also score checkpoints with the query at these sizes, in rows of their own"
     add("--query-scales", metavar="0.7,1,1.3", help=text)
     text = "also score checkpoints after DenseCRF and a median filter, in rows of their own"
@@ -245,7 +250,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "a transformation, or one with two mask rows as in local:fg_bg; repeat for more; the "
     text += "others are compared with the first (default: all)"
     add("--method", action="append", default=[], metavar="NAME[:ROWS]", help=text)
-    add("--episodes", type=int, default=1000)
+    add("--episodes", type=int, default=1000, help="of each fold and seed (default: 1000)")
     add("--seed", type=int, action="append", help="of the episodes; repeat for more (default: 0)")
     text = "also train each of them in the recipe's network; N times, from N seeds"
     add("--train", type=int, nargs="?", const=1, default=0, metavar="N", help=text)
@@ -291,8 +296,8 @@ def _parser() -> argparse.ArgumentParser:
     speed = commands.add_parser("bench", help="measure how much faster the fast paths are here")
     add = speed.add_argument
     add("--quick", action="store_true", help="small sizes, a minute or two")
-    add("--only", action="append", choices=_BENCH_PARTS, help="repeat for more")
-    add("--data", default="emoji5i", help="emoji5i, or a folder in VOC's layout")
+    add("--only", action="append", choices=_BENCH_PARTS, help="one part; repeat for more")
+    add("--data", default="emoji5i", help="emoji5i, pascal5i, or a folder in VOC's layout")
     add("--masks", type=_path, help="a folder of mask PNGs (default: those of --data)")
     add("--out", type=_path, help="folder for bench.json and bench.png (default: bench/ in data)")
 

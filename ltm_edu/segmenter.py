@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from itertools import count, product
 from pathlib import Path
@@ -115,8 +115,9 @@ class FewShotSegmenter:
         self.smooth, self.crop, self.tile = smooth, crop, tile
         if not isinstance(model, FewShotModel):
             path = Path(model)
-            known = path.suffix or path.exists()
-            model = load_checkpoint(path if known else shipped_checkpoint(str(model)))[0]
+            if not path.suffix and not path.is_file():
+                path = shipped_checkpoint(str(model))
+            model = load_checkpoint(path)[0]
             with processes(device) as chosen:
                 model = model.to(chosen)
         elif device is not None:
@@ -216,7 +217,7 @@ class FewShotSegmenter:
                 return query, error
 
         # For one query, torch's own threads are faster than one thread a query.
-        alone = isinstance(queries, Sequence) and len(queries) == 1
+        alone = isinstance(queries, Sized) and len(queries) == 1
         run = map if alone else in_parallel
         for query, found in run(attempt, zip(count(1), queries)):
             if isinstance(found, Prediction):

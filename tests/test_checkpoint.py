@@ -15,6 +15,7 @@ from ltm_edu.episodes import Protocol
 from ltm_edu.model import LTM
 from ltm_edu.runs.checkpoint import TrainedOn, read_checkpoint
 from ltm_edu.runs.settings import TrainingConfig
+from ltm_edu.store import files
 from ltm_edu.store.errors import InputError
 
 SEEN = TrainedOn(
@@ -352,6 +353,12 @@ def test_data_lands_where_the_environment_says(tmp_path, monkeypatch):
     assert data_dir() == tmp_path / "elsewhere"
     monkeypatch.delenv("LTM_EDU_DATA")
     assert data_dir() == Path(__file__).resolve().parent.parent / "data"
+
+
+def test_where_no_checkpoint_is_shipped_the_line_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_CHECKOUT", tmp_path / "no checkout")
+    with pytest.raises(InputError, match=r"there are none in .*checkpoints; or name a file"):
+        shipped_checkpoint("other")
 
 
 def test_a_shipped_checkpoint_is_found_by_its_name(saved):

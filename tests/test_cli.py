@@ -1,5 +1,6 @@
 """The command line: train, evaluate, predict; and one line for every mistake."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import torch
 from helpers import contents, files_at_most, write_voc
 from PIL import Image
 
-from ltm_edu import evaluation, load_checkpoint
+from ltm_edu import cli, evaluation, load_checkpoint
 from ltm_edu import training as update
 from ltm_edu.cli import main
 from ltm_edu.commands import train
@@ -270,6 +271,18 @@ def test_help_names_every_option(given, capsys):
     out = capsys.readouterr().out
     for name in {(): ("train", "evaluate", "predict")}.get(given, ("--checkpoint",)):
         assert name in out
+
+
+def test_every_option_of_every_command_has_a_line_of_help():
+    parsers, silent = [cli._parser()], []
+    for parser in parsers:
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+            elif not action.help:
+                silent.append(f"{parser.prog}: {action.dest}")
+    assert len(parsers) > 12
+    assert silent == []
 
 
 # Mistakes: each is one line, status 2, and nothing half-written

@@ -3,7 +3,9 @@
 import base64
 import io
 import json
-from pathlib import Path
+import os
+from pathlib import Path, PureWindowsPath
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +13,13 @@ from helpers import contents, left_in, refused
 from PIL import Image
 
 from ltm_edu.cli import main
+from ltm_edu.datasets import importing
 from ltm_edu.datasets.coco import import_coco
-from ltm_edu.datasets.importing import Target, free_name, inside, split_lists
+from ltm_edu.datasets.importing import Target, inside, split_lists
 from ltm_edu.datasets.inspection import inspect_folder
 from ltm_edu.datasets.labelme import import_labelme
 from ltm_edu.datasets.mask_folders import import_masks
+from ltm_edu.datasets.name_lists import free_name, read_list
 from ltm_edu.datasets.outlines import (
     decoded_runs,
     object_of_polygons,
@@ -264,6 +268,21 @@ def test_a_file_name_is_found_without_its_folder(tmp_path):
         assert inside(tmp_path, name) == tmp_path / "a.jpg", name
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no colon in a file's name")
+@pytest.mark.parametrize("name", ["12:30.jpg", "sub/12:30.jpg", "a:b.jpg", "C:/a.jpg"])
+def test_a_file_name_may_hold_a_colon(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"")
+    assert inside(tmp_path, name) == tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["C:a.jpg", "sub/C:a.jpg"])
+def test_a_drive_of_windows_leads_out_of_the_folder(name, monkeypatch):
+    monkeypatch.setattr(importing, "Path", PureWindowsPath)
+    outside = SimpleNamespace(is_file=lambda: True)
+    assert inside(SimpleNamespace(joinpath=lambda *parts: outside), name) is None
+
+
 def test_two_pictures_of_one_name_in_two_folders_stay_two(tmp_path):
     path = coco(tmp_path)
     data = json.loads(path.read_text())
@@ -275,6 +294,32 @@ def test_two_pictures_of_one_name_in_two_folders_stay_two(tmp_path):
     assert {"sub_b", "sub_b_2"} < set(VocFolder.open(tmp_path / "set").names("all"))
     assert free_name("../..", ()) == "_"
     assert free_name("\n", ()) == "_"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["one.jpg", "one.JPG.png", "one.tif .", "\x85one", "\ud800", ".jpg", "a.jpg b.jpg", ". ."],
+)
+def test_a_list_gives_back_the_name_that_an_import_gives(text):
+    name = free_name(text, ())
+    assert read_list("train.txt", content=f"{name}\n".encode()).names == (name,)
+
+
+def test_a_name_that_ends_like_a_picture_is_imported_from_every_kind_of_annotations(tmp_path):
+    path = coco(tmp_path)
+    (tmp_path / "images/a.jpg").rename(tmp_path / "images/a.png.jpg")
+    path.write_text(path.read_text().replace('"a.jpg"', '"a.png.jpg"'))
+    import_coco(path, tmp_path / "images", target(tmp_path))
+    labelme(tmp_path / "l", "one.jpg", [shape("cat", 2, 2, 9, 9)])
+    import_labelme(tmp_path / "l", target(tmp_path / "labelme"))
+    (tmp_path / "m").mkdir()
+    pair_of(tmp_path / "m", "one.jpg", DISC)
+    pair_of(tmp_path / "m", "one", DISC)
+    import_masks(tmp_path / "m/images", tmp_path / "m/masks", target(tmp_path / "masks"))
+    for part, names in (("", {"a", "sub_b", "c", "d"}), ("labelme", {"one"}), ("masks", None)):
+        data = VocFolder.open(tmp_path / part / "set")
+        assert set(data.names("all")) == (names or {"one", "one_2"})
+        assert inspect_folder(data, progress=False) == []
 
 
 @pytest.mark.parametrize("upright", [True, False])
@@ -610,8 +655,21 @@ def test_an_import_ends_with_a_table_and_a_contact_sheet(tmp_path, capsys):
     with Image.open(out / "contact_sheet.png") as sheet:
         assert sheet.format == "PNG"
     assert main(given) == 2
-    assert "exists" in capsys.readouterr().err
+    assert "exists: name another folder, or --overwrite" in capsys.readouterr().err
+    for wrong, says in ((["--val", "2"], "--val 2.0: "), (["--seed", "-1"], "seed -1: ")):
+        assert main([*given, "--overwrite", *wrong]) == 2
+        assert says in capsys.readouterr().err
     assert main([*given, "--overwrite", "--val", "0.5", "--seed", "1"]) == 0
+
+
+def test_an_import_that_cannot_be_read_is_an_error_and_leaves_no_folder(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("ltm_edu.datasets.labelme.free_name", lambda text, taken: "one.jpg")
+    labelme(tmp_path / "l", "one", [shape("cat", 2, 2, 9, 9)])
+    assert main(["import", "labelme", str(tmp_path / "l"), "--out", str(tmp_path / "set")]) == 2
+    assert "is not written: its file one.jpg is missing" in capsys.readouterr().err
+    assert left_in(tmp_path) == ["l"]
 
 
 def test_the_command_imports_labelme_and_masks(tmp_path, capsys):

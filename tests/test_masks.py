@@ -261,9 +261,33 @@ def test_the_table_keeps_other_rows_and_replaces_those_of_the_same_query(tmp_pat
     assert lines[1:] == [f"{name}.jpg,class 1,0.900,16,0.50" for name in "ab"]
     ResultsTable(path, ["b.jpg"]).add(prediction(-ones, (4, 4), name="b.jpg"))
     assert path.read_text().splitlines() == [*lines[:2], "b.jpg,class 1,0.900,0,0.00"]
-    path.write_text("my,own,notes\n")
-    refused(lambda: ResultsTable(path, []), str(path), "no table")
-    assert path.read_text() == "my,own,notes\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"my,own,notes\n", "no table"),
+        (b"", "no table"),
+        (b'"\r' + b"x" * 200_000, "no table"),
+        ("file,class,presence,area,time\nKäse.jpg,a,1,2,3\n".encode("cp1252"), "UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_refused_and_stays(tmp_path, content, says):
+    path = tmp_path / "results.csv"
+    path.write_bytes(content)
+    refused(lambda: ResultsTable(path, []), str(path), says)
+    assert path.read_bytes() == content
+
+
+def test_a_table_that_excel_saved_in_utf_8_goes_on(tmp_path):
+    path = tmp_path / "results.csv"
+    rows = "file,class,presence,area,time\r\nKäse.jpg,a,1,2,3\r\n"
+    path.write_text(rows, encoding="utf-8-sig", newline="")
+    table = ResultsTable(path, ["b.jpg"])
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")  # nothing is written before the first row
+    table.add(prediction(np.ones((1, 4, 4)), (4, 4), name="b.jpg"))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines == [*rows.splitlines(), "b.jpg,class 1,0.900,16,0.00"]
 
 
 def picture(path: Path) -> Path:
@@ -276,8 +300,12 @@ def test_a_folder_gives_its_pictures_in_the_order_of_their_names(tmp_path):
     wanted = [picture(tmp_path / name) for name in ("a.JPG", "b.png", "c.webp", "d.tif")]
     picture(tmp_path / "deeper" / "e.png")
     picture(tmp_path / ".hidden.png")
-    (tmp_path / "notes.txt").write_text("no picture")
+    for name in ("notes.txt", "film.mpg", "weights.h5", "chart.eps"):
+        (tmp_path / name).write_text("no picture")
     assert pictures_in(tmp_path) == wanted
+    phone = tmp_path / "phone.HEIC"  # not read, but not left out either: reading it says so
+    phone.write_bytes(b"")
+    assert pictures_in(tmp_path) == [*wanted, phone]
     (tmp_path / "empty").mkdir()
     refused(lambda: pictures_in(tmp_path / "empty"), str(tmp_path / "empty"), "no picture")
     refused(lambda: pictures_in(tmp_path / "none"), str(tmp_path / "none"))
@@ -290,6 +318,8 @@ def test_masks_stand_beside_their_pictures_or_in_masks(tmp_path):
     b, b_mask = picture(tmp_path / "cat" / "b.jpg"), picture(tmp_path / "cat/masks/b.png")
     c, c_mask = picture(tmp_path / "dog" / "c.png"), picture(tmp_path / "dog" / "c_mask.png")
     expected = {"object": [(a, a_mask)], "cat": [(b, b_mask)], "dog": [(c, c_mask)]}
+    picture(tmp_path / ".cache" / "b.jpg")
+    picture(tmp_path / ".cache" / "b_mask.png")
     assert supports_in(tmp_path) == expected
     picture(tmp_path / "bare" / "only.jpg")
     refused(lambda: supports_in(tmp_path / "bare"), str(tmp_path / "bare"), "NAME_mask.png")

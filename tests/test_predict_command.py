@@ -71,6 +71,11 @@ def test_a_folder_is_segmented_and_every_result_is_in_the_table(run, folder):
         assert float(row["time"]) > 0
 
 
+def test_one_query_gets_all_of_torchs_threads(run, folder, monkeypatch):
+    monkeypatch.setattr("ltm_edu.segmenter.in_parallel", lambda *_: pytest.fail("one thread"))
+    assert run("--query", folder / "pictures/disc_1.jpg", "--out", folder / "out")[0] == 0
+
+
 def test_a_bad_file_is_one_line_and_the_rest_go_on(run, folder):
     bad = folder / "pictures" / "disc_00.jpg"
     bad.write_text("no picture")
@@ -94,6 +99,17 @@ def test_where_no_query_can_be_read_nothing_is_written(run, folder, count):
     assert str(bad[0]) in err[0]
     assert len(err) == (1 if count == 1 else 3)
     assert not (folder / "out").exists()
+
+
+def test_a_table_that_cannot_go_on_is_refused_before_anything_is_computed(run, folder, monkeypatch):
+    (folder / "out").mkdir()
+    (folder / "out/results.csv").write_bytes("Käse".encode("cp1252"))
+    monkeypatch.setattr(
+        "ltm_edu.commands.predict.FewShotSegmenter", lambda *_, **__: pytest.fail("computes")
+    )
+    status, printed, err = run("--query", folder / "pictures", "--out", folder / "out")
+    assert (status, printed, len(err)) == (2, [], 1)
+    assert str(folder / "out/results.csv") in err[0]
 
 
 @pytest.mark.parametrize("way", ["same folder", "link to the folder", "link to the mask"])

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,30 @@ def environment() -> dict[str, list[str]]:
 
 def test_conda_and_pip_ask_for_the_same_python():
     assert f"python{PROJECT['requires-python']}" in environment()["dependencies"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("ablation", ["--data", "MISSING"]),
+        ("book", ["--root", "MISSING", "--out", "MISSING", "--repository", ""]),
+        ("course", ["--root", "MISSING"]),
+        ("edges", ["--data", "MISSING"]),
+        ("handout", ["MISSING"]),
+        ("own_pictures", ["--data", "MISSING"]),
+        ("presence", ["--data", "MISSING"]),
+        ("rehearsal", ["--masks", "MISSING", "--train", "MISSING", "--val", "MISSING"]),
+        ("slides", ["--sources", "MISSING", "--out", "MISSING"]),
+    ],
+)
+def test_a_mistake_in_a_tools_arguments_is_one_line(name, given, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LTM_EDU_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    assert import_module(f"tools.{name}").main(given) == 2
+    out, err = capsys.readouterr()
+    assert "|" not in out
+    assert err.count("\n") == 1
+    assert "MISSING" in err
 
 
 @needs_make

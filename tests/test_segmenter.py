@@ -17,6 +17,7 @@ from ltm_edu.masks.drawing import draw_overlay
 from ltm_edu.masks.presence import MIN_PRESENCE
 from ltm_edu.model import LTM, TrainingFreeMap
 from ltm_edu.segmenter import without_fringe
+from tools import edges
 
 
 @pytest.fixture(scope="module")
@@ -367,6 +368,19 @@ def test_the_untrained_map_has_a_vote_for_one_class_and_none_between_several(mod
     assert abs(logits(weighted, ["cat", "cat"]) - logits(model, ["cat", "cat"])).max() > 0.1
 
 
+def test_the_edges_of_masks_are_compared_at_any_weight_of_the_maps(
+    trained, tiny, capsys, monkeypatch
+):
+    given = ["--data", str(tiny.root), "--checkpoint", str(trained.checkpoint)]
+    assert edges.main([*given, "--pictures", "2", "--way", "as it is"]) == 0
+    assert "| as it is | 2 | " in capsys.readouterr().out
+    weights = []
+    monkeypatch.setattr(edges, "score", lambda model, *_: weights.append(model.config.map_weight))
+    for more in ([], ["--map-weight", "3"]):
+        assert edges.main([*given, *more]) == 0
+    assert weights == [trained.model.config.map_weight, 3]
+
+
 def test_classes_by_name_compete_for_each_pixel(model, files):
     images, masks = supports(files)
     seg = FewShotSegmenter(model, min_presence=0).fit(images, masks, names=["cat", "dog"])
@@ -398,6 +412,12 @@ def test_a_segmenter_without_supports_says_so(model, files):
 )
 def test_an_option_out_of_its_range_is_named(model, option):
     refused(lambda: FewShotSegmenter(model, **option), *option, str(*option.values()))
+
+
+def test_a_folder_does_not_stand_in_the_way_of_a_checkpoints_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nothing").mkdir()
+    refused(lambda: FewShotSegmenter("nothing"), "no shipped checkpoint 'nothing'")
 
 
 def test_a_name_that_is_no_checkpoint_is_refused():

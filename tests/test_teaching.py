@@ -201,6 +201,12 @@ def test_a_paper_for_students_holds_no_answer(tmp_path, capsys):
     assert "exists" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("before", "after"), [("", "\r"), ("", " "), ("  ", ""), ("\t", "\t\r")])
+def test_an_answer_is_left_out_whatever_spaces_and_line_ends_are_around_its_marks(before, after):
+    page = ["Why?", f"{before}{handout.BEGIN}{after}", "Because.", f"{before}{handout.END}{after}"]
+    assert handout.for_students("\n".join([*page, "How?"])) == "Why?\nHow?\n"
+
+
 @pytest.mark.parametrize(
     "page",
     ["no marks", f"{handout.BEGIN}\nno end", f"{handout.END}\n{handout.BEGIN}"],

@@ -12,6 +12,7 @@ from helpers import CLASSES, refused, write_voc
 from PIL import Image
 
 from ltm_edu import open_dataset
+from ltm_edu.datasets import DATASETS
 from ltm_edu.datasets.inspection import inspect_folder, report
 from ltm_edu.datasets.voc import VOC_CLASSES, VocFolder
 from ltm_edu.episodes import draw_episodes, find_pairs, novel_classes
@@ -374,6 +375,16 @@ def test_two_pictures_that_change_places_change_the_fingerprint(voc):
 def test_a_dataset_is_opened_by_its_path(voc):
     assert open_dataset(voc).root == voc
     assert open_dataset(str(voc)).classes == CLASSES
+
+
+def test_a_name_wins_over_a_folder_that_is_called_like_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ours = write_voc(tmp_path / "ours", train=1, val=1)
+    for name in ("emoji5i", "pascal5i"):
+        monkeypatch.setitem(DATASETS, name, lambda progress: ours)
+        write_voc(tmp_path / name, train=1, val=1)
+        assert open_dataset(name).root == ours
+        assert open_dataset(f"./{name}").root == Path(name)
 
 
 # What is refused

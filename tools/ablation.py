@@ -36,6 +36,8 @@ from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import data_dir, need_place, written_whole
 from ltm_edu.training import fit
 
+from . import tool
+
 _NO_VOTE = "map_weight=0"
 _PAPERS_NETWORK = ("transformation=local", "rows=fg", "residual=False", _NO_VOTE)
 _ONE_ROW_MORE = ("transformation=local", "residual=False", _NO_VOTE)
@@ -145,7 +147,8 @@ def ablation(
     return rows
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@tool("tools.ablation")
+def main(arguments: Sequence[str] | None = None) -> None:
     """Train and score variants, a JSON written after each. An error is one line, exit status 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser("python -m tools.ablation", description=main.__doc__)
@@ -179,29 +182,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with written_whole(options.json) as part:
             part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
-    try:
-        if options.json:
-            need_place(options.json)
-        if options.train < 1:
-            raise InputError(f"--train {options.train}: at least 1")
-        dataset = open_dataset(options.data)
-        with processes(options.device) as device:
-            ablation(
-                dataset,
-                chosen_folds(options, dataset),
-                [f"steps={options.steps}", *options.set],
-                options.variant or tuple(VARIANTS),
-                options.episodes,
-                options.rule,
-                options.cache or data_dir() / "cache",
-                trainings=options.train,
-                device=device,
-                on_row=save,
-            )
-    except (InputError, FloatingPointError) as error:
-        print(f"tools.ablation: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if options.json:
+        need_place(options.json)
+    if options.train < 1:
+        raise InputError(f"--train {options.train}: at least 1")
+    dataset = open_dataset(options.data)
+    with processes(options.device) as device:
+        ablation(
+            dataset,
+            chosen_folds(options, dataset),
+            [f"steps={options.steps}", *options.set],
+            options.variant or tuple(VARIANTS),
+            options.episodes,
+            options.rule,
+            options.cache or data_dir() / "cache",
+            trainings=options.train,
+            device=device,
+            on_row=save,
+        )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from ltm_edu.store.errors import InputError
-from ltm_edu.store.files import written_whole
+from ltm_edu.store.files import read_text, written_whole
+
+from . import tool
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -392,28 +394,21 @@ def with_tables(readme: str, notebooks: Sequence[Notebook], data: Path = ROOT / 
     return readme
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@tool("make readme")
+def main(arguments: Sequence[str] | None = None) -> None:
     """Rewrite README's tables. An error prints one line and gives exit status 2."""
     parser = argparse.ArgumentParser("python -m tools.course", description=main.__doc__)
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout")
     root = parser.parse_args(arguments).root
-    try:
-        readme = root / "README.md"
-        old = readme.read_text(encoding="utf-8")
-        new = with_tables(old, read_notebooks(root / "notebooks"), root / "data")
-        if new == old:
-            print("README's tables are up to date")
-            return 0
-        with written_whole(readme) as part:
-            part.write_text(new, encoding="utf-8")
-        print("README's tables rewritten")
-    except OSError as error:
-        print(f"make readme: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    except InputError as error:
-        print(f"make readme: {error}", file=sys.stderr)
-        return 2
-    return 0
+    readme = root / "README.md"
+    old = read_text(readme)
+    new = with_tables(old, read_notebooks(root / "notebooks"), root / "data")
+    if new == old:
+        print("README's tables are up to date")
+        return
+    with written_whole(readme) as part:
+        part.write_text(new, encoding="utf-8")
+    print("README's tables rewritten")
 
 
 if __name__ == "__main__":

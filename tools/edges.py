@@ -8,14 +8,16 @@ ways start from the same probabilities, those of `FewShotSegmenter`.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
+from types import ModuleType
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_erosion
 from tqdm import tqdm
 
 from ltm_edu import (
@@ -26,10 +28,15 @@ from ltm_edu import (
     open_dataset,
     shipped_checkpoint,
 )
+from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.evaluation import draw_lists
-from ltm_edu.refine.crf import dense_crf, median_filter
+from ltm_edu.masks.drawing import inner_border
+from ltm_edu.model import FewShotModel
+from ltm_edu.refine.crf import refine
 from ltm_edu.scores import counts_of, iou
 from ltm_edu.store.pictures import VOID
+
+from . import tool
 
 Way = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(H, W, 3) uint8 and probability (H, W) float32 -> mask (H, W) bool."""
@@ -47,8 +54,7 @@ def as_it_is(_: np.ndarray, probability: np.ndarray) -> np.ndarray:
 
 def guided(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """The guided filter of He, Sun and Tang (ECCV 2010)."""
-    from kornia.filters import guided_blur
-
+    guided_blur = _kornia().guided_blur
     guide, values = _tensors(picture, probability)
     size, eps, subsample = GUIDED
     return guided_blur(guide, values, size, eps, subsample=subsample)[0, 0].numpy() > 0.5
@@ -56,17 +62,20 @@ def guided(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
 
 def joint_bilateral(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """The joint bilateral filter: a mean over near pixels of a similar colour."""
-    from kornia.filters import joint_bilateral_blur
-
+    joint_bilateral_blur = _kornia().joint_bilateral_blur
     guide, values = _tensors(picture, probability)
     size, colour, space = BILATERAL
     near = (space, space)
     return joint_bilateral_blur(values, guide, size, colour, near)[0, 0].numpy() > 0.5
 
 
-def crf(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """The released code's CRF, then its median filter."""
-    return median_filter(dense_crf(picture, probability) > 0.5)
+def _kornia() -> ModuleType:
+    try:
+        return import_module("kornia.filters")
+    except ImportError:
+        raise InputError(
+            "two of the filters need pip install kornia; --way leaves them out"
+        ) from None
 
 
 def _tensors(picture: np.ndarray, probability: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,7 +87,7 @@ WAYS: dict[str, Way] = {
     "as it is": as_it_is,
     "guided filter, radius 16": guided,
     "joint bilateral filter, radius 8": joint_bilateral,
-    "DenseCRF, then a median filter": crf,
+    "DenseCRF, then a median filter": refine,
 }
 
 
@@ -88,12 +97,13 @@ def boundary(mask: np.ndarray) -> np.ndarray:
     Source: Cheng et al., Boundary IoU, CVPR 2021.
     """
     distance = max(round(0.02 * float(np.hypot(*mask.shape))), 1)
-    return mask & ~binary_erosion(mask, iterations=distance, border_value=1)
+    return inner_border(mask, distance)
 
 
-def score(checkpoint: Path, data: str, split: str, count: int, ways: list[str]) -> None:
+def score(
+    model: FewShotModel, dataset: VocFolder, split: str, count: int, ways: Sequence[str]
+) -> None:
     """Print a row for each way."""
-    model, dataset = load_checkpoint(checkpoint)[0], open_dataset(data)
     protocol = Protocol(list_rule="any", episodes=2 * count, seeds=(0,))
     rows: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     with tqdm(total=count, leave=False, disable=None) as bar:
@@ -124,19 +134,25 @@ def score(checkpoint: Path, data: str, split: str, count: int, ways: list[str]) 
         print(f"| {name} | {len(values)} | {whole:.3f} | {edge:.3f} | {seconds:.3f} |")
 
 
-def main() -> None:
-    """Print one table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+@tool("tools.edges")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compare ways to refine a mask's edge. An error prints one line and gives exit status 2."""
+    parser = argparse.ArgumentParser("python -m tools.edges", description=main.__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="val")
-    parser.add_argument("--checkpoint", type=Path, default=shipped_checkpoint("photographs"))
+    parser.add_argument("--checkpoint", type=Path, help="default: photographs, which is shipped")
+    text = "how far the answer trusts the maps (default: as the checkpoint does)"
+    parser.add_argument("--map-weight", type=float, metavar="W", help=text)
     parser.add_argument("--pictures", type=int, default=100)
     text = "a row of the table; repeat for more (default: all)"
     parser.add_argument("--way", action="append", choices=WAYS, metavar="NAME", help=text)
-    options = parser.parse_args()
-    ways = options.way or list(WAYS)
-    score(options.checkpoint, options.data, options.split, options.pictures, ways)
+    options = parser.parse_args(arguments)
+    dataset, ways = open_dataset(options.data), options.way or list(WAYS)
+    model, _ = load_checkpoint(options.checkpoint or shipped_checkpoint("photographs"))
+    if options.map_weight is not None:
+        model = model.at_map_weight(options.map_weight)
+    score(model, dataset, options.split, options.pictures, ways)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

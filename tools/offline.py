@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,10 +23,48 @@ def mathjax() -> Path:
     return Path(package.origin).parent / "static" / "mathjax" / "tex-svg-full.js"
 
 
-def lines_of(warnings: str) -> list[str]:
-    r"""The lines that Sphinx has written, without a terminal's colours.
+def run_sphinx(
+    pages: Path,
+    out: Path,
+    doctrees: Path,
+    builder: str,
+    settings: Mapping[str, object],
+    folder: Path | None = None,
+    processes: int = 1,
+) -> list[str]:
+    """Let Sphinx write pages, in this process; one line for each of its warnings.
 
-    >>> lines_of("\x1b[31ma.md: WARNING: no title\x1b[39;49;00m\n")
-    ['a.md: WARNING: no title']
+    Args:
+        pages: the folder of the sources; a line names a page as seen from it.
+        out: the folder to write.
+        doctrees: a folder for what Sphinx keeps of the sources.
+        builder: "html" or another of Sphinx's.
+        settings: of Sphinx, as in a conf.py.
+        folder: holds a conf.py with further settings.
+        processes: that read and write pages.
+
+    Raises:
+        InputError: a package is not installed.
     """
-    return re.sub(r"\x1b\[[\d;]*m", "", warnings).splitlines()
+    for package in ("sphinx", *settings.get("extensions", ())):
+        if find_spec(package) is None:
+            raise InputError(f'{package} is not installed: pip install -e ".[slides]"')
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    said = io.StringIO()
+    try:
+        with patch_docutils(folder), docutils_namespace():
+            Sphinx(
+                *(pages, folder, out, doctrees, builder),
+                confoverrides=dict(settings),
+                status=None,
+                warning=said,
+                parallel=processes,
+            ).build(force_all=True)
+    except Exception as error:  # a broken source may raise anything; the warnings say where it is
+        if not said.getvalue():
+            said.write((str(error).splitlines() or [type(error).__name__])[0])
+    lines = re.sub(r"\x1b\[[\d;]*m", "", said.getvalue()).splitlines()  # without colours
+    told = [line for line in lines if line.strip() and not line.startswith(" ")]
+    return [line.replace(f"{pages}/", "") for line in told]

@@ -8,12 +8,17 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from ltm_edu.store.errors import InputError
+from ltm_edu.store.files import read_text
+
+from . import tool
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,9 +48,14 @@ def constraints(pyproject: str) -> list[str]:
     return sorted(lines)
 
 
+@tool("tools.oldest")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the constraints. An error prints one line and gives exit status 2."""
+    argparse.ArgumentParser("python -m tools.oldest", description=main.__doc__).parse_args(
+        arguments
+    )
+    print("\n".join(constraints(read_text(ROOT / "pyproject.toml"))))
+
+
 if __name__ == "__main__":
-    try:
-        print("\n".join(constraints((ROOT / "pyproject.toml").read_text(encoding="utf-8"))))
-    except InputError as error:
-        print(f"tools.oldest: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(main())

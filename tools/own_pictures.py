@@ -9,7 +9,9 @@ for each class is computed first.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,8 @@ from ltm_edu.scores import counts_of, iou
 from ltm_edu.segmenter import without_fringe
 from ltm_edu.store.pictures import VOID
 from ltm_edu.transformations import SelfSupportTransformation
+
+from . import tool
 
 CHOICES = {
     "as it is": {},
@@ -164,11 +168,12 @@ def score_classes(model: LTM, dataset: VocFolder, count: int) -> None:
         print(f"| {way} | {len(several[:count])} | {(both / either).mean():.3f} |")
 
 
-def main() -> None:
-    """Print one table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+@tool("tools.own_pictures")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Score FewShotSegmenter as people use it. An error prints a line and gives status 2."""
+    parser = argparse.ArgumentParser("python -m tools.own_pictures", description=main.__doc__)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--checkpoint", type=Path, default=shipped_checkpoint("photographs"))
+    parser.add_argument("--checkpoint", type=Path, help="default: photographs, which is shipped")
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--classes", action="store_true", help="pictures of two or more classes")
     text = "only objects of at most this part of their picture's longer side"
@@ -176,8 +181,9 @@ def main() -> None:
     parser.add_argument("--small-queries", type=float, default=1.0, help=text)
     text = f"of {', '.join(CHOICES)}; repeat for more (default: all but the last)"
     parser.add_argument("--choice", action="append", choices=CHOICES, help=text)
-    options = parser.parse_args()
-    model, dataset = load_checkpoint(options.checkpoint)[0], open_dataset(options.data)
+    options = parser.parse_args(arguments)
+    dataset = open_dataset(options.data)
+    model, _ = load_checkpoint(options.checkpoint or shipped_checkpoint("photographs"))
     if options.classes:
         score_classes(model, dataset, options.pictures)
     else:
@@ -187,4 +193,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,6 +9,8 @@ classes: those of the other three folds, of all data sets together.
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ from ltm_edu.episodes import FOLDS, find_pairs, images_by_class
 from ltm_edu.features.cache import FeatureCache
 from ltm_edu.masks.presence import MIN_PRESENCE, most_similar_cells, prototype
 from ltm_edu.model import FewShotModel
+
+from . import tool
 
 
 def cosines(
@@ -80,23 +84,25 @@ def area_under_curve(with_it: np.ndarray, without: np.ndarray) -> float:
     return (ranks.mean() - (len(with_it) + 1) / 2) / len(without)
 
 
-def main() -> None:
-    """Print the table and the constants."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+@tool("tools.presence")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what presence tells. An error prints one line and gives exit status 2."""
+    parser = argparse.ArgumentParser("python -m tools.presence", description=main.__doc__)
     parser.add_argument("--data", action="append", required=True, help="repeat for more")
-    parser.add_argument("--checkpoint", type=Path, default=shipped_checkpoint("photographs"))
+    parser.add_argument("--checkpoint", type=Path, help="default: photographs, which is shipped")
     parser.add_argument("--shots", type=int, default=1)
     parser.add_argument("--supports", type=int, default=10, help="groups of supports a class")
     parser.add_argument("--queries", type=int, default=600)
     parser.add_argument("--least", type=float, default=MIN_PRESENCE, help="presence of a yes")
     parser.add_argument("--cache", type=Path)
-    options = parser.parse_args()
-    model, _ = load_checkpoint(options.checkpoint)
+    options = parser.parse_args(arguments)
+    datasets = {data: open_dataset(data) for data in options.data}
+    model, _ = load_checkpoint(options.checkpoint or shipped_checkpoint("photographs"))
     mean = model.feature_mean
     sizes = options.shots, options.supports, options.queries
     sets = {
-        data: cosines(model, open_dataset(data), mean, *sizes, options.cache)
-        for data in options.data
+        data: cosines(model, dataset, mean, *sizes, options.cache)
+        for data, dataset in datasets.items()
     }
 
     def joined(fold: int | None) -> list[np.ndarray]:
@@ -124,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

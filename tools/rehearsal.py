@@ -29,9 +29,19 @@ from tqdm import tqdm
 
 from ltm_edu.bench import machine
 from ltm_edu.datasets.name_lists import read_list
+from ltm_edu.datasets.voc import (
+    MASKS,
+    PICTURES,
+    VOC_CLASSES,
+    make_folders,
+    write_picture,
+    write_texts,
+)
 from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import data_dir, made_whole, written_whole
 from ltm_edu.store.pictures import VOID, read_mask
+
+from . import tool
 
 CLI = (sys.executable, "-m", "ltm_edu")
 
@@ -79,7 +89,7 @@ def draw(root: Path, masks: Path, lists: dict[str, Path], progress: bool = True)
         InputError: a list is missing, or a list names a missing mask.
     """
     if root.is_dir():
-        return len(list((root / "JPEGImages").iterdir()))
+        return len(list((root / PICTURES).iterdir()))
     names = {}
     for split, path in lists.items():
         if not path.is_file():
@@ -87,18 +97,14 @@ def draw(root: Path, masks: Path, lists: dict[str, Path], progress: bool = True)
         names[split] = read_list(path).names
     all_names = sorted(set().union(*names.values()))
     with made_whole(root) as part:
-        for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-            (part / folder).mkdir(parents=True)
-        for split, split_names in names.items():
-            listing = "".join(f"{n}\n" for n in split_names)
-            target = part / "ImageSets/Segmentation" / f"{split}.txt"
-            target.write_text(listing, encoding="utf-8")
+        make_folders(part)
+        write_texts(part, VOC_CLASSES, names, {})
 
         def draw_one(i: int) -> None:
             source = masks / f"{all_names[i]}.png"
             picture = Image.fromarray(texture(read_mask(source), i))
-            picture.save(part / "JPEGImages" / f"{all_names[i]}.jpg", quality=85)
-            shutil.copyfile(source, part / "SegmentationClass" / f"{all_names[i]}.png")
+            write_picture(part, all_names[i], picture, quality=85)
+            shutil.copyfile(source, part / MASKS / f"{all_names[i]}.png")
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             drawing = pool.map(draw_one, range(len(all_names)))
@@ -198,7 +204,8 @@ def rehearse(
     return {"steps": steps, "episodes": episodes, "stages": stages, "results": results}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@tool("tools.rehearsal")
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the rehearsal. An error prints one line and gives exit status 2."""
     parser = argparse.ArgumentParser("python -m tools.rehearsal", description=rehearse.__doc__)
     parser.add_argument("--masks", type=Path, required=True, help="the folder of the mask PNGs")
@@ -213,32 +220,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.epilog = "Other options go to `ltm-edu train`, as in --recipe paper --features device."
     options, train_options = parser.parse_known_args(arguments)
     root = data_dir() / "rehearsal"
-    try:
-        start = time.perf_counter()
-        count = draw(root, options.masks, {"train": options.train, "val": options.val})
-        drawing_seconds = time.perf_counter() - start
-        record = rehearse(
-            root,
-            data_dir() / "rehearsal_runs",
-            options.steps,
-            options.episodes,
-            options.seed or [0],
-            train_options,
-        )
-        about = {
-            "what": "textures drawn under real masks; the scores say nothing about PASCAL-5i",
-            "pictures": count,
-            "seconds to draw them": round(drawing_seconds, 1),
-            "machine": machine(),
-        }
-        with written_whole(options.out) as part:
-            part.write_text(json.dumps({**about, **record}, indent=1) + "\n", encoding="utf-8")
-    except InputError as error:
-        print(f"tools.rehearsal: {error}", file=sys.stderr)
-        return 2
+    start = time.perf_counter()
+    count = draw(root, options.masks, {"train": options.train, "val": options.val})
+    drawing_seconds = time.perf_counter() - start
+    record = rehearse(
+        root,
+        data_dir() / "rehearsal_runs",
+        options.steps,
+        options.episodes,
+        options.seed or [0],
+        train_options,
+    )
+    about = {
+        "what": "textures drawn under real masks; the scores say nothing about PASCAL-5i",
+        "pictures": count,
+        "seconds to draw them": round(drawing_seconds, 1),
+        "machine": machine(),
+    }
+    with written_whole(options.out) as part:
+        part.write_text(json.dumps({**about, **record}, indent=1) + "\n", encoding="utf-8")
     print(options.out)
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import io
 import re
 import shutil
 import sys
@@ -24,8 +23,9 @@ from tempfile import TemporaryDirectory
 from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import made_whole
 
+from . import tool
 from .course import ROOT, Notebook, read_notebooks, source
-from .offline import lines_of, mathjax
+from .offline import mathjax, run_sphinx
 
 FIGURE = re.compile(r"!\[([^\]]*)\]\(figure:(\d\d)/(\d+)/(\w+)\)")
 MARK = "slides.built"
@@ -144,7 +144,9 @@ def build(sources: Path, notebooks: Path, out: Path) -> list[Path]:
             (pages / deck.name).write_text(f"{text}\n{CREDIT}\n", encoding="utf-8")
         (pages / "index.md").write_text("---\norphan: true\n---\n# Slides\n", encoding="utf-8")
         _copy_static(pages / "_static")
-        _run_sphinx(pages, part, Path(scratch) / "doctrees")
+        doctrees = Path(scratch) / "doctrees"
+        if problems := run_sphinx(pages, part, doctrees, "revealjs", SETTINGS):
+            raise InputError(problems[0])
         (part / MARK).touch()
         links = [f'<li><a href="{stem}.html">{escape(t)}</a></li>' for stem, t in titles.items()]
         (part / "index.html").write_text(INDEX.format(links="\n".join(links)), encoding="utf-8")
@@ -210,51 +212,17 @@ def _copy_static(folder: Path) -> None:
     (folder / "slides.css").write_text(CSS, encoding="utf-8")
 
 
-def _run_sphinx(pages: Path, out: Path, doctrees: Path) -> None:
-    """Let Sphinx write the pages; its first warning is an error."""
-    try:
-        import myst_parser  # noqa: F401
-        import sphinx_revealjs  # noqa: F401
-        from sphinx.application import Sphinx
-        from sphinx.errors import SphinxError
-        from sphinx.util.docutils import docutils_namespace, patch_docutils
-    except ImportError as error:
-        raise InputError(f'the slides need {error.name}: pip install -e ".[slides]"') from None
-    said = io.StringIO()
-    try:
-        with patch_docutils(), docutils_namespace():
-            Sphinx(
-                srcdir=pages,
-                confdir=None,
-                outdir=out,
-                doctreedir=doctrees,
-                buildername="revealjs",
-                confoverrides=SETTINGS,
-                status=None,
-                warning=said,
-                freshenv=True,
-            ).build()
-    except SphinxError as error:
-        raise InputError(f"the slides cannot be built: {error}") from error
-    if warnings := lines_of(said.getvalue()):
-        raise InputError(warnings[0].replace(f"{pages}/", ""))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+@tool("make slides")
+def main(arguments: Sequence[str] | None = None) -> None:
     """Build the slides. An error prints one line and gives exit status 2."""
     parser = argparse.ArgumentParser("python -m tools.slides", description=main.__doc__)
     parser.add_argument("--sources", type=Path, default=ROOT / "teaching" / "slides")
     parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks")
     parser.add_argument("--out", type=Path, default=ROOT / "slides")
     options = parser.parse_args(arguments)
-    try:
-        decks = build(options.sources, options.notebooks, options.out.absolute())
-    except InputError as error:
-        print(f"make slides: {error}", file=sys.stderr)
-        return 2
+    decks = build(options.sources, options.notebooks, options.out.absolute())
     index = options.out / "index.html"
     print(f"make slides: {len(decks)} decks; open {index} in a browser; no network is needed")
-    return 0
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ _OPTION_OF = {
     'list_rule="any"': "--rule any",
     'novel_images="keep"': "--novel-images keep",
     'novel_images="drop"': "--novel-images drop",
+    "overwrite=True": "--overwrite",
+    "share=": "--val ",
 }
 
 # Pillow warns about large pictures and damaged EXIF blocks, which are read; the rest has errors.

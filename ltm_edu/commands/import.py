@@ -14,6 +14,7 @@ from ..datasets.labelme import import_labelme
 from ..datasets.mask_folders import import_masks
 from ..datasets.name_lists import read_classes
 from ..datasets.voc import VocFolder
+from ..store.errors import InputError
 from .inspect import draw_sheet
 
 _SHEET = "contact_sheet.png"
@@ -25,6 +26,9 @@ def run(options: argparse.Namespace) -> None:
 
     def finish(folder: Path) -> None:
         surveys.append(survey(VocFolder.open(folder)))
+        if faults := surveys[0].faults:
+            path, what = faults[0]
+            raise InputError(f"{options.out} is not written: its file {path.name} {what}")
         draw_sheet(surveys[0], folder / _SHEET)
 
     target = Target(options.out, options.val, options.seed, options.overwrite, finish=finish)

@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
     written = [*shared, *(path for paths in results.values() for path in paths)]
     check_apart(written, [*queries, *(path for pair in pairs for path in pair)])
     need_place(options.out / TABLE_FILE)
+    table = ResultsTable(options.out / TABLE_FILE, [str(q) for q in queries])
     segmenter = FewShotSegmenter(
         options.checkpoint,
         threshold=options.threshold,
@@ -62,16 +63,16 @@ def run(options: argparse.Namespace) -> int:
             f"{existing[0]} is there already, one of {len(existing)}: --overwrite replaces them, "
             "--out names another folder"
         )
-    return _segment(segmenter, results, formats, options.out)
+    return _segment(segmenter, results, formats, table)
 
 
 def _segment(
     segmenter: FewShotSegmenter,
     results: dict[Path, list[Path]],
     formats: Sequence[str],
-    out: Path,
+    table: ResultsTable,
 ) -> int:
-    failed: list[str] = []
+    out, failed = table.path.parent, []
 
     def report(query: Path, error: InputError) -> None:
         if len(results) == 1:
@@ -83,12 +84,10 @@ def _segment(
     with ExitStack() as stack:
         bar = tqdm(total=len(results), unit="image", leave=False, disable=None)
         stack.enter_context(bar)
-        table = coco = None
+        coco = None
         for found in segmenter.predict(results, report):
-            if table is None:  # nothing is written before something is found
-                table = ResultsTable(out / TABLE_FILE, [str(q) for q in results])
-                if "coco" in formats:
-                    coco = stack.enter_context(coco_file(out / COCO_FILE, segmenter.classes))
+            if coco is None and "coco" in formats:  # nothing is written before something is found
+                coco = stack.enter_context(coco_file(out / COCO_FILE, segmenter.classes))
             query = Path(found.name)
             if "png" in formats:
                 found.save(out, query.stem)
@@ -100,9 +99,9 @@ def _segment(
             bar.update()
             for path in results[query]:
                 tqdm.write(str(path))
-    if table is None:
+    if len(failed) == len(results):
         raise InputError(f"none of the {len(results)} queries can be segmented")
-    print("\n".join(str(out / name) for name in (TABLE_FILE, COCO_FILE)[: 1 + bool(coco)]))
+    print("\n".join(str(path) for path in (table.path, out / COCO_FILE)[: 1 + bool(coco)]))
     if failed:
         print(
             f"ltm-edu: {len(failed)} of {len(results)} queries are not segmented: "

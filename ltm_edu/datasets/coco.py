@@ -14,13 +14,13 @@ from .importing import (
     Target,
     Thing,
     class_name,
-    free_name,
     inside,
     label_of,
     read_json,
     reason,
     write_import,
 )
+from .name_lists import free_name
 from .outlines import decoded_runs, object_of_polygons, object_of_runs, polygon_area
 
 

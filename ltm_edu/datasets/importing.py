@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from unicodedata import normalize
 
@@ -110,14 +109,16 @@ class Target:
             InputError: it exists and must not be replaced, or a source is in it; or the share or
                 the seed is out of range.
         """
-        if not 0 <= self.share <= 1 or self.seed < 0:
-            raise InputError("the part of val is 0 to 1, and the seed 0 or more")
+        if not 0 <= self.share <= 1:
+            raise InputError(f"share={self.share}: choose a part of the pictures, 0 to 1")
+        if self.seed < 0:
+            raise InputError(f"seed {self.seed}: choose a whole number, 0 or more")
         root = self.folder
         if any(source.resolve().is_relative_to(root) for source in sources):
             raise InputError(f"{self.root} holds what is to be imported: name another folder")
         if root.is_dir() and any(root.iterdir()):
             if not self.overwrite:
-                raise InputError(f"{self.root} exists: name another folder, or allow to overwrite")
+                raise InputError(f"{self.root} exists: name another folder, or overwrite=True")
             if not (root / _ABOUT).is_file():
                 raise InputError(
                     f"{self.root} was not written by an import: remove it, or name another folder"
@@ -261,23 +262,12 @@ def inside(folder: Path, name: str) -> Path | None:
     None if there is none; a name that leads out of the folder names no file.
     """
     parts = [p for p in name.replace("\\", "/").split("/") if p not in ("", ".")]
-    whole = [] if ".." in parts or Path(name).is_absolute() else parts
+    whole = [] if Path(name).is_absolute() else parts
     for some in (whole, parts[-1:]):
-        if some and ":" not in some[0] and (path := folder.joinpath(*some)).is_file():
+        leads_out = any(p == ".." or Path(p).drive for p in some)  # "C:" on Windows alone
+        if some and not leads_out and (path := folder.joinpath(*some)).is_file():
             return path
     return None
-
-
-def free_name(text: str, taken: Collection[str]) -> str:
-    """A picture's name for the new folder: a text without folders and signs, and not taken yet.
-
-    >>> free_name("a/b", ()), free_name("a/b", ("a_b",))
-    ('a_b', 'a_b_2')
-    """
-    text = normalize("NFC", "".join(c if c not in '/\\:*?"<>|' and c >= " " else "_" for c in text))
-    text = text.strip(" .") or "picture"
-    numbered = (f"{text}_{i}" for i in count(2))
-    return next(name for name in chain([text], numbered) if name not in taken)
 
 
 def label_of(

@@ -12,8 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ..store.errors import InputError
-from ..store.pictures import VOID, checked_size, read_mask
-from .name_lists import files_by_name, list_files, picture_files, read_list
+from ..store.pictures import VOID, checked_size, picture_files, read_mask
+from .name_lists import files_by_name, list_files, read_list
 from .voc import LISTS, MASKS, PICTURES, VocFolder
 
 T = TypeVar("T")

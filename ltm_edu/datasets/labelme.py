@@ -19,14 +19,13 @@ from .importing import (
     Target,
     Thing,
     class_name,
-    free_name,
     inside,
     label_of,
     read_json,
     reason,
     write_import,
 )
-from .name_lists import files_by_name
+from .name_lists import files_by_name, free_name
 from .outlines import object_of_polygons
 
 _VOID = "__ignore__"

@@ -12,7 +12,7 @@ from ..store.errors import InputError
 from ..store.marks import object_mask
 from ..store.pictures import VOID, read_mask
 from .importing import Imported, Scene, Target, drawn_size, turned, write_import
-from .name_lists import files_by_name, unused_name
+from .name_lists import files_by_name, free_name, unused_name
 
 _ENDING = r"(?i)[_.-](mask|masks|label|labels|gt)$"
 
@@ -61,7 +61,7 @@ def import_masks(
     names = [_class_name(c, classes, binary, masks) for c in ids]
     contiguous = np.zeros(256, np.uint8)
     contiguous[[*ids, VOID]] = [*range(1, len(ids) + 1), VOID]
-    scenes = []
+    scenes, taken = [], set()
     for name in found:
         picture, path = pairs[name]
 
@@ -69,6 +69,8 @@ def import_masks(
             mask = contiguous[read(path)]
             return turned(mask, drawn_size(picture, mask.shape[::-1], shown)[1])
 
+        name = free_name(name, taken)
+        taken.add(name)
         scenes.append(Scene(name, picture, str(path), label))
     return write_import(target, masks, names, scenes, problems)
 

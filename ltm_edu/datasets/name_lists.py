@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection
+from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import category, normalize
 
 from ..store.errors import InputError
-from ..store.files import entries, read_text
-from ..store.pictures import SUFFIXES
+from ..store.files import read_bytes, text_of
+from ..store.pictures import SUFFIXES, picture_files
 
 _FILE = rf"\.(?:{'|'.join(SUFFIXES)})"
+_UNSEEN = ("Cc", "Cs")
+"""The categories of Unicode that no name has a character of: control characters and surrogates."""
 _BACKGROUND = ("background", "_background_", "__background__", "__ignore__")
 
 
@@ -89,16 +93,6 @@ def is_background(name: str) -> bool:
     return name.lower() in _BACKGROUND
 
 
-def picture_files(folder: Path) -> list[Path]:
-    """The files in a folder that end like pictures, without hidden ones (macOS creates ._a.jpg).
-
-    Raises:
-        InputError: the folder cannot be read.
-    """
-    paths = entries(folder)
-    return [p for p in paths if re.fullmatch(_FILE, p.suffix, re.I) and not p.name.startswith(".")]
-
-
 def files_by_name(folder: Path, preferred: str) -> dict[str, str]:
     """Name to file of the pictures in a folder; of several with one name, that with an ending.
 
@@ -115,11 +109,23 @@ def read_lines(path: Path | str, content: bytes | None = None) -> list[str]:
     Raises:
         InputError: it cannot be read, or is not text.
     """
-    try:
-        text = read_text(path) if content is None else content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not text in UTF-8: save it as such, or remove it") from None
+    text = text_of(read_bytes(path) if content is None else content, path)
     return [normalize("NFC", line.strip(" \t")) for line in re.split(r"\r\n|\r|\n", text)]
+
+
+def free_name(text: str, taken: Collection[str]) -> str:
+    """A picture's name that `read_list` gives back as it is, and that is not taken yet.
+
+    It is a text without folders, signs, and the endings of picture files.
+
+    >>> free_name("a/b", ()), free_name("a/b", ("a_b",)), free_name("a.jpg", ())
+    ('a_b', 'a_b_2', 'a')
+    """
+    signs = "".join("_" if c in '/\\:*?"<>|' or category(c) in _UNSEEN else c for c in text)
+    text = normalize("NFC", signs).lstrip(" .")
+    text = re.sub(rf"(?i)(?:{_FILE}|[ .])+$", "", text) or "picture"
+    numbered = (f"{text}_{i}" for i in count(2))
+    return next(name for name in chain([text], numbered) if name not in taken)
 
 
 def _name(line: str, path: Path | str, pattern: str) -> str:
@@ -127,7 +133,7 @@ def _name(line: str, path: Path | str, pattern: str) -> str:
     files = pair.groups() if pair else (line,)
     stems = {re.sub(rf"(?i)^.*[/\\]|{_FILE}$", "", f) for f in files}
     name = stems.pop()
-    control = any(category(c) in ("Cc", "Cs") for c in name)
+    control = any(category(c) in _UNSEEN for c in name)
     if stems or control or not re.fullmatch(pattern, name):
         raise InputError(
             f"{path}: {line[:60]!r} is no picture's name (as 2007_000032, or "

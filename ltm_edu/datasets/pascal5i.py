@@ -34,7 +34,7 @@ from .devkit import and_more, bytes_in, check_devkit, copy_devkit, pair_in, read
 from .inspection import Fault, inspect
 from .name_lists import NameList, read_list
 from .sbd import mask_of_mat
-from .voc import LISTS, MASKS, PICTURES, VOC_CLASSES, VOC_NAME
+from .voc import LISTS, MASKS, PICTURES, VOC_CLASSES, VOC_NAME, lines_of
 
 _VOC2012 = "VOCdevkit/VOC2012"
 _SOURCES = "SOURCES.txt"
@@ -272,7 +272,7 @@ def _finish(staging: Path, root: Path, names: dict[str, tuple[str, ...]]) -> Non
     put(staging / _SOURCES, _ABOUT.encode())
     for split, part in names.items():
         path = staging / LISTS / f"{split}.txt"
-        put(path, "".join(f"{n}\n" for n in sorted(part)).encode())
+        put(path, lines_of(sorted(part)).encode())
         expected.update([path], *(pair_in(staging, n) for n in part))
     with writing(root):
         for path in staging.rglob("*"):

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
 
-from PIL import Image
-
 from ..store.errors import InputError
-from ..store.files import entries
+from ..store.pictures import picture_files
 
 MASK_ENDING = "_mask"
 MASK_FOLDER = "masks"
-
-
-@cache
-def _endings() -> frozenset[str]:
-    """The file name endings of the pictures that PIL reads."""
-    Image.init()
-    return frozenset(e for e, kind in Image.registered_extensions().items() if kind in Image.OPEN)
 
 
 def pictures_in(folder: str | Path) -> list[Path]:
@@ -29,7 +19,7 @@ def pictures_in(folder: str | Path) -> list[Path]:
     Raises:
         InputError: the folder cannot be read, or has no picture.
     """
-    found = _pictures(Path(folder))
+    found = picture_files(Path(folder))
     if not found:
         raise InputError(f"{folder} has no picture in it: its subfolders are not searched")
     return found
@@ -40,15 +30,17 @@ def supports_in(folder: str | Path) -> dict[str, list[tuple[Path, Path]]]:
 
     The mask of NAME.jpg is NAME_mask.png beside it, or NAME.png in the subfolder masks/; any ending
     of a picture will do. A picture without a mask is no support. Pictures in the folder itself are
-    of the class "object"; each other subfolder is a class with the subfolder's name.
+    of the class "object"; each other subfolder is a class with the subfolder's name. Hidden ones
+    are left out.
 
     Raises:
         InputError: the folder cannot be read, or no picture in it has a mask.
     """
     folder = Path(folder)
     found = {"object": _pairs(folder)}
-    for inside in sorted(p for p in folder.iterdir() if p.is_dir() and p.name != MASK_FOLDER):
-        found[inside.name] = _pairs(inside)
+    for inside in sorted(p for p in folder.iterdir() if p.is_dir()):
+        if inside.name != MASK_FOLDER and not inside.name.startswith("."):
+            found[inside.name] = _pairs(inside)
     found = {name: pairs for name, pairs in found.items() if pairs}
     if not found:
         raise InputError(
@@ -78,13 +70,8 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _pictures(folder: Path) -> list[Path]:
-    files = [p for p in entries(folder) if p.is_file() and not p.name.startswith(".")]
-    return [p for p in files if p.suffix.lower() in _endings()]
-
-
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:
-    beside, inside = _pictures(folder), folder / MASK_FOLDER
-    masks = {p.stem: p for p in (_pictures(inside) if inside.is_dir() else ())}
+    beside, inside = picture_files(folder), folder / MASK_FOLDER
+    masks = {p.stem: p for p in (picture_files(inside) if inside.is_dir() else ())}
     masks |= {p.stem.removesuffix(MASK_ENDING): p for p in beside if p.stem.endswith(MASK_ENDING)}
     return [(p, masks[p.stem]) for p in beside if p.stem in masks]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import tempfile
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import TextIO
 
 from ..store.errors import InputError
-from ..store.files import writing, written_whole
-from .prediction import Prediction
+from ..store.files import read_text, writing, written_whole
+from .prediction import Prediction, picture_paths
 from .shapes import keyhole, run_lengths
 
 FORMATS = ("png", "labelme", "coco")
@@ -23,8 +24,8 @@ COLUMNS = ("file", "class", "presence", "area", "time")
 
 def result_paths(folder: Path, stem: str, formats: Sequence[str]) -> list[Path]:
     """The files that belong to one query."""
-    names = {"png": (f"{stem}_mask.png", f"{stem}_overlay.png"), "labelme": (f"{stem}.json",)}
-    return [folder / name for kind in formats for name in names.get(kind, ())]
+    files = {"png": picture_paths(folder, stem), "labelme": (folder / f"{stem}.json",)}
+    return [path for kind in formats for path in files.get(kind, ())]
 
 
 def save_labelme(found: Prediction, path: Path) -> None:
@@ -116,28 +117,31 @@ def coco_file(path: Path, classes: Sequence[str]) -> Iterator[CocoFile]:
 class ResultsTable:
     """The file results.csv: a row for each query and class, written as soon as it is known.
 
+    A file that is there is read at once, and stays as it is until the first query is added.
+
     Args:
         path: where it is; rows of an earlier run stay, except those of the same queries.
         queries: names of the queries that this run will write.
 
     Raises:
-        InputError: the file that is there is no such table, or it cannot be written.
+        InputError: the file that is there cannot be read, or is no such table.
     """
 
     def __init__(self, path: Path, queries: Sequence[str]) -> None:
-        self.path = path
-        rows, again = [COLUMNS], set(queries)
-        if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                header, *old = [*csv.reader(file)] or [()]
-            if tuple(header) != COLUMNS:
-                raise InputError(f"{path} is no table of ltm_edu: move it, or write elsewhere")
-            rows += [row for row in old if row and row[0] not in again]
-        with written_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(rows)
+        self.path, self._again, self._begun = path, set(queries), False
+        self._kept()
 
     def add(self, found: Prediction) -> None:
-        """Append a query's rows: presence in [0, 1], area in pixels, time in seconds."""
+        """Append a query's rows: presence in [0, 1], area in pixels, time in seconds.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        if not self._begun:
+            kept, path = self._kept(), self.path
+            with written_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([COLUMNS, *kept])
+            self._begun = True
         rows = [
             (found.name, name, f"{presence:.3f}", (found.labels == c).sum(), f"{found.seconds:.2f}")
             for c, (name, presence) in enumerate(
@@ -146,6 +150,18 @@ class ResultsTable:
         ]
         with writing(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(rows)
+
+    def _kept(self) -> list[list[str]]:
+        """The rows of an earlier run that stay."""
+        if not self.path.exists():
+            return []
+        try:
+            header, *rows = [*csv.reader(io.StringIO(read_text(self.path), newline=""))] or [()]
+        except csv.Error:
+            header, rows = (), []
+        if tuple(header) != COLUMNS:
+            raise InputError(f"{self.path} is no table of ltm_edu: move it, or write elsewhere")
+        return [row for row in rows if row and row[0] not in self._again]
 
 
 def _relative(name: str, folder: Path) -> str:

@@ -16,6 +16,7 @@ from ..geometry import stretched_rows
 from ..store.errors import InputError
 from ..store.files import written_whole
 from .drawing import draw_labels, label_palette
+from .folders import MASK_ENDING
 from .shapes import Polygon, pieces, polygons, without_small_pieces
 
 SHOWN = 2048
@@ -172,7 +173,7 @@ class Prediction:
         Raises:
             InputError: the folder cannot be written to.
         """
-        paths = Path(folder) / f"{stem}_mask.png", Path(folder) / f"{stem}_overlay.png"
+        paths = picture_paths(Path(folder), stem)
         for path, picture in zip(paths, (self.picture(), self.overlay(SHOWN)), strict=True):
             with written_whole(path) as part:
                 picture.save(part, format="PNG", compress_level=1)  # a third of the time
@@ -211,6 +212,11 @@ class Prediction:
         file = io.BytesIO()
         self.overlay(SHOWN // 2).save(file, "PNG")
         return file.getvalue()
+
+
+def picture_paths(folder: Path, stem: str) -> tuple[Path, Path]:
+    """The files that `Prediction.save` writes: the mask and the overlay."""
+    return folder / f"{stem}{MASK_ENDING}.png", folder / f"{stem}_overlay.png"
 
 
 def _logistic(logits: np.ndarray) -> np.ndarray:

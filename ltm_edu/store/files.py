@@ -56,8 +56,8 @@ def shipped_checkpoint(name: str) -> Path:
     folders = (data_dir(), _CHECKOUT)
     paths = {p.stem: p for folder in folders for p in folder.glob("checkpoints/*.pt")}
     if name not in paths:
-        names = ", ".join(sorted(paths)) or "none"
-        raise InputError(f"no shipped checkpoint {name!r}: there are {names}")
+        names = ", ".join(sorted(paths)) or f"none in {folders[0] / 'checkpoints'}"
+        raise InputError(f"no shipped checkpoint {name!r}: there are {names}; or name a file")
     return paths[name]
 
 
@@ -294,8 +294,17 @@ def read_text(path: str | Path) -> str:
     Raises:
         InputError: as `read_bytes`, or it is not text.
     """
+    return text_of(read_bytes(path), path)
+
+
+def text_of(content: bytes, path: str | Path) -> str:
+    """The text of a file's content in UTF-8, without a mark of the byte order.
+
+    Raises:
+        InputError: it is not text.
+    """
     try:
-        return read_bytes(path).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8: save it as such, or remove it") from None
 

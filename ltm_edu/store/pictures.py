@@ -19,7 +19,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .errors import InputError
-from .files import check_file
+from .files import check_file, entries
 
 Picture = str | Path | Image.Image | np.ndarray
 VOID = 255
@@ -50,6 +50,18 @@ _FULL_SCALES = (255, 1023, 4095, 16383, 65535)
 _JPEG = ("JPEG", "MPO")  # phones and cameras put a preview beside the picture: that is an MPO
 LOSSY = (*_JPEG, "WEBP", "AVIF", "JPEG2000")
 """Formats of Pillow that may change the numbers of a mask."""
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The files in a folder that end like pictures, in the order of their names.
+
+    Hidden ones are left out: macOS creates ._a.jpg beside a.jpg.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    shown = (p for p in entries(folder) if not p.name.startswith("."))
+    return [p for p in shown if p.suffix[1:].lower() in SUFFIXES]
 
 
 def read_image(path: str | Path) -> Image.Image:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import io
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,8 +14,9 @@ from urllib.parse import unquote
 from ltm_edu.store.errors import InputError
 from ltm_edu.store.files import made_whole
 
+from .. import tool
 from ..course import ROOT
-from ..offline import lines_of
+from ..offline import run_sphinx
 from .pages import Address, write_sources
 
 GENERATOR = '<meta name="generator" content="tools.book">'
@@ -48,45 +47,19 @@ def build(root: Path, out: Path, repository: str = "", branch: str = "main") -> 
         sources, doctrees = (Path(scratch).resolve() / name for name in ("sources", "doctrees"))
         write_sources(root, sources, address)
         front = root / "ltm_edu" / "widgets"  # what draws the interactive figures
-        problems = _run_sphinx(sources, part, doctrees, front)
-        if problems := problems or dead_links(part):
+        settings = {"html_extra_path": [str(sources / "extra")], "front": str(front)}
+        said = run_sphinx(sources, part, doctrees, "html", settings, HERE, processes=2)
+        if problems := list(dict.fromkeys(map(readable, said))) or dead_links(part):
             raise InputError("\n".join(problems))
 
 
-def _run_sphinx(sources: Path, out: Path, doctrees: Path, front: Path) -> list[str]:
-    """Run Sphinx in this process; one line for each of its warnings."""
-    try:
-        from sphinx.application import Sphinx
-        from sphinx.util.docutils import docutils_namespace, patch_docutils
-    except ImportError:
-        raise InputError('the book needs Sphinx: pip install -e ".[book]"') from None
-    warnings = io.StringIO()
-    try:
-        with patch_docutils(HERE), docutils_namespace():
-            app = Sphinx(
-                *(sources, HERE, out, doctrees, "html"),
-                confoverrides={"html_extra_path": [str(sources / "extra")], "front": str(front)},
-                status=None,
-                warning=warnings,
-                parallel=2,
-            )
-            app.build(force_all=True)
-    except Exception as error:  # a broken source may raise anything; the warnings say where it is
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        warnings.write(f"{sources}{first}\n" if not warnings.getvalue() else "")
-    told = lines_of(warnings.getvalue())
-    lines = [line for line in told if line.strip() and not line.startswith(" ")]
-    return list(dict.fromkeys(readable(line, sources) for line in lines))
-
-
-def readable(warning: str, sources: Path) -> str:
+def readable(warning: str) -> str:
     """Turn a warning of Sphinx into a line that names the page and, in a notebook, the cell.
 
-    >>> readable("/x/notebooks/03.ipynb:50002: WARNING: 'a.md' not found [myst.x]", Path("/x"))
+    >>> readable("notebooks/03.ipynb:50002: WARNING: 'a.md' not found [myst.x]")
     "notebooks/03.ipynb, cell 5: 'a.md' not found"
     """
-    text = warning.removeprefix(str(sources)).removeprefix("/")
-    text = re.sub(r"\s*\[[\w.]+\]$", "", text)
+    text = re.sub(r"\s*\[[\w.]+\]$", "", warning)
     place, _, message = text.partition(": WARNING: ")
     if not message:
         place, _, message = text.partition(": ERROR: ")
@@ -155,7 +128,8 @@ def _origin() -> str:
     return github_address(answer.stdout)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@tool("make book")
+def main(arguments: Sequence[str] | None = None) -> None:
     """Render the notebooks to HTML. An error prints a line for each fault and gives status 2."""
     parser = argparse.ArgumentParser("python -m tools.book", description=main.__doc__)
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout")
@@ -168,16 +142,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--branch", default="main", help="the branch that these links open")
     options = parser.parse_args(arguments)
-    try:
-        repository = _origin() if options.repository is None else options.repository
-        if repository and not github_address(repository):
-            raise InputError(f"{repository} is not https://github.com/OWNER/NAME (--repository)")
-        out = options.out.absolute()
-        print("make book: rendering takes about a minute", flush=True)
-        build(options.root.absolute(), out, github_address(repository), options.branch)
-    except InputError as error:
-        for line in str(error).splitlines():
-            print(f"make book: {line}", file=sys.stderr)
-        return 2
+    repository = _origin() if options.repository is None else options.repository
+    if repository and not github_address(repository):
+        raise InputError(f"{repository} is not https://github.com/OWNER/NAME (--repository)")
+    out = options.out.absolute()
+    print("make book: rendering takes about a minute", flush=True)
+    build(options.root.absolute(), out, github_address(repository), options.branch)
     print(f"make book: open {options.out / 'index.html'} in a browser; no network is needed")
-    return 0

@@ -66,7 +66,6 @@ def write_sources(root: Path, folder: Path, address: Address) -> None:
         shutil.copyfile(notebook.path, copy)
     texts = [root / name for name in ("README.md", "CONTRIBUTING.md", "data/README.md")]
     texts += [root / "tests/README.md", *sorted((root / "teaching").glob("*.md"))]
-    texts = [path for path in texts if path.is_file()]
     for path in [*texts, root / "notebooks" / "glossary.md"]:
         if path.is_file():
             text = path.read_text(encoding="utf-8")
