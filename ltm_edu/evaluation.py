@@ -95,6 +95,7 @@ def evaluate(
         _check_lists(lists, dataset, fold, protocol, split, index)
     pairs = find_pairs(index, roles.asked, protocol.list_rule)
     asked = count_asked(lists, pairs, roles.asked, protocol.shots)
+    covered = coverage(dataset, split, roles.asked)
     names = sorted({n for episodes in lists for n in episodes.names()})
     progress = progress and rank() == 0
     truths = _TruthReader(dataset)
@@ -121,7 +122,6 @@ def evaluate(
         scores.append(score_of(label, counters, dataset.classes))
     if len({part.episodes for part in lists}) == 1:  # nothing was drawn anew
         scores = [replace(s, miou_spread=None) for s in scores]
-    covered = coverage(dataset, split, roles.asked)
     return Results(
         name or dataset.root.name,
         split,

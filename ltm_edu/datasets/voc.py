@@ -253,7 +253,7 @@ class VocFolder:
 
         with ThreadPoolExecutor(8) as pool:
             table = list(pool.map(counts, names))
-        pixels, grid = np.reshape(table, (len(names), 2, -1)).swapaxes(0, 1)
+        pixels, grid = np.reshape(table, (len(names), 2, len(self.classes))).swapaxes(0, 1)
         return MaskIndex(tuple(names), pixels, grid)
 
     def fingerprint(self, names: Sequence[str]) -> str:

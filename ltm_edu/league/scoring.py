@@ -276,10 +276,12 @@ def score_league(
             if len(skipped) == len(folds):
                 raise
     asked: dict[int, Asked] = {}
-    for fold, (lists, checks) in drawn.items():
+    for fold, (lists, _) in drawn.items():
         novel = class_roles(fold, dataset.classes).novel
         pairs = find_pairs(index, novel, protocol.list_rule)
         asked |= count_asked(lists, pairs, novel, protocol.shots)
+    covered = coverage(dataset, split, asked)
+    for fold, (lists, checks) in drawn.items():
         of_fold = [e for part in lists for e in part]
         names = sorted({n for e in (*of_fold, *checks) for n in (e.query, *e.supports)})
         free = TrainingFreeMap(recipe.model_config, backbone).to(device)
@@ -348,7 +350,7 @@ def score_league(
         training,
         command,
         tuple(entries),
-        coverage(dataset, split, asked),
+        covered,
         {dataset.classes[c - 1]: of_class for c, of_class in asked.items()},
         skipped,
     )
