@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from ..episodes import Protocol
 from ..league import Method, all_methods, score_league
 from ..runs.processes import processes, rank
 from ..runs.recipes import recipe_for
 from ..store.files import data_dir, need_places, written_whole
-from . import chosen_dataset, chosen_folds, report_skipped
+from . import chosen_dataset, chosen_folds, in_options, report_skipped
 
 
 def run(options: argparse.Namespace) -> int:
@@ -19,6 +20,7 @@ def run(options: argparse.Namespace) -> int:
     folds = chosen_folds(options, dataset)
     methods = [Method.parse(text) for text in options.method] or all_methods()
     recipe = recipe_for(options.data, options.recipe).changed(options.set)
+    recipe = replace(recipe, novel_images=options.novel_images or recipe.novel_images)
     seeds = tuple(options.seed) if options.seed else (0,)
     protocol = Protocol(options.rule, recipe.novel_images, options.shots, options.episodes, seeds)
     with processes(options.device) as device:
@@ -38,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
             return 0
     if options.json:
         league.save(options.json)
-    print(league.table())
+    print(in_options(league.table()))
     if options.png:
         from ..figures import league_chart
 
