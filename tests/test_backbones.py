@@ -379,6 +379,23 @@ def test_an_unknown_backbone_is_one_line():
     assert "\n" not in str(raised.value)
 
 
+def test_weights_that_timm_does_not_have_are_one_line_that_says_what_to_do(monkeypatch):
+    refused(lambda: TimmBackbone("resnet50.nonsense"), "'resnet50.nonsense'", "resnet50.tv_in1k")
+    own = data_dir() / "weights" / "botnet50ts_256.safetensors"
+    refused(lambda: TimmBackbone("botnet50ts_256"), f"put yours at {own}", "timm.list_pretrained()")
+
+    def offline(*_args: object, **_options: object) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr("timm.create_model", offline)  # these are on no hub, but on another server
+    refused(
+        lambda: TimmBackbone("legacy_seresnet18.in1k"),
+        "(no route)",
+        "get https://github.com/",
+        "legacy_seresnet18.in1k.pth",
+    )
+
+
 def test_a_registered_backbone_is_built_by_its_name(monkeypatch):
     monkeypatch.setattr("ltm_edu.backbones.BACKBONES", dict(BACKBONES))
     register_backbone("mine", lambda stages: TinyBackbone())
