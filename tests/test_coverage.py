@@ -69,9 +69,7 @@ def test_the_coverage_is_counted_before_anything_is_scored(partly, monkeypatch):
     models = {"map": TrainingFreeMap(config, backbone)}
     refused(lambda: evaluate(models, here, 0, rules, progress=False), str(damaged))
     recipe, methods = replace(PHOTOS, model_config=config), [Method("local")]
-    refused(
-        lambda: score_league(methods, here, (0,), recipe, rules, progress=False), str(damaged)
-    )
+    refused(lambda: score_league(methods, here, (0,), recipe, rules, progress=False), str(damaged))
     assert backbone.seen == []
 
 

@@ -232,7 +232,9 @@ def test_a_fold_that_cannot_be_trained_is_left_out_before_any_other_trains(
     trained = []
     fit = league.scoring.fit
     monkeypatch.setattr(
-        league.scoring, "fit", lambda *given, **more: trained.append(given[2]) or fit(*given, **more)
+        league.scoring,
+        "fit",
+        lambda *given, **more: trained.append(given[2]) or fit(*given, **more),
     )
     path = tmp_path / "league.json"
     call = f"compare --data {voc} --rule any --episodes 4 --method local --train --json {path}"

@@ -36,11 +36,18 @@ def run(options: argparse.Namespace) -> int:
     cache = options.cache or data_dir() / "cache"
     with processes(options.device) as device:
         # The checkpoints of every fold are read before the first fold is scored.
-        of_folds = [(fold, *_methods(options, dataset, fold)) for fold in folds]
-        for fold, models, novel_images in of_folds:
+        of_folds = {fold: _methods(options, dataset, fold) for fold in folds}
+        rules = {rule: path for _, read in of_folds.values() for rule, path in read.items()}
+        if len(rules) > 1:
+            which = ", ".join(f"{path}: {rule}" for rule, path in rules.items())
+            raise InputError(
+                f"these checkpoints differ in --novel-images ({which}): score them one by one"
+            )
+        novel_images = next(iter(rules), recipe_for(options.data).novel_images)
+        protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
+        for fold, (models, _) in of_folds.items():
             for model in models.values():
                 model.to(device)
-            protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
             try:
                 scored[fold] = evaluation.evaluate(
                     models,
@@ -99,10 +106,11 @@ def _episode_lists(
 
 def _methods(
     options: argparse.Namespace, dataset: VocFolder, fold: Fold
-) -> tuple[dict[str, FewShotModel], Literal["keep", "drop"]]:
-    """The models of a fold's table by name, and what their training did with novel images."""
+) -> tuple[dict[str, FewShotModel], dict[Literal["keep", "drop"], Path]]:
+    """The models of a fold's table by name, and a checkpoint for each rule for novel images."""
     models: dict[str, FewShotModel] = {}
-    rules, backbone = set(), None
+    rules: dict[Literal["keep", "drop"], Path] = {}
+    backbone = None
     try:
         texts = options.query_scales.split(",") if options.query_scales else []
         other_scales = tuple(map(float, texts))
@@ -130,13 +138,10 @@ def _methods(
             if method in models:  # a checkpoint of the same name in another folder
                 method = f"{Path(pattern).parent / stem} ({kind}{at})"
             models[method] = model.at_query_scales(scales)
-        rules.add(trained_on.protocol.novel_images)
-    if len(rules) > 1:
-        raise InputError("these checkpoints differ in --novel-images: score them one by one")
-    recipe = recipe_for(options.data)
-    config = next((m.config for m in models.values()), recipe.model_config)
+        rules[trained_on.protocol.novel_images] = path
+    config = next((m.config for m in models.values()), recipe_for(options.data).model_config)
     for rows in ("fg", "fg_bg"):
         local = replace(config, transformation="local", rows=rows, shots="mean")
         model = TrainingFreeMap(local, backbone)
         models[f"training-free map ({rows})"], backbone = model, model.backbone
-    return models, rules.pop() if rules else recipe.novel_images
+    return models, rules
