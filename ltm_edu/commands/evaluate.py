@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from .. import evaluation
 from ..datasets.voc import VocFolder
 from ..episodes import FOLDS, EpisodeList, Fold, NoEpisodes, Protocol, fold_label
@@ -24,6 +26,11 @@ from . import chosen_dataset, chosen_folds, leaked_classes, of_fold, report_skip
 
 def run(options: argparse.Namespace) -> int:
     """Score checkpoints and baselines; print the tables, and save them on request."""
+    with processes(options.device) as device:
+        return _evaluate(options, device)
+
+
+def _evaluate(options: argparse.Namespace, device: torch.device) -> int:
     dataset = chosen_dataset(options)
     folds = chosen_folds(options, dataset)
     seeds = tuple(options.seed) if options.seed else (0, 1, 2, 3, 4)
@@ -34,37 +41,36 @@ def run(options: argparse.Namespace) -> int:
     scored: dict[Fold, Results] = {}
     skipped: dict[str, str] = {}
     cache = options.cache or data_dir() / "cache"
-    with processes(options.device) as device:
-        # The checkpoints of every fold are read before the first fold is scored.
-        of_folds = {fold: _methods(options, dataset, fold) for fold in folds}
-        rules = {rule: path for _, read in of_folds.values() for rule, path in read.items()}
-        if len(rules) > 1:
-            which = ", ".join(f"{path}: {rule}" for rule, path in rules.items())
-            raise InputError(
-                f"these checkpoints differ in --novel-images ({which}): score them one by one"
+    # The checkpoints of every fold are read before the first fold is scored.
+    of_folds = {fold: _methods(options, dataset, fold) for fold in folds}
+    rules = {rule: path for _, read in of_folds.values() for rule, path in read.items()}
+    if len(rules) > 1:
+        which = ", ".join(f"{path}: {rule}" for rule, path in rules.items())
+        raise InputError(
+            f"these checkpoints differ in --novel-images ({which}): score them one by one"
+        )
+    novel_images = next(iter(rules), recipe_for(options.data).novel_images)
+    protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
+    for fold, (models, _) in of_folds.items():
+        for model in models.values():
+            model.to(device)
+        try:
+            scored[fold] = evaluation.evaluate(
+                models,
+                dataset,
+                fold,
+                protocol,
+                options.split,
+                cache_folder=cache,
+                crf=options.crf,
+                episode_lists=_episode_lists(options, dataset, folds, fold, protocol),
             )
-        novel_images = next(iter(rules), recipe_for(options.data).novel_images)
-        protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
-        for fold, (models, _) in of_folds.items():
-            for model in models.values():
-                model.to(device)
-            try:
-                scored[fold] = evaluation.evaluate(
-                    models,
-                    dataset,
-                    fold,
-                    protocol,
-                    options.split,
-                    cache_folder=cache,
-                    crf=options.crf,
-                    episode_lists=_episode_lists(options, dataset, folds, fold, protocol),
-                )
-            except NoEpisodes as error:
-                skipped[fold_label(fold)] = str(error)
-                if len(skipped) == len(folds):
-                    raise
-        if rank() > 0:
-            return 0
+        except NoEpisodes as error:
+            skipped[fold_label(fold)] = str(error)
+            if len(skipped) == len(folds):
+                raise
+    if rank() > 0:
+        return 0
     results = list(scored.values())
     if len(results) == FOLDS:
         results.append(mean_over_folds(results))

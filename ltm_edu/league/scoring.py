@@ -32,6 +32,7 @@ from ..episodes import (
 from ..evaluation import count_episodes, draw_lists, score_model
 from ..features.cache import FeatureCache
 from ..model import LTM, FewShotModel, TrainingFreeMap
+from ..runs.processes import rank
 from ..runs.recipes import Recipe
 from ..scores import Counts, counter_of
 from ..store.errors import InputError
@@ -256,7 +257,7 @@ def score_league(
     """
     if trainings < 0:
         raise InputError(f"trainings is {trainings}: it must be 0 or more")
-    protocol = protocol or Protocol()
+    protocol, progress = protocol or Protocol(), progress and rank() == 0
     rules = replace(protocol, novel_images=recipe.novel_images)  # of the trainings
     configs = {
         m: replace(recipe.model_config, transformation=m.transformation, rows=m.rows)
