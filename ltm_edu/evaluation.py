@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .datasets.coverage import coverage
-from .datasets.voc import MaskIndex, VocFolder
+from .datasets.voc import VocFolder
 from .episodes import (
     Episode,
     EpisodeList,
@@ -94,9 +94,9 @@ def evaluate(
         refinement.need_crf()
     protocol = protocol or Protocol()
     roles, index = class_roles(fold, dataset.classes), dataset.index(split)
-    lists = episode_lists or draw_lists(dataset, fold, protocol, split, index)
+    lists = episode_lists or draw_lists(dataset, fold, protocol, split)
     if episode_lists:
-        _check_lists(lists, dataset, fold, protocol, split, index)
+        _check_lists(lists, dataset, fold, protocol, split)
     pairs = find_pairs(index, roles.asked, protocol.list_rule)
     asked = count_asked(lists, pairs, roles.asked, protocol.shots)
     covered = coverage(dataset, split, roles.asked)
@@ -138,21 +138,15 @@ def evaluate(
 
 
 def draw_lists(
-    dataset: VocFolder,
-    fold: Fold,
-    protocol: Protocol,
-    split: str = "val",
-    index: MaskIndex | None = None,
+    dataset: VocFolder, fold: Fold, protocol: Protocol, split: str = "val"
 ) -> list[EpisodeList]:
     """The episodes of a fold's novel classes that a protocol asks for, a list for each seed.
-
-    `index` is that of the split, if it is known already.
 
     Raises:
         NoEpisodes: too few pictures for any episode; says why.
         InputError: an unreadable mask.
     """
-    index = index or dataset.index(split)
+    index = dataset.index(split)
     asked, shots = class_roles(fold, dataset.classes).asked, protocol.shots
     pairs = find_pairs(index, asked, protocol.list_rule)
     try:
@@ -172,9 +166,9 @@ def _check_lists(
     fold: Fold,
     protocol: Protocol,
     split: str,
-    index: MaskIndex,
 ) -> None:
     """Refuse lists under which the protocol printed beside the scores would not be true."""
+    index = dataset.index(split)
     classes, asked = dataset.classes, class_roles(fold, dataset.classes).asked
     row = {name: i for i, name in enumerate(index.names)}
     pairs = find_pairs(index, asked, protocol.list_rule)

@@ -232,15 +232,21 @@ class VocFolder:
         return image, mask
 
     def index(self, split: str) -> MaskIndex:
-        """Count each class in each mask of a list; reads every mask once.
+        """Count each class in each mask of a list; they are read once, at the first call.
 
         Raises:
             InputError: as `mask` does.
         """
-        return self.count(self.names(split))
+        if split not in self._indices:
+            self._indices[split] = self.count(self.names(split))
+        return self._indices[split]
+
+    @cached_property
+    def _indices(self) -> dict[str, MaskIndex]:
+        return {}
 
     def count(self, names: Sequence[str]) -> MaskIndex:
-        """The same for some names.
+        """The same for some names; their masks are read at every call.
 
         Raises:
             InputError: as `mask` does.

@@ -272,7 +272,7 @@ def score_league(
     skipped: dict[str, str] = {}
     for fold in folds:
         try:
-            lists = draw_lists(dataset, fold, protocol, split, index)
+            lists = draw_lists(dataset, fold, protocol, split)
             checks = _base_episodes(dataset, fold, protocol)
             if trainings:  # refused now, and not after other folds have trained for hours
                 training_task(dataset, fold, recipe.training_config, rules, "train")
