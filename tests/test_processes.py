@@ -327,7 +327,7 @@ def test_features_that_the_disk_cannot_take_are_refused_before_they_are_made(
     usage = type("usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     with pytest.raises(
-        InputError, match=r"features take 0\.00 GB .* has 0\.00 GB free: name another"
+        InputError, match=r"features-\w+ needs .* and its disk has 1\.0 kB free: name another"
     ):
         FeatureCache(tiny_model(), tiny, tiny.names("val"), folder=tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []
