@@ -389,6 +389,11 @@ class LTM(FewShotModel):
         """Set the mean feature vector (C,) that is subtracted from features before T_e and T_f."""
         self.feature_mean.copy_(mean[:, None, None])
 
+    @property
+    def trainable(self) -> int:
+        """How many numbers are trained."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
     def trainable_state(self) -> dict[str, Tensor]:
         """The state without the frozen backbone: what a checkpoint keeps."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith("backbone.")}

@@ -10,8 +10,8 @@ from PIL import Image
 
 from ltm_edu import bench, cli, equations
 from ltm_edu.bench import How, Row, Sizes
-from ltm_edu.episodes import draw_episodes, find_pairs
 from ltm_edu.datasets.voc import VocFolder
+from ltm_edu.episodes import draw_episodes, find_pairs
 from ltm_edu.evaluation import score_model
 from ltm_edu.features.cache import FeatureCache
 from ltm_edu.scores import IoUCounter

@@ -308,7 +308,7 @@ def score_league(
                     cache_folder=cache_folder,
                     progress=progress,
                 )
-                run.parameters = _trainable(model)
+                run.parameters = model.trainable
             else:
                 model = TrainingFreeMap(configs[method], backbone).to(device)
                 best = _best_threshold(model, cache, checks)
@@ -393,7 +393,3 @@ def _best_threshold(model: TrainingFreeMap, cache: FeatureCache, checks: Episode
         return score_model(model, cache, checks).miou()
 
     return max(THRESHOLDS, key=miou)
-
-
-def _trainable(model: LTM) -> int:
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
