@@ -116,7 +116,8 @@ def fit(
     Under `torchrun`, inside `runs.processes.processes`, all processes train the one model together.
 
     Args:
-        model: its T_e, T_f and Upsam are trained, from where they are, on the device it is on.
+        model: T_e, T_f, Upsam, what its transformation has to train, and map_factor and map_offset
+            of `LTMConfig.residual` are trained, from where they are, on the device it is on.
         dataset: pictures and masks.
         fold: 0 to 3, names of novel classes to leave out, or None to train on every class (for
             use, not for a score).

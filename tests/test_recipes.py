@@ -104,7 +104,9 @@ def test_one_number_is_a_tuple_of_one():
         ("learning_rate=[1]", "expected something like 0.001"),
         ("widths={}", "expected something like"),
         ("steps=__import__('os')", "expected something like 100"),
-        ("precision=float8", "precision 'float8': it is float32 or bfloat16 or float16"),
+        ("precision=float8", "precision 'float8': choose float32 or bfloat16 or float16"),
+        ("optimizer=sgd", "optimizer 'sgd': choose adamw or adam"),
+        ("reduction=max", "reduction 'max': choose mean or sum"),
         ("steps=0", "it must be at least 1"),
     ],
 )
