@@ -251,7 +251,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "also train each of them in the recipe's network; N times, from N seeds"
     add("--train", type=int, nargs="?", const=1, default=0, metavar="N", help=text)
     add("--recipe", help="the network and its training (default: the one of the data)")
-    add("--novel-images", choices=("keep", "drop"))
+    text = "with --train: what to do with pictures that also show a novel class"
+    add("--novel-images", choices=("keep", "drop"), help=f"{text} (default: the recipe's)")
     text = "any field of the recipe: steps=400, features=64..."
     add("--set", action="append", default=[], metavar="FIELD=VALUE", help=text)
     add("--json", type=_path, help="write the league here")
