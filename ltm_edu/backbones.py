@@ -74,8 +74,8 @@ class TimmBackbone(Backbone):
             rounding and take about half the time.
 
     Raises:
-        InputError: timm has no such model or level, or the weights are neither here nor can be
-            downloaded; the message names the file and the place.
+        InputError: timm has no such model, weights or level, or the weights are neither here nor
+            can be downloaded; the message names the file and the place.
     """
 
     def __init__(
@@ -126,15 +126,30 @@ class TimmBackbone(Backbone):
         self.stages, self.indices = stages, list(stages)
 
     def _load(self, timm: ModuleType, pretrained: bool) -> None:
+        architecture = self.name.partition(".")[0]
+        try:
+            published = timm.get_pretrained_cfg(self.name)
+        except RuntimeError:
+            known = timm.list_pretrained(f"{architecture}.*")
+            raise InputError(
+                f"backbone {self.name!r}: timm has no such weights, choose "
+                f"{', '.join([architecture, *known])}"
+            ) from None
+        hub, url = published.hf_hub_id, published.url
         stem = data_dir() / "weights" / self.name
         files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("safetensors", "pth", "bin")]
         path = next(filter(Path.is_file, files), None)
+        if pretrained and path is None and not (hub or url):
+            raise InputError(
+                f"timm has no weights of {self.name}: put yours at {files[0]}, or choose a name of "
+                "timm.list_pretrained()"
+            )
         options: dict = {"pretrained": pretrained, "num_classes": 0}
         if pretrained and path is not None:
             options["pretrained_cfg_overlay"] = {"state_dict": load_weights(path)}
         try:
-            if pretrained and path is None:
-                fill_hub_cache(timm.get_pretrained_cfg(self.name).hf_hub_id)
+            if pretrained and path is None and hub:
+                fill_hub_cache(hub)
             try:
                 self.net = timm.create_model(self.name, dynamic_img_size=True, **options)
             except TypeError:  # not a vision transformer
@@ -143,11 +158,11 @@ class TimmBackbone(Backbone):
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             if path is not None:
                 raise InputError(f"{path} does not fit {self.name} ({reason})") from None
-            source = timm.get_pretrained_cfg(self.name).hf_hub_id
+            at_hub = f"https://huggingface.co/{hub}/resolve/main/model.safetensors"
+            source, place = (at_hub, files[0]) if hub else (url, files[1])
             raise InputError(
                 f"the weights of {self.name} are not here and cannot be downloaded ({reason}): get "
-                f"https://huggingface.co/{source}/resolve/main/model.safetensors elsewhere and "
-                f"put the file at {files[0]}"
+                f"{source} elsewhere and put the file at {place}"
             ) from None
 
     def _pixel_statistics(self) -> tuple[Sequence[float], Sequence[float]]:

@@ -235,7 +235,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--json", type=_path, help="write the results here")
 
-    text = "Exit status 1: a fold had no episodes; the other folds are compared and written."
+    text = "Exit status 1: a fold had no episodes, or nothing to train on; the other folds are "
+    text += "compared and written."
     league = commands.add_parser(
         "compare",
         parents=[shared],
@@ -255,6 +256,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "also train each of them in the recipe's network; N times, from N seeds"
     add("--train", type=int, nargs="?", const=1, default=0, metavar="N", help=text)
     add("--recipe", help="the network and its training (default: the one of the data)")
+    text = "with --train: what to do with pictures that also show a novel class"
+    add("--novel-images", choices=("keep", "drop"), help=f"{text} (default: the recipe's)")
     text = "any field of the recipe: steps=400, features=64..."
     add("--set", action="append", default=[], metavar="FIELD=VALUE", help=text)
     add("--json", type=_path, help="write the league here")

@@ -255,10 +255,13 @@ class EpisodeList:
         try:
             text = read_text(path)
             data = json.loads(text)
-            seed, rows = int(data["seed"]), list(data["episodes"])
+            seed, rows = data["seed"], data["episodes"]
+            check_seed(seed)
+            if not isinstance(rows, list):
+                raise TypeError('"episodes" is no list [[class id, "query", "support", ...], ...]')
+            lines = _lines_of_rows(text, len(rows))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{path} cannot be read as a list of episodes ({error})") from None
-        lines = _lines_of_rows(text, len(rows))
         for row, line in zip(rows, lines, strict=True):
             names = row[1:] if isinstance(row, list) else []
             if len(names) < 2 or type(row[0]) is not int or not all(type(n) is str for n in names):

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .datasets.coverage import coverage
-from .datasets.voc import MaskIndex, VocFolder
+from .datasets.voc import VocFolder
 from .episodes import (
     Episode,
     EpisodeList,
@@ -40,9 +40,13 @@ from .store.errors import InputError
 from .store.pictures import VOID
 
 Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Makes the mask (H, W) from the picture (H, W, 3) and the object's probability (H, W)."""
 
 MEMORY = 1_000_000_000
 """Bytes of embeddings, and of masks, that are kept while episodes are scored."""
+
+BATCH = 4
+"""Episodes that are decoded together; it does not change the score."""
 
 
 def evaluate(
@@ -90,11 +94,12 @@ def evaluate(
         refinement.need_crf()
     protocol = protocol or Protocol()
     roles, index = class_roles(fold, dataset.classes), dataset.index(split)
-    lists = episode_lists or draw_lists(dataset, fold, protocol, split, index)
+    lists = episode_lists or draw_lists(dataset, fold, protocol, split)
     if episode_lists:
-        _check_lists(lists, dataset, fold, protocol, split, index)
+        _check_lists(lists, dataset, fold, protocol, split)
     pairs = find_pairs(index, roles.asked, protocol.list_rule)
     asked = count_asked(lists, pairs, roles.asked, protocol.shots)
+    covered = coverage(dataset, split, roles.asked)
     names = sorted({n for episodes in lists for n in episodes.names()})
     progress = progress and rank() == 0
     truths = _TruthReader(dataset)
@@ -121,7 +126,6 @@ def evaluate(
         scores.append(score_of(label, counters, dataset.classes))
     if len({part.episodes for part in lists}) == 1:  # nothing was drawn anew
         scores = [replace(s, miou_spread=None) for s in scores]
-    covered = coverage(dataset, split, roles.asked)
     return Results(
         name or dataset.root.name,
         split,
@@ -134,21 +138,15 @@ def evaluate(
 
 
 def draw_lists(
-    dataset: VocFolder,
-    fold: Fold,
-    protocol: Protocol,
-    split: str = "val",
-    index: MaskIndex | None = None,
+    dataset: VocFolder, fold: Fold, protocol: Protocol, split: str = "val"
 ) -> list[EpisodeList]:
     """The episodes of a fold's novel classes that a protocol asks for, a list for each seed.
-
-    `index` is that of the split, if it is known already.
 
     Raises:
         NoEpisodes: too few pictures for any episode; says why.
         InputError: an unreadable mask.
     """
-    index = index or dataset.index(split)
+    index = dataset.index(split)
     asked, shots = class_roles(fold, dataset.classes).asked, protocol.shots
     pairs = find_pairs(index, asked, protocol.list_rule)
     try:
@@ -168,9 +166,9 @@ def _check_lists(
     fold: Fold,
     protocol: Protocol,
     split: str,
-    index: MaskIndex,
 ) -> None:
     """Refuse lists under which the protocol printed beside the scores would not be true."""
+    index = dataset.index(split)
     classes, asked = dataset.classes, class_roles(fold, dataset.classes).asked
     row = {name: i for i, name in enumerate(index.names)}
     pairs = find_pairs(index, asked, protocol.list_rule)
@@ -224,29 +222,15 @@ def feature_key(model: FewShotModel) -> Hashable:
     return model.backbone.key, model.config.image_size
 
 
-def score_model(
-    model: FewShotModel,
-    cache: FeatureCache,
-    episodes: EpisodeList,
-    label: str = "",
-    progress: bool = False,
-    batch: int = 4,
-    refine: Refine | None = None,
-) -> IoUCounter:
+def score_model(model: FewShotModel, cache: FeatureCache, episodes: EpisodeList) -> IoUCounter:
     """Intersections and unions of one model over a list of episodes.
 
     Args:
         model: put in eval mode meanwhile.
         cache: holds every picture of the episodes.
         episodes: the questions.
-        label: the bar's name.
-        progress: show a bar.
-        batch: episodes decoded together; it does not change the score.
-        refine: makes the mask (H, W) from the picture (H, W, 3) and the object's probability
-            (H, W); without it the object is where its logit is the larger one.
     """
-    scorer = _Scorer(model, cache, _TruthReader(cache.dataset), refine, batch)
-    return _score_lists(scorer, [episodes], label, progress)[0]
+    return counter_of(episodes, count_episodes(model, cache, episodes))
 
 
 def count_episodes(
@@ -288,10 +272,8 @@ class _Scorer:
         cache: FeatureCache,
         truths: _TruthReader,
         refine: Refine | None = None,
-        batch: int = 4,
     ) -> None:
-        self.model, self.cache, self.truths = model, cache, truths
-        self.refine, self.batch = refine, batch
+        self.model, self.cache, self.truths, self.refine = model, cache, truths, refine
         self._grid_masks: dict[tuple[str, int], Tensor] = {}
 
     def __call__(self, episodes: Sequence[Episode], bar: tqdm) -> list[Counts]:
@@ -299,14 +281,17 @@ class _Scorer:
         was_training = self.model.training
         fast = self.model.for_inference()
         embedder = _Embedder(fast, self.cache)
-        parts = [episodes[i : i + self.batch] for i in range(0, len(episodes), self.batch)]
+        parts = [episodes[i : i + BATCH] for i in range(0, len(episodes), BATCH)]
 
         def answer(inputs: tuple) -> list[Counts]:
-            part, query, support, G_s = inputs
+            part, masks, query, support, G_s = inputs
             size = (self.cache.size, self.cache.size)
             with torch.inference_mode(), without_value_checks():  # the embedder has checked
                 M = fast.forward_embedded(query, support, G_s, size).M.float().cpu()
-                return [self._count(e, M[i : i + 1]) for i, e in enumerate(part)]
+                return [
+                    self._count(e, mask, M[i : i + 1])
+                    for i, (e, mask) in enumerate(zip(part, masks, strict=True))
+                ]
 
         counts = []
         inputs = (self._inputs(embedder, part) for part in parts)
@@ -318,14 +303,13 @@ class _Scorer:
 
     @torch.inference_mode()
     def _inputs(self, embedder: _Embedder, episodes: Sequence[Episode]) -> tuple:
-        """What the network needs to answer some episodes: embeddings and support masks."""
-        for e in episodes:
-            self.truths(e.query)  # read here: the threads that count share the masks
+        """What it takes to answer some episodes: queries' masks, embeddings, support masks."""
+        masks = [self.truths(e.query) for e in episodes]
         supports = [n for e in episodes for n in e.supports]
         query, support = embedder([e.query for e in episodes]), embedder(supports)
         G_s = torch.stack([self._grid_mask(n, e.class_id) for e in episodes for n in e.supports])
         K = len(episodes[0].supports)
-        return episodes, query, support, G_s.unflatten(0, (-1, K)).to(embedder.device)
+        return episodes, masks, query, support, G_s.unflatten(0, (-1, K)).to(embedder.device)
 
     def _grid_mask(self, name: str, class_id: int) -> Tensor:
         """The mask of a support on the grid, (1, h, w)."""
@@ -335,8 +319,7 @@ class _Scorer:
             self._grid_masks[key] = self.cache.grid_masks(mask)[0]
         return self._grid_masks[key]
 
-    def _count(self, e: Episode, M: Tensor) -> Counts:
-        mask = self.truths(e.query)
+    def _count(self, e: Episode, mask: np.ndarray, M: Tensor) -> Counts:
         if self.refine is None:
             # Resizing is linear: the difference of the logits takes half the time.
             predicted = (resize_logits(M[:, 1:] - M[:, :1], mask.shape)[0, 0] > 0).numpy()
@@ -393,7 +376,10 @@ class _Embedder:
 
 
 class _TruthReader:
-    """Read the masks of a data set, each once as long as all of them fit into a limit of memory."""
+    """Read the masks of a data set, each once as long as all of them fit into a limit of memory.
+
+    Only one thread may ask for them.
+    """
 
     def __init__(self, dataset: VocFolder) -> None:
         self.dataset = dataset

@@ -59,7 +59,7 @@ class LossWeights:
             raise InputError(f"object_weight is {self.object_weight}: it must be over 0, finite")
         for name, known in (("form", ("printed", "released")), ("reduction", ("mean", "sum"))):
             if getattr(self, name) not in known:
-                raise InputError(f"{name} {getattr(self, name)!r}: it is {' or '.join(known)}")
+                raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(known)}")
 
 
 def ltm_loss(

@@ -84,12 +84,15 @@ class LTMConfig:
         embedding: D, channels of T_e; 0 takes as many as the backbone has.
         features: D', channels of T_f.
         widths: Upsam's channels.
-        transformation: a registered name: "local" (the paper) or "global" (averaged prototype).
-        rows: mask rows of the local transformation.
+        transformation: a name in `transformations.TRANSFORMATIONS`: "local" is the paper's,
+            "global" compares with the averaged prototype.
+        rows: mask rows, where the transformation leaves a choice ("local" and "self_support" do):
+            "fg", the object, or "fg_bg", the object and the background.
         shots: how K supports are joined; see `Transformation`.
         query_scales: sizes of the query relative to image_size whose maps are averaged.
-        residual: add A_hat, resized and times a factor that trains, to the foreground's logit. The
-            decoder then corrects the map instead of replacing it. Not in the paper.
+        residual: add A_hat, resized, times a factor and plus an offset that train, to the
+            foreground's logit. The decoder then corrects the map instead of replacing it. Not in
+            the paper.
         map_weight: when the trained network answers (in eval mode), it adds
             map_weight * (A_0 - 0.4) to the foreground's logit, where A_0 is the self_ridge map of
             the backbone's own features, for which nothing is trained. In training the decoder sees
@@ -292,7 +295,7 @@ class FewShotModel(nn.Module):
 
 
 class LTM(FewShotModel):
-    """The paper's network. The backbone is frozen; T_e, T_f, the transformation and Upsam train.
+    """The paper's network. The backbone is frozen, and all else trains.
 
     Build one with `LTM.paper()`, `LTM.small()` or from a checkpoint (`ltm_edu.load_checkpoint`).
     """
@@ -388,6 +391,11 @@ class LTM(FewShotModel):
     def centre_features(self, mean: Tensor) -> None:
         """Set the mean feature vector (C,) that is subtracted from features before T_e and T_f."""
         self.feature_mean.copy_(mean[:, None, None])
+
+    @property
+    def trainable(self) -> int:
+        """How many numbers are trained."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The state without the frozen backbone: what a checkpoint keeps."""

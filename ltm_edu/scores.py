@@ -226,7 +226,11 @@ def mean_over_folds(results: Sequence[Results]) -> Results:
     """The table of the four folds' means, for the methods that all of them hold.
 
     Its spread is that of the mean over the seeds, not the mean of the folds' spreads.
+
+    Raises:
+        InputError: they differ in dataset or protocol.
     """
+    _check_alike(results)
     first = results[0]
     means = []
     for score in first.scores:
@@ -251,6 +255,17 @@ def mean_over_folds(results: Sequence[Results]) -> Results:
     return replace(first, fold="mean", scores=tuple(means), coverage=every, asked=asked)
 
 
+def _check_alike(results: Sequence[Results]) -> None:
+    """Refuse results that were not scored by the same rules on the same data."""
+    first = results[0]
+    for other in results:
+        if any(getattr(other, k) != getattr(first, k) for k in ("dataset", "split", "protocol")):
+            raise InputError(
+                f"fold {fold_label(other.fold)} and fold {fold_label(first.fold)} differ in "
+                "dataset, split or protocol: such scores do not belong in one table"
+            )
+
+
 # --- beside the paper -----------------------------------------------------------------------------
 
 _PUBLISHED = json.loads((files(__package__) / "published.json").read_text(encoding="utf-8"))
@@ -271,14 +286,9 @@ def by_fold(results: Sequence[Results]) -> dict[int | str | tuple[str, ...], Res
     """
     if not results:
         raise InputError("no results to show: write them with ltm-edu evaluate or save_results")
-    first = results[0]
+    _check_alike(results)
     table: dict[int | str | tuple[str, ...], Results] = {}
     for other in results:
-        if any(getattr(other, k) != getattr(first, k) for k in ("dataset", "split", "protocol")):
-            raise InputError(
-                f"fold {fold_label(other.fold)} and fold {fold_label(first.fold)} differ in "
-                "dataset, split or protocol: such scores do not belong in one table"
-            )
         if other.fold in table:
             raise InputError(
                 f"fold {fold_label(other.fold)} occurs twice: name each results file once"

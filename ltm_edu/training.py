@@ -31,7 +31,7 @@ from .episodes import (
     images_by_class,
     why_no_class,
 )
-from .equations import without_value_checks
+from .equations import Reduction, without_value_checks
 from .evaluation import score_model
 from .features.batches import (
     BatchTensors,
@@ -41,7 +41,7 @@ from .features.batches import (
     to_device,
 )
 from .features.cache import FeatureCache
-from .losses import LossWeights, ltm_loss
+from .losses import ltm_loss
 from .model import LTM
 from .runs.checkpoint import TrainedOn
 from .runs.identity import RunIdentity, run_identity
@@ -116,7 +116,8 @@ def fit(
     Under `torchrun`, inside `runs.processes.processes`, all processes train the one model together.
 
     Args:
-        model: its T_e, T_f and Upsam are trained, from where they are, on the device it is on.
+        model: T_e, T_f, Upsam, what its transformation has to train, and map_factor and map_offset
+            of `LTMConfig.residual` are trained, from where they are, on the device it is on.
         dataset: pictures and masks.
         fold: 0 to 3, names of novel classes to leave out, or None to train on every class (for
             use, not for a score).
@@ -312,19 +313,26 @@ class _Loss(nn.Module):
         rows = self.model.transformation.mask_rows
         output = self.model.forward_features(batch.F_q, batch.F_s, batch.G_s, batch.Y.shape[-2:])
         weights = self.config.losses
-        if world() > 1:
-            weights = replace(weights, **_shares(batch.Y, weights))
+        shares = _shares(batch.Y, weights.reduction) if world() > 1 else {}
+        for term, share in shares.items():
+            name = f"lambda_{term}"
+            weights = replace(weights, **{name: share * getattr(weights, name)})
         with torch.autocast(batch.Y.device.type, enabled=False):
-            return ltm_loss(output, batch.Y, rows(batch.G_q), weights)
+            L, terms = ltm_loss(output, batch.Y, rows(batch.G_q), weights)
+        for term, share in shares.items():
+            terms[f"L_{term}"] = share * terms[f"L_{term}"]
+        return L, terms
 
 
-def _shares(Y: Tensor, weights: LossWeights) -> dict[str, Tensor | float]:
-    """The lambdas of one process's part: L_m and L_a are means over the pixels that count."""
-    if weights.reduction == "sum":
-        return {k: world() * getattr(weights, k) for k in ("lambda_m", "lambda_a", "lambda_r")}
+def _shares(Y: Tensor, reduction: Reduction) -> dict[str, Tensor | float]:
+    """The weights of one process's terms in their mean, where they are not 1.
+
+    L_m and L_a are means over the pixels that count, L_r is one over the pairs; or all are sums.
+    """
+    if reduction == "sum":
+        return dict.fromkeys("mar", float(world()))
     own = (Y != VOID).sum().float()
-    share = world() * own / summed(own.clone()).clamp(min=1)
-    return {"lambda_m": share * weights.lambda_m, "lambda_a": share * weights.lambda_a}
+    return dict.fromkeys("ma", world() * own / summed(own.clone()).clamp(min=1))
 
 
 class Update:

@@ -170,9 +170,9 @@ class _OneConvolution(nn.Module):
 
     Each of the two maps is computed as four, the even and odd rows and columns of the larger map.
 
-    In each direction, an even pixel takes the input pixel below it with element
-    1 of the 4x4 kernel and the one before with element 3, an odd pixel the one below it with
-    element 2 and the one after with element 0.
+    In each direction, pixels 2 i and 2 i + 1 of the larger map cover input pixel i. Pixel 2 i takes
+    input pixel i with element 1 of the 4x4 kernel, and i - 1 with element 3; pixel 2 i + 1 takes i
+    with element 2, and i + 1 with element 0.
     """
 
     @torch.no_grad()
@@ -180,7 +180,7 @@ class _OneConvolution(nn.Module):
         super().__init__()
         mix = last.conv.weight[:, :, 0, 0]
         kernel = torch.einsum("oc,icyx->oiyx", mix, last.deconv.weight)
-        take = kernel.new_zeros(2, 3, 4)  # even or odd, input pixel before / below / after, element
+        take = kernel.new_zeros(2, 3, 4)  # even or odd, input pixel i - 1 / i / i + 1, element
         take[0, 0, 3] = take[0, 1, 1] = take[1, 1, 2] = take[1, 2, 0] = 1
         weight = torch.einsum("oiyx,awy,bvx->aboiwv", kernel, take, take).flatten(0, 2)
         bias = mix @ last.deconv.bias + last.conv.bias

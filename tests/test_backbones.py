@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -378,6 +379,23 @@ def test_an_unknown_backbone_is_one_line():
     assert "\n" not in str(raised.value)
 
 
+def test_weights_that_timm_does_not_have_are_one_line_that_says_what_to_do(monkeypatch):
+    refused(lambda: TimmBackbone("resnet50.nonsense"), "'resnet50.nonsense'", "resnet50.tv_in1k")
+    own = data_dir() / "weights" / "botnet50ts_256.safetensors"
+    refused(lambda: TimmBackbone("botnet50ts_256"), f"put yours at {own}", "timm.list_pretrained()")
+
+    def offline(*_args: object, **_options: object) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr("timm.create_model", offline)  # these are on no hub, but on another server
+    refused(
+        lambda: TimmBackbone("legacy_seresnet18.in1k"),
+        "(no route)",
+        "get https://github.com/",
+        "legacy_seresnet18.in1k.pth",
+    )
+
+
 def test_a_registered_backbone_is_built_by_its_name(monkeypatch):
     monkeypatch.setattr("ltm_edu.backbones.BACKBONES", dict(BACKBONES))
     register_backbone("mine", lambda stages: TinyBackbone())
@@ -492,25 +510,41 @@ class _Hub(BaseHTTPRequestHandler):
         pass
 
 
-def test_weights_are_downloaded_once_and_found_the_next_time(tmp_path):
+@contextlib.contextmanager
+def hub_of_resnet18(folder: Path) -> Iterator[str]:
+    """The address of a hub that has the weights of one network."""
     import timm
 
     net = timm.create_model("resnet18", pretrained=False)
-    save_file(net.state_dict(), tmp_path / "model.safetensors")
-    _Hub.content, _Hub.asked = (tmp_path / "model.safetensors").read_bytes(), []
+    save_file(net.state_dict(), folder / "model.safetensors")
+    _Hub.content, _Hub.asked = (folder / "model.safetensors").read_bytes(), []
     with ThreadingHTTPServer(("127.0.0.1", 0), _Hub) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_weights_are_downloaded_once_and_found_the_next_time(tmp_path):
+    with hub_of_resnet18(tmp_path) as endpoint:
         first = download(endpoint, tmp_path / "home")
         downloads = [a for a in _Hub.asked if a.startswith("GET") and "/timm/" in a]
         again = download(endpoint, tmp_path / "home")
-        server.shutdown()
-        thread.join()
     assert first.startswith("loaded ")
     assert again == first
     assert json.dumps(downloads).count("model.safetensors") == 1
     assert [a for a in _Hub.asked if a.startswith("GET") and "/timm/" in a] == downloads
+
+
+def test_weights_are_downloaded_through_a_proxy_where_no_other_way_leads(tmp_path):
+    with hub_of_resnet18(tmp_path) as proxy:
+        told = f"import os\nos.environ['HTTP_PROXY'] = os.environ['http_proxy'] = {proxy!r}\n"
+        said = download("http://hub.invalid", tmp_path / "home", told)
+    assert said.startswith("loaded ")
+    assert any(asked.startswith("GET http://hub.invalid/timm/") for asked in _Hub.asked)
 
 
 class _SlowHub(_Hub):

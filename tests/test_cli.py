@@ -18,6 +18,7 @@ from ltm_edu.cli import main
 from ltm_edu.commands import train
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.episodes import Protocol
+from ltm_edu.runs.checkpoint import TrainedOn, save_checkpoint
 
 FAST = ("--size", "97", "--steps", "2")
 
@@ -458,6 +459,17 @@ def test_a_checkpoint_that_is_none_is_refused(voc, val, trained, tmp_path, refus
 def test_a_checkpoint_that_trained_on_the_folds_classes_is_not_scored(voc, trained, refused):
     given = ("evaluate", "--data", voc, "--checkpoint", trained.checkpoint)
     refused(*given, "--fold", 1, says=(str(trained.checkpoint), "square", "fold 1", "leakage"))
+
+
+def test_checkpoints_of_folds_under_other_rules_are_refused_before_anything_is_scored(
+    voc, trained, tmp_path, refused, monkeypatch
+):
+    monkeypatch.setattr(evaluation, "evaluate", None)
+    for fold in range(4):
+        rules = Protocol(novel_images="drop" if fold == 2 else "keep")
+        save_checkpoint(tmp_path / f"{fold}.pt", trained.model, TrainedOn("voc", fold, (), rules))
+    given = ("evaluate", "--data", voc, "--checkpoint", tmp_path / "{fold}.pt", "--fold", "all")
+    refused(*given, says=("differ in --novel-images", f"{tmp_path / '2.pt'}: drop", "one by one"))
 
 
 def test_its_own_fold_is_scored(voc, trained, capsys):

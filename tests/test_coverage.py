@@ -1,14 +1,20 @@
 """A data set that is only partly there: what is missing is said, and no score is without it."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from helpers import write_voc
+from helpers import TinyBackbone, refused, tiny_model, write_voc
 
 from ltm_edu import cli
+from ltm_edu.backbones import BACKBONES
 from ltm_edu.datasets.coverage import Coverage, coverage
 from ltm_edu.datasets.voc import VocFolder
-from ltm_edu.league import League
+from ltm_edu.episodes import Protocol
+from ltm_edu.evaluation import evaluate
+from ltm_edu.league import League, Method, score_league
+from ltm_edu.model import TrainingFreeMap
+from ltm_edu.runs.recipes import PHOTOS
 from ltm_edu.scores import load_results
 
 
@@ -41,6 +47,30 @@ def test_coverage_counts_the_pictures_that_show_a_class(partly):
     )
     assert coverage(here, "all", (5,)).of_classes == {"coin": (9, 10)}
     assert coverage(VocFolder.open(partly), "val", (1,)) is None
+
+
+def test_pictures_without_masks_are_counted_where_no_missing_picture_has_one(partly):
+    for name in ("val_disc_0", "val_disc_1"):
+        (partly / "SegmentationClass" / f"{name}.png").unlink()
+    here = VocFolder.open(partly).available()
+    assert coverage(here, "val", (1, 2)) == Coverage(
+        "val", 29, 32, 3, {"disc": (2, 2), "square": (4, 4)}
+    )
+
+
+def test_the_coverage_is_counted_before_anything_is_scored(partly, monkeypatch):
+    """A missing picture's mask may be damaged: then the scores would be lost."""
+    backbone = TinyBackbone()
+    monkeypatch.setitem(BACKBONES, "tiny", lambda stages: backbone)
+    config = replace(tiny_model().config, backbone="tiny")
+    here, rules = VocFolder.open(partly).available(), Protocol("any", episodes=4, seeds=(0,))
+    damaged = here.mask_path("val_disc_0")
+    damaged.write_bytes(b"no picture")
+    models = {"map": TrainingFreeMap(config, backbone)}
+    refused(lambda: evaluate(models, here, 0, rules, progress=False), str(damaged))
+    recipe, methods = replace(PHOTOS, model_config=config), [Method("local")]
+    refused(lambda: score_league(methods, here, (0,), recipe, rules, progress=False), str(damaged))
+    assert backbone.seen == []
 
 
 def test_a_complete_folder_has_no_coverage_to_tell(voc):

@@ -363,10 +363,24 @@ def test_a_list_names_every_picture_once():
     assert episodes.names() == ("a", "b", "c", "d")
 
 
-@pytest.mark.parametrize("text", [None, "", "[1, 2", '{"seed": 1}', '{"seed": 1, "episodes": [3]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "[1, 2",
+        '{"seed": 1}',
+        '{"seed": 1, "episodes": [3]}',
+        '{"seed": 0, "episodes": {"a": 1}}',
+        '{"seed": 0, "episodes": "abc"}',
+        '{"seed": 0, "\\u0065pisodes": []}',
+        '{"seed": 0, "episodes": [[1, "a", "b"]], "episodes": [[1, "a", "b"], [1, "b", "a"]]}',
+        '{"seed": 1e999, "episodes": []}',
+        '{"seed": 1.5, "episodes": []}',
+    ],
+)
 def test_a_damaged_list_is_named(tmp_path, text):
     path = tmp_path / "list.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(InputError, match=r"list\.json cannot be read as a list of episodes"):
-        EpisodeList.load(path)
+    refused(lambda: EpisodeList.load(path), f"{path} cannot be read as a list of episodes")

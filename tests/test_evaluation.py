@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from collections import Counter
 from dataclasses import replace
 
@@ -155,10 +156,13 @@ def test_a_score_is_that_of_a_loop_over_episodes_at_the_pictures_own_size(traine
     assert found.miou == pytest.approx(np.mean(list(expected.values())), abs=1e-3)
 
 
-def test_the_score_does_not_depend_on_the_batch(trained, tiny):
+def test_the_score_does_not_depend_on_the_batch(trained, tiny, monkeypatch):
     episodes = episodes_of(tiny, shots=2, count=7)
     cache = FeatureCache(trained.model, tiny, episodes.names(), progress=False)
-    counters = [score_model(trained.model, cache, episodes, batch=b) for b in (1, 3, 16)]
+    counters = []
+    for batch in (1, 3, 16):
+        monkeypatch.setattr(evaluation, "BATCH", batch)
+        counters.append(score_model(trained.model, cache, episodes))
     for other in counters[1:]:
         assert other.counts.keys() == counters[0].counts.keys()
         for c in other.counts:
@@ -180,6 +184,22 @@ def test_the_score_does_not_depend_on_how_many_embeddings_are_kept(
     monkeypatch.setattr(evaluation, "MEMORY", kept)
     assert score_model(trained.model, cache, episodes) == whole
     assert len(calls) > 2 * len(episodes.names())
+
+
+def test_masks_are_read_and_dropped_in_one_thread_while_others_count(tiny, monkeypatch):
+    """Two threads at once would count wrong, or find a mask dropped that was just there."""
+    model, episodes = free(), episodes_of(tiny, count=30)
+    cache = FeatureCache(model, tiny, episodes.names(), progress=False)
+    read, threads = evaluation._TruthReader.__call__, set()
+
+    def watched(reader, name):
+        threads.add(threading.current_thread())
+        return read(reader, name)
+
+    monkeypatch.setattr(evaluation._TruthReader, "__call__", watched)
+    monkeypatch.setattr(evaluation, "MEMORY", 0)
+    score_model(model, cache, episodes)
+    assert threads == {threading.current_thread()}
 
 
 def test_scoring_leaves_a_model_in_the_mode_it_was_in(tiny):

@@ -27,6 +27,7 @@ from ltm_edu.features.cache import FeatureCache
 from ltm_edu.geometry import image_tensor, mask_to_grid, resize_mask
 from ltm_edu.model import LTM
 from ltm_edu.store.errors import InputError
+from ltm_edu.store.fetch import readable
 
 
 @pytest.fixture(autouse=True)
@@ -465,14 +466,16 @@ def test_room_is_asked_for_what_is_still_to_be_written(tiny, tmp_path, monkeypat
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     refused(
         lambda: cache_of(tiny_model(), tiny, flips=True, folder=tmp_path / "new"),
-        "features take 0.00 GB and",
+        f"{tmp_path / 'new'}/features-",
+        f"needs {readable(6 * each)} and its disk has {readable(2 * each)} free",
+        "name another one, or keep features in memory",
     )
     assert left_in(tmp_path / "new") == []
     usage.free -= 1
     kept = contents(tmp_path / "begun")
     refused(
         lambda: cache_of(tiny_model(), tiny, flips=True, folder=tmp_path / "begun"),
-        "0.00 GB of them still to come",
+        f"needs {readable(2 * each)} and its disk has {readable(2 * each - 1)} free",
     )
     assert contents(tmp_path / "begun") == kept
     usage.free += 1

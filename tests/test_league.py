@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import TinyBackbone, refused, tiny_model
+from PIL import Image
 
 from ltm_edu import cli, league
 from ltm_edu.backbones import BACKBONES
@@ -215,6 +216,40 @@ def test_the_command_writes_table_file_and_picture(voc, recipe, monkeypatch, tmp
     assert saved.command == f"ltm-edu {call}"
     assert saved.folds == (0, 1)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_fold_that_cannot_be_trained_is_left_out_before_any_other_trains(
+    voc, recipe, monkeypatch, tmp_path, capsys
+):
+    """Each training picture also shows a disc, which fold 0 must not see."""
+    from ltm_edu.commands import compare
+
+    monkeypatch.setattr(compare, "recipe_for", lambda data, name: recipe)
+    for path in (voc / "SegmentationClass").glob("train_*.png"):
+        mask = np.array(Image.open(path))
+        mask[0, 0] = 1
+        Image.fromarray(mask).save(path)
+    trained = []
+    fit = league.scoring.fit
+    monkeypatch.setattr(
+        league.scoring,
+        "fit",
+        lambda *given, **more: trained.append(given[2]) or fit(*given, **more),
+    )
+    path = tmp_path / "league.json"
+    call = f"compare --data {voc} --rule any --episodes 4 --method local --train --json {path}"
+    assert cli.main([*call.split(), "--fold", "1,0"]) == 1
+    assert trained == [1]
+    out, error = capsys.readouterr()
+    assert "fold 0 is not compared" in error
+    assert "--novel-images keep keeps them" in out
+    assert "--novel-images keep keeps them" in error
+    assert list(League.load(path).skipped) == ["0"]
+    assert cli.main([*call.split(), "--fold", "0"]) == 2
+    assert "--novel-images keep keeps them" in capsys.readouterr().err
+    assert cli.main([*call.split(), "--fold", "0", "--novel-images", "keep"]) == 0
+    assert trained == [1, 0]
+    assert League.load(path).protocol.novel_images == "keep"
 
 
 def test_the_chart_has_a_panel_for_each_kind_and_a_dot_for_each_method(tiny, recipe):

@@ -277,6 +277,7 @@ def test_the_papers_network_has_83_and_a_half_million_trainable_parameters():
     with torch.device("meta"):
         model = LTM.paper(backbone=TimmBackbone("resnet50.tv_in1k", pretrained=False))
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert model.trainable == trainable
     T_e, T_f = 1024 * 1000 + 1000, 1024 * 2048 + 2048
     assert trainable == T_e + T_f + sum(p.numel() for p in model.upsam.parameters())
     assert round(trainable / 1e6, 1) == 83.5

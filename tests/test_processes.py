@@ -1,5 +1,6 @@
 """Two processes under torchrun's variables train what one process trains on the joined batch."""
 
+import contextlib
 import json
 import os
 import socket
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
-from helpers import tiny_model
+from helpers import CLASSES, TinyBackbone, tiny_model, write_voc
 
+from ltm_edu.backbones import BACKBONES
 from ltm_edu.cli import main
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.episodes import Protocol
 from ltm_edu.evaluation import evaluate
 from ltm_edu.features.cache import FeatureCache
+from ltm_edu.league import scoring
 from ltm_edu.losses import LossWeights
 from ltm_edu.runs.processes import SharedBatchNorm2d, own_part, processes, rank, summed, world
 from ltm_edu.runs.settings import Machine, TrainingConfig
@@ -82,7 +85,32 @@ def with_losses(reduction: str) -> TrainingConfig:
     return replace(CONFIG, losses=LossWeights(reduction=reduction))
 
 
-def _as_one_of(local: int, port: int, root, folder) -> None:
+def said_by_commands(local: int, ports: list[int], folder) -> list[str]:
+    """What one of two processes writes when it trains, and compares, with a set that is incomplete.
+
+    Pictures are missing, fold 0 has nothing to train on, and no file names the classes.
+    """
+    BACKBONES["tiny"] = lambda stages: TinyBackbone()
+    scoring.CHECKS = 4
+    shared = f"--data {folder / 'partly'} --available --rule any --set backbone=tiny"
+    shared += " --set features=8 --set widths=8,4,4 --set image_size=97 --set batch=2 --set steps=1"
+    train = f"train {shared} --fold 0,1 --features memory --checkpoint {folder}/fold{{fold}}.pt"
+    compare = f"compare {shared} --fold 0,1 --train --episodes 4 --method local --cache {folder}/c"
+    said = []
+    for port, command in zip(ports, (train, compare), strict=True):
+        os.environ["MASTER_PORT"] = str(port)
+        path = folder / f"said_{local}.txt"
+        with (
+            path.open("w") as file,
+            contextlib.redirect_stdout(file),
+            contextlib.redirect_stderr(file),
+        ):
+            main(command.split())
+        said.append(path.read_text())
+    return said
+
+
+def _as_one_of(local: int, port: int, ports: list[int], root, folder) -> None:
     """All that two processes are asked to do, in one of them."""
     log = (folder / "warnings.txt").open("a")
     warnings.showwarning = lambda *given: log.write(f"{given[0]}\n")
@@ -122,14 +150,23 @@ def _as_one_of(local: int, port: int, root, folder) -> None:
             train(root, replace(CONFIG, batch=3))
         except InputError as error:
             done["refused"] = str(error)
-        torch.save(done, folder / f"{local}.pt")
+    done["said"] = said_by_commands(local, ports, folder)
+    torch.save(done, folder / f"{local}.pt")
 
 
 @pytest.fixture(scope="module")
 def two(tiny, tmp_path_factory):
     """What each of two processes has done, and the folder that they did it in."""
     folder = tmp_path_factory.mktemp("two")
-    mp.spawn(_as_one_of, (free_port(), tiny.root, folder), nprocs=2)
+    partly = write_voc(folder / "partly", train=4)
+    (partly / "classes.txt").unlink()
+    (partly / "JPEGImages" / "train_disc_0.jpg").unlink()
+    (partly / "JPEGImages" / "val_disc_0.jpg").unlink()
+    list_of_all = partly / "ImageSets/Segmentation/train.txt"
+    novel = [n for n in list_of_all.read_text().split() if n.split("_")[1] in CLASSES[:5]]
+    list_of_all.write_text("\n".join(novel))
+    ports = [free_port() for _ in range(2)]
+    mp.spawn(_as_one_of, (free_port(), ports, tiny.root, folder), nprocs=2)
     return [torch.load(folder / f"{i}.pt", weights_only=True) for i in range(2)], folder
 
 
@@ -142,9 +179,8 @@ def test_two_processes_train_what_one_trains_on_the_joined_batch(tiny, two, redu
         # A bias before a BatchNorm has no gradient but rounding, which Adam makes large.
         if name.endswith("weight"):
             torch.testing.assert_close(value, one["state"][name], atol=1e-4, rtol=1e-3)
-    # L is that of the joined batch; its terms are printed as the processes' mean.
-    ours, joined = (np.array(run["rows"])[:, 0] for run in (first, one))
-    np.testing.assert_allclose(ours, joined, rtol=1e-5)
+    # L and its terms are those of the joined batch.
+    np.testing.assert_allclose(first["rows"], one["rows"], rtol=1e-5)
 
 
 def test_two_processes_that_were_stopped_go_on(two):
@@ -193,6 +229,17 @@ def test_two_processes_share_the_episodes_and_give_the_scores_of_one(tiny, two):
 def test_only_the_first_process_writes_results(two):
     assert [done["status"] for done in two[0]] == [0, 0]
     assert [(two[1] / f"{i}.json").exists() for i in range(2)] == [True, False]
+
+
+def test_only_the_first_process_says_what_is_wrong_with_the_data_and_shows_bars(two):
+    first, second = (done["said"] for done in two[0])
+    assert second == ["", ""]
+    train, compare = first
+    assert "VOC's twenty classes are assumed" in train
+    assert "only 19 of the 20 pictures in train are there" in train
+    assert "fold 0 is not trained" in train
+    assert "training: 100%" in compare
+    assert "fold 0 is not compared" in compare
 
 
 def test_a_batch_that_two_cannot_share_is_refused(two):
@@ -280,7 +327,7 @@ def test_features_that_the_disk_cannot_take_are_refused_before_they_are_made(
     usage = type("usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     with pytest.raises(
-        InputError, match=r"features take 0\.00 GB .* has 0\.00 GB free: name another"
+        InputError, match=r"features-\w+ needs .* and its disk has 1\.0 kB free: name another"
     ):
         FeatureCache(tiny_model(), tiny, tiny.names("val"), folder=tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []

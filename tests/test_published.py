@@ -99,6 +99,12 @@ def test_what_does_not_belong_in_one_table_is_refused(results, says):
         beside_the_paper(results)
 
 
+def test_folds_under_other_rules_have_no_mean():
+    other = result(1, protocol=replace(PROTOCOL, novel_images="drop"))
+    with pytest.raises(InputError, match="fold 1 and fold 0 differ in dataset, split or protocol"):
+        mean_over_folds([FOLDS[0], other, *FOLDS[2:]])
+
+
 def test_results_come_back_as_they_were_saved(tmp_path):
     both = [*FOLDS, mean_over_folds(FOLDS)]
     save_results(tmp_path / "r.json", both)

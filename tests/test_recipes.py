@@ -1,8 +1,10 @@
 """Recipes by name, and the fields of them that a user sets."""
 
+import math
+
 import pytest
 import torch
-from helpers import TinyBackbone
+from helpers import TinyBackbone, refused
 
 from ltm_edu.backbones import BACKBONES
 from ltm_edu.model import LTM
@@ -68,6 +70,24 @@ def test_each_setting_lands_where_it_belongs_and_nowhere_else(name):
     assert recipe.changed([]) == recipe
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_field_of_real_numbers_takes_any_whatever_its_recipe_has(name):
+    changed = RECIPES[name].changed(["lambda_r=0.5", "clip=inf", "weight_decay=1"]).training_config
+    assert changed.losses.lambda_r == 0.5
+    assert (changed.clip, changed.weight_decay) == (math.inf, 1.0)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("learning_rate", "embedding_rate", "weight_decay", "balance", "clip"),
+        *("lambda_m", "lambda_a", "lambda_r", "lambda_d", "object_weight", "map_weight"),
+    ],
+)
+def test_no_field_takes_a_number_that_is_none(field):
+    refused(lambda: PHOTOS.changed([f"{field}=nan"]), f"{field} ", "nan", "must be")
+
+
 def test_one_number_is_a_tuple_of_one():
     assert PHOTOS.changed(["query_scales=1.0"]).model_config.query_scales == (1.0,)
 
@@ -84,7 +104,9 @@ def test_one_number_is_a_tuple_of_one():
         ("learning_rate=[1]", "expected something like 0.001"),
         ("widths={}", "expected something like"),
         ("steps=__import__('os')", "expected something like 100"),
-        ("precision=float8", "precision 'float8': it is float32 or bfloat16 or float16"),
+        ("precision=float8", "precision 'float8': choose float32 or bfloat16 or float16"),
+        ("optimizer=sgd", "optimizer 'sgd': choose adamw or adam"),
+        ("reduction=max", "reduction 'max': choose mean or sum"),
         ("steps=0", "it must be at least 1"),
     ],
 )

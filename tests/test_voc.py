@@ -309,8 +309,10 @@ def test_an_index_reads_each_mask_once(voc, monkeypatch):
         VocFolder, "mask", lambda data, name: names.append(name) or read(data, name)
     )
     data = VocFolder.open(voc)
-    data.index("val")
+    first = data.index("val")
+    assert data.index("val") is first
     assert sorted(names) == sorted(data.names("val"))
+    assert data.available().index("val") is not first  # another folder with other lists
 
 
 def test_the_fingerprint_changes_with_the_files_and_the_names_and_nothing_else(voc):

@@ -32,19 +32,18 @@ def data_rows(masks: VocFolder, count: int, repeats: int = 3) -> Iterator[Row]:
         return replace(compared, sizes={"count": number, "a_second": rate}, note=note)
 
     names = masks.names("all")[:count]
-    some = replace(masks, splits={"some": names})
 
     def class_by_class() -> np.ndarray:
-        pixels = np.zeros((len(names), len(some.classes)), np.int64)
+        pixels = np.zeros((len(names), len(masks.classes)), np.int64)
         for counts, name in zip(pixels, names, strict=True):
-            mask = read_mask(some.mask_path(name))
+            mask = read_mask(masks.mask_path(name))
             for c in np.unique(mask):
                 if 0 < c < VOID:
                     counts[c - 1] = (mask == c).sum()
         return pixels
 
     def index() -> np.ndarray:
-        return some.index("some").pixels
+        return masks.count(names).pixels
 
     yield row("index", "masks", len(names), class_by_class, index, "np.unique, then ==")
     drawn = min(120, max(2, count // 10))

@@ -68,7 +68,7 @@ HERE = How()
 
 
 def duration(seconds: float) -> str:
-    """Seconds in three digits, with their unit."""
+    """Seconds as text with their unit: milliseconds below one second."""
     if seconds < 1:
         return f"{1e3 * seconds:.2f} ms" if seconds < 0.1 else f"{1e3 * seconds:.0f} ms"
     return f"{seconds:.2f} s" if seconds < 100 else f"{seconds:.0f} s"

@@ -91,7 +91,7 @@ def training_row(
         "epochs_a_minute": epochs_a_minute,
         "operations": our_work,
         "operations_a_second": our_work / row.our_seconds,
-        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "trainable": model.trainable,
     }
     allowed = f"arithmetic allows {plain_work / our_work:.2f}"
     note = f"{allowed}; {epochs_a_minute:.2g} epochs a minute cached"

@@ -86,10 +86,18 @@ def in_options(text: str) -> str:
     return text
 
 
+def say(line: str) -> None:
+    """Print a line on stderr; where several processes work together, the first one does."""
+    from ..runs.processes import rank  # here: it loads torch, which not every command needs
+
+    if rank() == 0:
+        print(f"ltm-edu: {line}", file=sys.stderr)
+
+
 def report_skipped(skipped: Mapping[str, str], done: str) -> int:
-    """Say on stderr which folds had no episodes, and why; the exit status."""
+    """Say which folds had no episodes, and why; the exit status."""
     for fold, why in skipped.items():
-        print(f"ltm-edu: fold {fold} is not {done}: {in_options(why)}", file=sys.stderr)
+        say(f"fold {fold} is not {done}: {in_options(why)}")
     return 1 if skipped else 0
 
 
@@ -106,7 +114,7 @@ def chosen_dataset(options: argparse.Namespace) -> VocFolder:
     if also := getattr(options, "also", ()):
         dataset = join_folders([dataset, *map(open_dataset, also)])
     for line in dataset.warnings:
-        print(f"ltm-edu: warning: {line}", file=sys.stderr)
+        say(f"warning: {line}")
     available, listed = dataset.available(), dataset.names(options.split)
     missing = sorted(set(listed).difference(*available.splits.values()))
     if missing and not options.available:

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from .. import evaluation
 from ..datasets.voc import VocFolder
 from ..episodes import FOLDS, EpisodeList, Fold, NoEpisodes, Protocol, fold_label
@@ -24,6 +26,11 @@ from . import chosen_dataset, chosen_folds, leaked_classes, of_fold, report_skip
 
 def run(options: argparse.Namespace) -> int:
     """Score checkpoints and baselines; print the tables, and save them on request."""
+    with processes(options.device) as device:
+        return _evaluate(options, device)
+
+
+def _evaluate(options: argparse.Namespace, device: torch.device) -> int:
     dataset = chosen_dataset(options)
     folds = chosen_folds(options, dataset)
     seeds = tuple(options.seed) if options.seed else (0, 1, 2, 3, 4)
@@ -34,30 +41,36 @@ def run(options: argparse.Namespace) -> int:
     scored: dict[Fold, Results] = {}
     skipped: dict[str, str] = {}
     cache = options.cache or data_dir() / "cache"
-    with processes(options.device) as device:
-        # The checkpoints of every fold are read before the first fold is scored.
-        of_folds = [(fold, *_methods(options, dataset, fold)) for fold in folds]
-        for fold, models, novel_images in of_folds:
-            for model in models.values():
-                model.to(device)
-            protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
-            try:
-                scored[fold] = evaluation.evaluate(
-                    models,
-                    dataset,
-                    fold,
-                    protocol,
-                    options.split,
-                    cache_folder=cache,
-                    crf=options.crf,
-                    episode_lists=_episode_lists(options, dataset, folds, fold, protocol),
-                )
-            except NoEpisodes as error:
-                skipped[fold_label(fold)] = str(error)
-                if len(skipped) == len(folds):
-                    raise
-        if rank() > 0:
-            return 0
+    # The checkpoints of every fold are read before the first fold is scored.
+    of_folds = {fold: _methods(options, dataset, fold) for fold in folds}
+    rules = {rule: path for _, read in of_folds.values() for rule, path in read.items()}
+    if len(rules) > 1:
+        which = ", ".join(f"{path}: {rule}" for rule, path in rules.items())
+        raise InputError(
+            f"these checkpoints differ in --novel-images ({which}): score them one by one"
+        )
+    novel_images = next(iter(rules), recipe_for(options.data).novel_images)
+    protocol = Protocol(options.rule, novel_images, options.shots, options.episodes, seeds)
+    for fold, (models, _) in of_folds.items():
+        for model in models.values():
+            model.to(device)
+        try:
+            scored[fold] = evaluation.evaluate(
+                models,
+                dataset,
+                fold,
+                protocol,
+                options.split,
+                cache_folder=cache,
+                crf=options.crf,
+                episode_lists=_episode_lists(options, dataset, folds, fold, protocol),
+            )
+        except NoEpisodes as error:
+            skipped[fold_label(fold)] = str(error)
+            if len(skipped) == len(folds):
+                raise
+    if rank() > 0:
+        return 0
     results = list(scored.values())
     if len(results) == FOLDS:
         results.append(mean_over_folds(results))
@@ -99,10 +112,11 @@ def _episode_lists(
 
 def _methods(
     options: argparse.Namespace, dataset: VocFolder, fold: Fold
-) -> tuple[dict[str, FewShotModel], Literal["keep", "drop"]]:
-    """The models of a fold's table by name, and what their training did with novel images."""
+) -> tuple[dict[str, FewShotModel], dict[Literal["keep", "drop"], Path]]:
+    """The models of a fold's table by name, and a checkpoint for each rule for novel images."""
     models: dict[str, FewShotModel] = {}
-    rules, backbone = set(), None
+    rules: dict[Literal["keep", "drop"], Path] = {}
+    backbone = None
     try:
         texts = options.query_scales.split(",") if options.query_scales else []
         other_scales = tuple(map(float, texts))
@@ -130,13 +144,10 @@ def _methods(
             if method in models:  # a checkpoint of the same name in another folder
                 method = f"{Path(pattern).parent / stem} ({kind}{at})"
             models[method] = model.at_query_scales(scales)
-        rules.add(trained_on.protocol.novel_images)
-    if len(rules) > 1:
-        raise InputError("these checkpoints differ in --novel-images: score them one by one")
-    recipe = recipe_for(options.data)
-    config = next((m.config for m in models.values()), recipe.model_config)
+        rules[trained_on.protocol.novel_images] = path
+    config = next((m.config for m in models.values()), recipe_for(options.data).model_config)
     for rows in ("fg", "fg_bg"):
         local = replace(config, transformation="local", rows=rows, shots="mean")
         model = TrainingFreeMap(local, backbone)
         models[f"training-free map ({rows})"], backbone = model, model.backbone
-    return models, rules.pop() if rules else recipe.novel_images
+    return models, rules

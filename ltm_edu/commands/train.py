@@ -37,6 +37,11 @@ from . import chosen_dataset, chosen_folds, leaked_classes, of_fold, report_skip
 
 def run(options: argparse.Namespace) -> int:
     """Train a fold, or all four in turn, and write checkpoints and logs."""
+    with processes(options.device) as device:
+        return _train(options, device)
+
+
+def _train(options: argparse.Namespace, device: torch.device) -> int:
     if options.also and not options.all_classes and options.novel is None:
         raise InputError(
             "--with joins classes, and folds belong to one data set: --all-classes or --novel"
@@ -66,26 +71,25 @@ def run(options: argparse.Namespace) -> int:
     if rank() == 0 and (covered := coverage(dataset, options.split, every)):
         print(covered)
     skipped: dict[str, str] = {}
-    with processes(options.device) as device:
-        network = recipe.model_config
-        backbone = build_backbone(network.backbone, network.stages)
-        for fold, path in paths.items():
-            torch.manual_seed(training.seed)  # a fold starts alike whichever was trained before
-            model = LTM(network, backbone)
-            before = start_from(of_fold(options.init, fold), model) if options.init else None
-            if rank() == 0 and before and (names := leaked_classes(before, dataset, fold)):
-                print(
-                    f"{options.init} was trained on {names}: no score of fold {fold_label(fold)} "
-                    "will be few-shot, and evaluate will refuse it"
-                )
-            model.to(device)
-            try:
-                with _only_trainer(path):
-                    _train_fold(options, recipe, protocol, dataset, fold, path, model, before)
-            except NoEpisodes as error:
-                skipped[fold_label(fold)] = str(error)
-                if len(skipped) == len(folds):
-                    raise
+    network = recipe.model_config
+    backbone = build_backbone(network.backbone, network.stages)
+    for fold, path in paths.items():
+        torch.manual_seed(training.seed)  # a fold starts alike whichever was trained before
+        model = LTM(network, backbone)
+        before = start_from(of_fold(options.init, fold), model) if options.init else None
+        if rank() == 0 and before and (names := leaked_classes(before, dataset, fold)):
+            print(
+                f"{options.init} was trained on {names}: no score of fold {fold_label(fold)} "
+                "will be few-shot, and evaluate will refuse it"
+            )
+        model.to(device)
+        try:
+            with _only_trainer(path):
+                _train_fold(options, recipe, protocol, dataset, fold, path, model, before)
+        except NoEpisodes as error:
+            skipped[fold_label(fold)] = str(error)
+            if len(skipped) == len(folds):
+                raise
     return report_skipped(skipped, "trained")
 
 

@@ -232,15 +232,21 @@ class VocFolder:
         return image, mask
 
     def index(self, split: str) -> MaskIndex:
-        """Count each class in each mask of a list; reads every mask once.
+        """Count each class in each mask of a list; they are read once, at the first call.
 
         Raises:
             InputError: as `mask` does.
         """
-        return self.count(self.names(split))
+        if split not in self._indices:
+            self._indices[split] = self.count(self.names(split))
+        return self._indices[split]
+
+    @cached_property
+    def _indices(self) -> dict[str, MaskIndex]:
+        return {}
 
     def count(self, names: Sequence[str]) -> MaskIndex:
-        """The same for some names.
+        """The same for some names; their masks are read at every call.
 
         Raises:
             InputError: as `mask` does.
@@ -253,7 +259,7 @@ class VocFolder:
 
         with ThreadPoolExecutor(8) as pool:
             table = list(pool.map(counts, names))
-        pixels, grid = np.reshape(table, (len(names), 2, -1)).swapaxes(0, 1)
+        pixels, grid = np.reshape(table, (len(names), 2, len(self.classes))).swapaxes(0, 1)
         return MaskIndex(tuple(names), pixels, grid)
 
     def fingerprint(self, names: Sequence[str]) -> str:

@@ -29,6 +29,7 @@ from numpy.lib import format as npy
 from torch import Tensor
 
 from ..store.errors import InputError
+from ..store.fetch import need_room
 from ..store.files import locked, write_all, writing
 
 _ADVICE = "solve this and start again: it resumes; or choose another folder"
@@ -155,7 +156,8 @@ def in_files(
         for i, arrays in enumerate(_discard_if_refused(make(done), part), done):
             with writing(part, _ADVICE):
                 if i == done:
-                    _need_room(folder.parent, sum(a.nbytes for a in arrays), pictures, done)
+                    missing = sum(a.nbytes for a in arrays) * (pictures - done)
+                    need_room(folder, missing, "name another one, or keep features in memory")
                     part.mkdir(exist_ok=True)
                 for kind, a in zip(kinds, arrays, strict=True):
                     with (part / kind.file).open("ab", buffering=0) as file:
@@ -228,14 +230,3 @@ def _discard_if_refused(rows: Iterable[list[np.ndarray]], part: Path) -> Iterato
     except InputError:
         shutil.rmtree(part, ignore_errors=True)
         raise
-
-
-def _need_room(folder: Path, each: int, pictures: int, done: int) -> None:
-    """Refuse what the disk cannot take, before it is there; `each` is the bytes of a picture."""
-    size, missing = each * pictures, each * (pictures - done)
-    if (free := shutil.disk_usage(folder).free) < missing:
-        more = f", {missing / 1e9:.2f} GB of them still to come," if done else ""
-        raise InputError(
-            f"features take {size / 1e9:.2f} GB{more} and {folder} has {free / 1e9:.2f} GB "
-            "free: name another folder, or keep them in memory"
-        )

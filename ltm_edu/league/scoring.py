@@ -32,11 +32,12 @@ from ..episodes import (
 from ..evaluation import count_episodes, draw_lists, score_model
 from ..features.cache import FeatureCache
 from ..model import LTM, FewShotModel, TrainingFreeMap
+from ..runs.processes import rank
 from ..runs.recipes import Recipe
 from ..scores import Counts, counter_of
 from ..store.errors import InputError
 from ..store.files import read_text, written_whole
-from ..training import fit
+from ..training import fit, training_task
 from ..transformations import TRANSFORMATIONS, build_transformation
 from .difference import Difference, paired_difference
 
@@ -118,8 +119,8 @@ class Entry:
 class League:
     """Entries on the same episodes, and what they were scored by.
 
-    `asked` says for each class what its score rests on; `skipped` says for a fold without episodes
-    why it is not in `folds`.
+    `asked` says for each class what its score rests on; `skipped` says for a fold without
+    episodes, or without pictures to train on, why it is not in `folds`.
     """
 
     dataset: str
@@ -239,7 +240,8 @@ def score_league(
         methods: the first is what the others are compared with.
         dataset: pictures and masks.
         folds: which folds, 0 to 3 or names of novel classes; a class is tested in one of them. A
-            fold without episodes is left out, and the table says so.
+            fold without episodes, or without pictures to train on if it is to be trained, is left
+            out, and the table says so.
         recipe: the network, and its training.
         protocol: the rules; `Protocol()` by default.
         split: the list that the episodes come from ("all" for every list).
@@ -250,12 +252,13 @@ def score_league(
         command: what to write beside the scores.
 
     Raises:
-        NoEpisodes: no fold has the pictures for an episode.
+        NoEpisodes: no fold has the pictures that its episodes, or its training, need.
         InputError: trainings below 0, or as `fit` and `FeatureCache` do.
     """
     if trainings < 0:
         raise InputError(f"trainings is {trainings}: it must be 0 or more")
-    protocol = protocol or Protocol()
+    protocol, progress = protocol or Protocol(), progress and rank() == 0
+    rules = replace(protocol, novel_images=recipe.novel_images)  # of the trainings
     configs = {
         m: replace(recipe.model_config, transformation=m.transformation, rows=m.rows)
         for m in methods
@@ -269,17 +272,22 @@ def score_league(
     skipped: dict[str, str] = {}
     for fold in folds:
         try:
-            lists = draw_lists(dataset, fold, protocol, split, index)
-            drawn[fold] = lists, _base_episodes(dataset, fold, protocol)
+            lists = draw_lists(dataset, fold, protocol, split)
+            checks = _base_episodes(dataset, fold, protocol)
+            if trainings:  # refused now, and not after other folds have trained for hours
+                training_task(dataset, fold, recipe.training_config, rules, "train")
+            drawn[fold] = lists, checks
         except NoEpisodes as error:
             skipped[fold_label(fold)] = str(error)
             if len(skipped) == len(folds):
                 raise
     asked: dict[int, Asked] = {}
-    for fold, (lists, checks) in drawn.items():
+    for fold, (lists, _) in drawn.items():
         novel = class_roles(fold, dataset.classes).novel
         pairs = find_pairs(index, novel, protocol.list_rule)
         asked |= count_asked(lists, pairs, novel, protocol.shots)
+    covered = coverage(dataset, split, asked)
+    for fold, (lists, checks) in drawn.items():
         of_fold = [e for part in lists for e in part]
         names = sorted({n for e in (*of_fold, *checks) for n in (e.query, *e.supports)})
         free = TrainingFreeMap(recipe.model_config, backbone).to(device)
@@ -291,7 +299,6 @@ def score_league(
                 training = recipe.training(seed=recipe.training_config.seed + t - 1)
                 torch.manual_seed(training.seed)
                 model = LTM(configs[method], backbone).to(device)
-                rules = replace(protocol, novel_images=recipe.novel_images)
                 fit(
                     model,
                     dataset,
@@ -301,7 +308,7 @@ def score_league(
                     cache_folder=cache_folder,
                     progress=progress,
                 )
-                run.parameters = _trainable(model)
+                run.parameters = model.trainable
             else:
                 model = TrainingFreeMap(configs[method], backbone).to(device)
                 best = _best_threshold(model, cache, checks)
@@ -348,7 +355,7 @@ def score_league(
         training,
         command,
         tuple(entries),
-        coverage(dataset, split, asked),
+        covered,
         {dataset.classes[c - 1]: of_class for c, of_class in asked.items()},
         skipped,
     )
@@ -386,7 +393,3 @@ def _best_threshold(model: TrainingFreeMap, cache: FeatureCache, checks: Episode
         return score_model(model, cache, checks).miou()
 
     return max(THRESHOLDS, key=miou)
-
-
-def _trainable(model: LTM) -> int:
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)

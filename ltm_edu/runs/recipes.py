@@ -38,32 +38,37 @@ class Recipe:
         model, training = self.model_config, self.training_config
         losses = training.losses
         new: dict[object, dict[str, Any]] = {model: {}, training: {}, losses: {}}
-        owner = {f.name: part for part in new for f in fields(part) if f.name != "losses"}
+        known = {
+            f.name: (part, type(f.default))
+            for part in new
+            for f in fields(part)
+            if f.name != "losses"
+        }
         for setting in settings:
             name, _, text = setting.partition("=")
-            if name not in owner:
-                raise InputError(f"{setting}: no such field; {', '.join(sorted(owner))}")
-            new[owner[name]][name] = _value(setting, getattr(owner[name], name), text)
+            if name not in known:
+                raise InputError(f"{setting}: no such field; {', '.join(sorted(known))}")
+            part, kind = known[name]
+            value = _value(kind, text)
+            if type(value) is not kind:
+                now = getattr(part, name)
+                raise InputError(f"{setting}: expected something like {now!r}")
+            new[part][name] = value
         # All at once: one field may only fit the others' new values.
         new[training]["losses"] = replace(losses, **new[losses])
         model, training = (replace(part, **new[part]) for part in (model, training))
         return replace(self, model_config=model, training_config=training)
 
 
-def _value(setting: str, now: Any, text: str) -> Any:
-    """The new value of a field, of the same kind as its value now."""
-    if isinstance(now, str):
+def _value(kind: type, text: str) -> Any:
+    """What a text says, of some kind if it can be: "inf" is a float, a number a tuple of one."""
+    if kind is str:
         return text
     try:
-        value = ast.literal_eval(text)
+        value = float(text) if kind is float else ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        value = text
-    fit = {bool: (bool,), int: (int,), float: (float, int), tuple: (tuple, int, float)}
-    if type(value) not in fit[type(now)]:
-        raise InputError(f"{setting}: expected something like {now!r}")
-    if isinstance(now, tuple):
-        return value if isinstance(value, tuple) else (value,)
-    return type(now)(value)
+        return text
+    return (value,) if kind is tuple and type(value) in (int, float) else value
 
 
 # L_r is a mean over all pairs, most of them zero against zero: without a weight it has no effect.

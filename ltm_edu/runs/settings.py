@@ -24,7 +24,8 @@ class TrainingConfig:
         steps: updates.
         batch: episodes an update, of all processes together.
         optimizer: "adamw", or "adam" in its amsgrad form as released.
-        learning_rate, embedding_rate: of T_f and Upsam, and of T_e.
+        learning_rate: of all that trains but T_e; see `fit`.
+        embedding_rate: of T_e.
         weight_decay: the optimizer's.
         schedule: "cosine" warms up for a tenth of the steps, then falls to zero; "decay" multiplies
             the rate by 0.8 after every ten passes over the training pairs, as released.
@@ -76,7 +77,7 @@ class TrainingConfig:
         choices = {"optimizer": ("adamw", "adam"), "schedule": ("cosine", "decay")}
         for name, values in {**choices, "precision": tuple(DTYPES)}.items():
             if getattr(self, name) not in values:
-                raise InputError(f"{name} {getattr(self, name)!r}: it is {' or '.join(values)}")
+                raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(values)}")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from .errors import InputError
 from .files import existing_parent, locked, write_all, writing, written_whole
 
 _RESUMES = "solve this and fetch again: it resumes"
+_ANOTHER_DISK = "make room, or set LTM_EDU_DATA to a folder on a larger disk"
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as lost."""
 SLOWEST = 10_000
@@ -121,16 +122,15 @@ def missing_bytes(archive: Archive, folder: Path) -> int:
     return max(0, archive.size - _size(folder / f"{archive.name}.part"))
 
 
-def need_room(folder: Path, size: int) -> None:
+def need_room(folder: Path, size: int, advice: str = _ANOTHER_DISK) -> None:
     """Check that so many bytes fit on the disk of a folder, which need not exist yet.
 
     Raises:
-        InputError: fewer bytes are free.
+        InputError: fewer bytes are free; it ends with the advice.
     """
     if (free := shutil.disk_usage(existing_parent(folder)).free) < size:
         raise InputError(
-            f"{folder} needs {readable(size)} and its disk has {readable(free)} free: "
-            "make room, or set LTM_EDU_DATA to a folder on a larger disk"
+            f"{folder} needs {readable(size)} and its disk has {readable(free)} free: {advice}"
         )
 
 

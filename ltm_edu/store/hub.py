@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 DOWNLOAD_SECONDS = 3600.0
 """A download of weights that takes longer is given up; what arrived stays for the next try."""
@@ -14,7 +15,7 @@ def fill_hub_cache(repository: str) -> None:
     """Download weights to where timm looks for them, if they are not there.
 
     The hub's client waits long for a server that is not there, and without end for one that sends
-    a byte from time to time.
+    a byte from time to time. So the server is called first, unless a proxy stands between.
 
     Raises:
         Exception: whatever the client raises; OSError where the server cannot be reached or the
@@ -29,7 +30,8 @@ def fill_hub_cache(repository: str) -> None:
         return
     url = urlsplit(constants.ENDPOINT)
     port = url.port or (443 if url.scheme == "https" else 80)
-    socket.create_connection((url.hostname, port), timeout=10).close()
+    if not {url.scheme, "all"} & getproxies().keys() or proxy_bypass(url.hostname):
+        socket.create_connection((url.hostname, port), timeout=10).close()
     failed: list[Exception] = []
 
     def download() -> None:

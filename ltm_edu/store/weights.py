@@ -84,8 +84,8 @@ def save_weights(path: Path, content: dict[str, Any]) -> None:
             raise recorded.error from None
 
 
-def check_plain(path: str | Path, name: str, value: object) -> Tensor:
-    """The value, if it is an ordinary tensor: dense, in memory, of plain numbers, all finite.
+def check_plain(path: str | Path, name: str, value: object) -> None:
+    """Check that a value is an ordinary tensor: dense, in memory, of plain numbers, all finite.
 
     Raises:
         InputError: it is something else; names the file and the entry.
@@ -101,7 +101,6 @@ def check_plain(path: str | Path, name: str, value: object) -> Tensor:
         raise InputError(f"{path}: {name} has more entries than numbers: train it again")
     if not value.isfinite().all():
         raise InputError(f"{path}: {name} holds NaN or infinite values: train it again")
-    return value
 
 
 def _check_parts(path: Path) -> None:
