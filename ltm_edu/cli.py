@@ -45,13 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return status
     except InputError as error:
-        from .commands import in_options
-
-        return _said(in_options(str(error)), 2)
+        return _said(_in_options(error), 2)
     except FloatingPointError as error:
         return _said(str(error), 1)
     except Stopped as stop:
-        return _said(str(stop), 128 + stop.number)
+        return _said(_in_options(stop), 128 + stop.number)
     except KeyboardInterrupt:
         return _said("stopped", 130)
     except BrokenPipeError:  # whoever read the output has seen enough
@@ -62,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _said(f"{where}{error.strerror or error}", 2)
     except Exception as error:
         return _said(_reported(error, given), 1)
+
+
+def _in_options(error: Exception) -> str:
+    from .commands import in_options  # here: --help is faster without it
+
+    return in_options(str(error))
 
 
 def _said(line: str, status: int) -> int:

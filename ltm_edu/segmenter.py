@@ -115,7 +115,7 @@ class FewShotSegmenter:
         self.smooth, self.crop, self.tile = smooth, crop, tile
         if not isinstance(model, FewShotModel):
             path = Path(model)
-            if not path.suffix and not path.is_file():
+            if not path.suffix and (path.is_dir() or not path.exists()):
                 path = shipped_checkpoint(str(model))
             model = load_checkpoint(path)[0]
             with processes(device) as chosen:

@@ -218,7 +218,7 @@ def fit(
                 saved = time.monotonic()
             if number is not None:
                 done = f"stopped after update {step} of {config.steps}, saved in {machine.state}"
-                raise Stopped(number, f"{done}: the same command with --resume goes on")
+                raise Stopped(number, f"{done}: fit with the same state goes on")
             if on_step is not None:
                 on_step(step, record)
     if run.best is not None:

@@ -185,8 +185,8 @@ def test_a_class_gets_further_notebooks_and_keeps_its_secret(tmp_path):
     assert [p for p, text in contents(out / "release").items() if secret in text] == []
     assert sorted(p.name for p in out.iterdir()) == ["release", "submitted", "teacher.json"]
     kept = contents(out)
-    refused(lambda: assign(["03"], out), "handed out already", "--overwrite")
-    refused(lambda: assign(["05"], out, seed=8), "--seed 8", "has the seed 7")
+    refused(lambda: assign(["03"], out), "handed out already", "overwrite=True")
+    refused(lambda: assign(["05"], out, seed=8), "seed 8", "has the seed 7")
     assert contents(out) == kept
     assign(["03"], out, overwrite=True)
     assert contents(out) == kept
@@ -217,7 +217,7 @@ def test_what_cannot_be_handed_out_is_refused_in_one_line_and_nothing_is_written
     path.write_text("[]", encoding="utf-8")
     refused(attempt, str(path), "no notebook")
     refused(lambda: assign(["77"], tmp_path / "class"), "no notebook 77", "03")
-    refused(lambda: assign(["03"], tmp_path / "class", seed=0), "--seed 0")
+    refused(lambda: assign(["03"], tmp_path / "class", seed=0), "seed 0")
     refused(lambda: assign(["03"], folder), "holds no class")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["own"]
 

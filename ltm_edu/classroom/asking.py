@@ -125,7 +125,7 @@ class Server:
             return json.loads(self._replies.readline())
         except (OSError, ValueError):
             raise InputError(
-                "the process for students' code has ended; run grade again, with less --memory"
+                "the process for students' code has ended; grade again, with less memory"
             ) from None
 
 

@@ -59,14 +59,14 @@ def assign(
     place = out / FILE
     group = Class.load(place) if place.exists() else Class.new(seed)
     if seed not in (None, group.seed):
-        raise InputError(f"--seed {seed}: the class in {out} has the seed {group.seed}")
+        raise InputError(f"seed {seed}: the class in {out} has the seed {group.seed}")
     if not place.exists() and out.exists() and (not out.is_dir() or entries(out)):
         raise InputError(f"{out} exists and holds no class: name a new folder")
     copies = {path.stem: student_copy(path, group) for path in paths}
     folders = {name: out / RELEASE / name for name in copies}
     existing = [folder for folder in folders.values() if folder.exists()]
     if existing and not overwrite:
-        raise InputError(f"{existing[0]} is handed out already: --overwrite replaces it")
+        raise InputError(f"{existing[0]} is handed out already: overwrite=True replaces it")
     described = {name: assignment for name, (assignment, _) in copies.items()}
     group = replace(group, assignments={**group.assignments, **described})
     if not place.exists():  # a new class appears as a whole
@@ -87,9 +87,7 @@ def _notebook(number: str, folder: Path | None) -> Path:
     """The notebook with this number."""
     folder = folder or _COURSE
     if not folder.is_dir():
-        raise InputError(
-            f"{folder} is no folder: give the folder of the course's notebooks with --notebooks"
-        )
+        raise InputError(f"{folder} is no folder: give the folder of the course's notebooks")
     two_digits = number.zfill(2)
     found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     matching = [p for p in found if p.name.startswith(f"{two_digits}_")]

@@ -286,7 +286,7 @@ def protections(server: Server, limits: Limits) -> dict[str, bool]:
         except Lost as lost:
             raise InputError(
                 f"a first process without a student's code gave no result: {lost} Give it more "
-                "with --seconds or --memory"
+                "seconds or memory"
             ) from None
     return {name: isinstance(told, dict) and told.get(name) != "done" for name in PROTECTIONS}
 

@@ -77,7 +77,7 @@ class Class:
         if seed is None:
             seed = 1 + secrets.randbelow(LARGEST_SEED)
         if not 1 <= seed <= LARGEST_SEED:
-            raise InputError(f"--seed {seed}: choose a seed from 1 to {LARGEST_SEED:,}")
+            raise InputError(f"seed {seed}: choose a seed from 1 to {LARGEST_SEED:,}")
         return cls(seed, secrets.token_hex(16))
 
     @classmethod

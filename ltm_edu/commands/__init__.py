@@ -25,6 +25,7 @@ _OPTION_OF = {
     'novel_images="drop"': "--novel-images drop",
     "overwrite=True": "--overwrite",
     "share=": "--val ",
+    "fit with the same state goes on": "the same command with --resume goes on",
 }
 
 # Pillow warns about large pictures and damaged EXIF blocks, which are read; the rest has errors.

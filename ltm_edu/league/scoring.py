@@ -213,7 +213,7 @@ class League:
             )
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise InputError(f"{path} holds no league: ltm-edu compare --json writes one") from None
+            raise InputError(f"{path} holds no league: ltm-edu compare writes one") from None
 
 
 def score_league(
