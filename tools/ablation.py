@@ -51,7 +51,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "+ pixels of the object count twice": (_NO_VOTE, "lambda_d=0"),
     "+ the overlap as a loss": (_NO_VOTE,),
     "+ a vote for the untrained map: the recipe": (),
-    "the recipe, the untrained map counting twice": ("map_weight=6",),
+    "the recipe with twice its weight for the maps": ("map_weight=6",),
     "the paper's network, the recipe's losses": _PAPERS_NETWORK,
     "all but the object counting twice and the map's vote": (_NO_VOTE, "object_weight=1"),
     "all but mirrored pictures and the map's vote": (_NO_VOTE, "flips=False"),
