@@ -31,10 +31,24 @@ class RidgeTransformation(Transformation):
 
     def relate(self, E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
         """The regression's prediction; see `Transformation.relate`."""
-        u_q, u_s = (F.normalize(E.flatten(2), dim=1) for E in (E_q, E_s))
-        gram = u_s @ u_s.mT + self.ridge * torch.eye(u_s.shape[1]).to(u_s)
-        weights = torch.cholesky_solve(u_s @ G_s.flatten(2).mT, torch.linalg.cholesky(gram))
-        return (u_q.mT @ weights).squeeze(2)
+        return self.solve(E_q, *normal_equations(E_s, G_s))
+
+    def solve(self, E_q: Tensor, gram: Tensor, moment: Tensor) -> Tensor:
+        """The prediction (B, N_q) from what `normal_equations` returned, or from sums of it."""
+        gram = gram + self.ridge * torch.eye(gram.shape[-1]).to(gram)
+        weights = torch.cholesky_solve(moment, torch.linalg.cholesky(gram))
+        return (F.normalize(E_q.flatten(2), dim=1).mT @ weights).squeeze(2)
+
+
+def normal_equations(E: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
+    """The two sums over pixels that a regression needs: u u^T (B, D, D) and u G^T (B, D, 1).
+
+    Args:
+        E: embeddings, (B, D, ...); u are its unit columns. A column of zeros has no say.
+        G: masks, (B, 1, ...).
+    """
+    u = F.normalize(E.flatten(2), dim=1)
+    return u @ u.mT, u @ G.flatten(2).mT
 
 
 register_transformation("ridge", lambda config: RidgeTransformation(shots=config.shots))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ..equations import normalize_attention
 from .base import Shots, register_transformation
-from .ridge import RidgeTransformation
+from .ridge import RidgeTransformation, normal_equations
 
 
 class SelfRidgeTransformation(RidgeTransformation):
@@ -37,14 +36,14 @@ class SelfRidgeTransformation(RidgeTransformation):
     def forward(self, E_q: Tensor, E_s: Tensor, G_s: Tensor) -> Tensor:
         """Return the last normalised map; see `Transformation` for shapes."""
         A_hat = super().forward(E_q, E_s, G_s)
-        query = E_q.flatten(2)
-        pixels, masks = (x.transpose(1, 2).flatten(2) for x in (E_s, G_s))
+        gram, moment = normal_equations(*(x.transpose(1, 2).flatten(2) for x in (E_s, G_s)))
         for _ in range(self.rounds):
             found = A_hat.flatten(2)
             inside, outside = found >= self.surely, found <= 1 - self.surely
-            sure = query * (inside | outside)  # a pixel of zeros has no say in the regression
-            E, G = torch.cat([pixels, sure], dim=2), torch.cat([masks, inside.to(masks)], dim=2)
-            A_hat = normalize_attention(self.relate(E_q, E, G)).reshape(A_hat.shape)
+            sure = E_q.flatten(2) * (inside | outside)
+            own_gram, own_moment = normal_equations(sure, inside.to(E_q))
+            A = self.solve(E_q, gram + own_gram, moment + own_moment)
+            A_hat = normalize_attention(A).reshape(A_hat.shape)
         return A_hat
 
 
