@@ -28,8 +28,8 @@ READING = 2
 """Changes when the bytes of a file come to mean other pixels: part of the key of a cache."""
 # fmt: off
 SUFFIXES = (
-    "jpg", "jpeg", "jfif", "png", "webp", "tif", "tiff", "bmp", "gif", "jp2", "avif", "ppm", "pgm",
-    "heic", "heif",
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "gif", "jp2", "avif", "ppm",
+    "pgm", "pbm", "pnm", "tga", "heic", "heif",
 )
 # fmt: on
 """How the names of picture files may end, in small or capital letters."""
