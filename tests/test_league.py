@@ -271,7 +271,7 @@ def test_an_unknown_method_or_a_damaged_file_is_refused(voc, tmp_path, capsys):
     assert "magic" in capsys.readouterr().err
     path = tmp_path / "league.json"
     path.write_text(json.dumps({"entries": [{"method": 3}]}))
-    refused(lambda: League.load(path), str(path), "compare --json")
+    refused(lambda: League.load(path), str(path), "ltm-edu compare writes one")
     refused(lambda: League.load(tmp_path / "none.json"), "none.json")
 
 
