@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="val")
     parser.add_argument("--checkpoint", type=Path, help="default: photographs, which is shipped")
-    text = "how far the answer trusts the maps (default: as the checkpoint does)"
+    text = "weight of the untrained map in the answer (default: the checkpoint's)"
     parser.add_argument("--map-weight", type=float, metavar="W", help=text)
     parser.add_argument("--pictures", type=int, default=100)
     text = "a row of the table; repeat for more (default: all)"
