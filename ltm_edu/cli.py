@@ -20,6 +20,7 @@ from typing import NoReturn
 from .runs.stopping import Stopped, signals_stop
 from .store.errors import InputError
 
+_NOVEL_IMAGES = ("keep", "drop", "void")
 _BENCH_PARTS = ("attention", "loss", "features", "evaluation", "training", "data", "gpu")
 
 
@@ -191,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=int, help="updates (default: the recipe's)")
     add("--seed", type=int, help="of the weights and of the episodes (default: the recipe's)")
     text = "training pictures that also show a novel class (default: the recipe's)"
-    add("--novel-images", choices=("keep", "drop"), help=text)
+    add("--novel-images", choices=_NOVEL_IMAGES, help=text)
     text = "emoji5i, photos, photographs, paper or tuned (default: emoji5i for it, else photos)"
     add("--recipe", help=text)
     text = "any other field of the recipe: batch=24, precision=bfloat16, lambda_r=0..."
@@ -261,7 +262,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--train", type=int, nargs="?", const=1, default=0, metavar="N", help=text)
     add("--recipe", help="the network and its training (default: the one of the data)")
     text = "with --train: what to do with pictures that also show a novel class"
-    add("--novel-images", choices=("keep", "drop"), help=f"{text} (default: the recipe's)")
+    add("--novel-images", choices=_NOVEL_IMAGES, help=f"{text} (default: the recipe's)")
     text = "any field of the recipe: steps=400, features=64..."
     add("--set", action="append", default=[], metavar="FIELD=VALUE", help=text)
     add("--json", type=_path, help="write the league here")

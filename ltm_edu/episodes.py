@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from math import comb
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -30,6 +30,7 @@ SCORED_AT = "original size"
 _FIXED = {"void": VOID, "scored_at": SCORED_AT}
 Pair = tuple[str, int]
 ListRule = Literal["grid", "area", "any"]
+NovelImages = Literal["keep", "drop", "void"]
 Fold = int | tuple[str, ...] | None
 """Which classes are novel: those of fold 0, 1, 2 or 3; those with these names; None: no class."""
 
@@ -46,15 +47,15 @@ class Protocol:
         list_rule: which (image, class) pairs are episodes. "grid" (OSLSM, HSNet): more than 2 of
             the pixels mask[1::32, 1::32]; "area" (PFENet): at least 2,048 pixels; "any": one.
         novel_images: training images that also show novel classes are kept, their novel objects
-            counting as background ("keep": CANet, PFENet, HSNet), or left out ("drop": BAM, and
-            LTM's released code).
+            counting as background ("keep": CANet, PFENet, HSNet), left out ("drop": BAM, and LTM's
+            released code), or kept with the novel objects not counted ("void": ours).
         shots: supports in an episode.
         episodes: test episodes a fold and a seed.
         seeds: one list of episodes is drawn for each.
     """
 
     list_rule: ListRule = "grid"
-    novel_images: Literal["keep", "drop"] = "keep"
+    novel_images: NovelImages = "keep"
     shots: int = 1
     episodes: int = 1000
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -62,8 +63,8 @@ class Protocol:
     def __post_init__(self) -> None:
         if self.list_rule not in ("grid", "area", "any"):
             raise InputError(f"list rule {self.list_rule!r}: choose grid, area or any")
-        if self.novel_images not in ("keep", "drop"):
-            raise InputError(f"novel images {self.novel_images!r}: choose keep or drop")
+        if self.novel_images not in get_args(NovelImages):
+            raise InputError(f"novel images {self.novel_images!r}: choose keep, drop or void")
         if not all(type(n) is int and n >= 1 for n in (self.shots, self.episodes)):
             raise InputError("shots and episodes must be whole numbers, at least 1")
         object.__setattr__(self, "seeds", tuple(self.seeds))
@@ -445,7 +446,7 @@ def why_no_class(
         return (
             f'novel_images="drop" leaves out {len(left_out)} of the {len(shown)} pictures that '
             "show one, because they also show a novel class; "
-            'novel_images="keep" keeps them, with the novel objects as background'
+            'novel_images="void" keeps them, with the novel objects not counted'
         )
     if most("any") > shots:
         mask = dataset.mask(index.names[0])

@@ -147,7 +147,16 @@ def fit(
     progress = progress and rank() == 0
     half = config.precision != "float32"
     names = dataset.names(split)  # every picture of the list, so that the folds share one cache
-    cache = FeatureCache(model, dataset, names, config.flips, cache_folder, progress, half)
+    cache = FeatureCache(
+        model,
+        dataset,
+        names,
+        config.flips,
+        cache_folder,
+        progress,
+        half,
+        void_ids=task.void,
+    )
     device = next(model.parameters()).device
     if machine.features_on_device:
         cache.to(device)
@@ -241,6 +250,7 @@ class Task(NamedTuple):
     pools: dict[int, list[str]]  # id of a class that is trained on to the names of its pictures
     held_out: tuple[int, ...]  # ids of the base classes that are only checked with
     checks: EpisodeList | None
+    void: tuple[int, ...]  # ids of the novel classes whose objects are not counted
 
 
 def training_task(
@@ -272,7 +282,8 @@ def training_task(
     if held_out:
         held_pairs = [(n, c) for c in held_out for n in pools[c]]
         checks = draw_episodes(held_pairs, shots, config.check_episodes, config.seed)
-    return Task(base, train_pools, held_out, checks)
+    void = novel if protocol.novel_images == "void" else ()
+    return Task(base, train_pools, held_out, checks, void)
 
 
 def _held_out_classes(pools: dict[int, list[str]], count: int) -> tuple[int, ...]:

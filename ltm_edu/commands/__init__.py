@@ -23,6 +23,7 @@ _OPTION_OF = {
     'list_rule="any"': "--rule any",
     'novel_images="keep"': "--novel-images keep",
     'novel_images="drop"': "--novel-images drop",
+    'novel_images="void"': "--novel-images void",
     "overwrite=True": "--overwrite",
     "share=": "--val ",
     "fit with the same state goes on": "the same command with --resume goes on",

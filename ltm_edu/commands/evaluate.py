@@ -7,13 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from .. import evaluation
 from ..datasets.voc import VocFolder
-from ..episodes import FOLDS, EpisodeList, Fold, NoEpisodes, Protocol, fold_label
+from ..episodes import FOLDS, EpisodeList, Fold, NoEpisodes, NovelImages, Protocol, fold_label
 from ..model import FewShotModel, TrainingFreeMap
 from ..runs.checkpoint import load_checkpoint
 from ..runs.processes import processes, rank
@@ -112,10 +111,10 @@ def _episode_lists(
 
 def _methods(
     options: argparse.Namespace, dataset: VocFolder, fold: Fold
-) -> tuple[dict[str, FewShotModel], dict[Literal["keep", "drop"], Path]]:
+) -> tuple[dict[str, FewShotModel], dict[NovelImages, Path]]:
     """The models of a fold's table by name, and a checkpoint for each rule for novel images."""
     models: dict[str, FewShotModel] = {}
-    rules: dict[Literal["keep", "drop"], Path] = {}
+    rules: dict[NovelImages, Path] = {}
     backbone = None
     try:
         texts = options.query_scales.split(",") if options.query_scales else []

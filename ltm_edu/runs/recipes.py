@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from ..episodes import NovelImages
 from ..losses import LossWeights
 from ..model import PAPER, SMALL, LTMConfig
 from ..store.errors import InputError
@@ -20,7 +21,7 @@ class Recipe:
 
     model_config: LTMConfig
     training_config: TrainingConfig = field(default_factory=TrainingConfig)
-    novel_images: Literal["keep", "drop"] = "drop"
+    novel_images: NovelImages = "drop"
 
     def training(self, **options: object) -> TrainingConfig:
         """The training's configuration with some fields changed."""
