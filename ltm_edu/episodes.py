@@ -446,7 +446,8 @@ def why_no_class(
         return (
             f'novel_images="drop" leaves out {len(left_out)} of the {len(shown)} pictures that '
             "show one, because they also show a novel class; "
-            'novel_images="void" keeps them, with the novel objects not counted'
+            'novel_images="keep" keeps them, with the novel objects as background, '
+            'novel_images="void" with those not counted'
         )
     if most("any") > shots:
         mask = dataset.mask(index.names[0])

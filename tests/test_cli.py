@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ltm_edu import training as update
 from ltm_edu.cli import main
 from ltm_edu.commands import train
 from ltm_edu.datasets.voc import VocFolder
-from ltm_edu.episodes import Protocol
+from ltm_edu.episodes import NovelImages, Protocol
 from ltm_edu.runs.checkpoint import TrainedOn, save_checkpoint
 
 FAST = ("--size", "97", "--steps", "2")
@@ -222,6 +223,21 @@ def test_four_folds_are_trained_and_scored_with_their_mean(voc, tmp_path, capsys
     assert methods[0] == "LTM (local, fg)"
     assert {"training-free map (fg)", "all foreground", "all background"} <= set(methods)
     assert str(Protocol(novel_images="drop", episodes=4, seeds=(0, 1))) in out
+
+
+def test_the_command_knows_every_rule_for_novel_images():
+    assert get_args(NovelImages) == cli._NOVEL_IMAGES
+
+
+def test_the_rule_for_novel_images_is_kept_with_the_network_and_its_scores(voc, tmp_path, capsys):
+    path, results = tmp_path / "void.pt", tmp_path / "results.json"
+    given = ("train", "--data", voc, "--checkpoint", path, "--novel-images", "void", *FAST)
+    assert command(*given) == 0
+    assert load_checkpoint(path)[1].protocol.novel_images == "void"
+    given = ("evaluate", "--data", voc, "--checkpoint", path, "--episodes", 2, "--seed", 0)
+    assert command(*given, "--json", results) == 0
+    assert "novel images in training: void" in capsys.readouterr().out
+    assert json.loads(results.read_text())[0]["protocol"]["novel_images"] == "void"
 
 
 def test_evaluating_without_a_checkpoint_gives_the_floors(voc, tmp_path, capsys):

@@ -107,7 +107,7 @@ def test_a_protocol_survives_plain_values():
     ("options", "named"),
     [
         ({"list_rule": "most"}, "grid, area or any"),
-        ({"novel_images": "hide"}, "keep or drop"),
+        ({"novel_images": "hide"}, "keep, drop or void"),
         ({"shots": 0}, "at least 1"),
         ({"episodes": 0}, "at least 1"),
     ],

@@ -105,6 +105,18 @@ def test_masks_are_0_1_and_void_at_the_models_size(tiny):
         assert np.array_equal(cache.masks([name], [c])[0].numpy(), expected)
 
 
+def test_objects_of_void_ids_are_void(tiny):
+    names = tiny.names("train")
+    plain, void = (
+        FeatureCache(tiny_model(), tiny, names, progress=False, void_ids=ids) for ids in ((), (2,))
+    )
+    asked = [1] * len(names)
+    twos = plain.masks(names, [2] * len(names)) == 1
+    assert twos.any()
+    expected = torch.where(twos, 255, plain.masks(names, asked))
+    assert torch.equal(void.masks(names, asked), expected)
+
+
 def test_on_the_grid_void_counts_as_background(tiny):
     cache = cache_of(tiny_model(), tiny)
     masks = cache.masks(cache.names[:3], [1, 1, 1])

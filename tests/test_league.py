@@ -243,6 +243,7 @@ def test_a_fold_that_cannot_be_trained_is_left_out_before_any_other_trains(
     out, error = capsys.readouterr()
     assert "fold 0 is not compared" in error
     assert "--novel-images keep keeps them" in out
+    assert "--novel-images void with those not counted" in out
     assert "--novel-images keep keeps them" in error
     assert list(League.load(path).skipped) == ["0"]
     assert cli.main([*call.split(), "--fold", "0"]) == 2

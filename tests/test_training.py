@@ -5,6 +5,7 @@ import math
 import shutil
 from dataclasses import replace
 from functools import partialmethod
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.episodes import (
     Fold,
+    NovelImages,
     Protocol,
     base_classes,
     class_roles,
@@ -32,6 +34,7 @@ from ltm_edu.geometry import image_tensor
 from ltm_edu.model import LTM, TrainingFreeMap
 from ltm_edu.runs.settings import Machine, TrainingConfig
 from ltm_edu.store.errors import InputError
+from ltm_edu.store.pictures import VOID
 from ltm_edu.training import Fitted, Update, fit
 from ltm_edu.transformations import TRANSFORMATIONS, Transformation
 
@@ -221,14 +224,19 @@ def test_without_a_fold_every_class_trains(tiny, asked):
     assert asked[False] == []
 
 
-@pytest.mark.parametrize("novel_images", ["keep", "drop"])
-def test_a_picture_with_a_novel_class_in_a_corner_is_kept_or_dropped(voc, asked, novel_images):
+def novel_in_a_corner(voc) -> tuple[VocFolder, str]:
+    """The data with one training picture that also shows a novel class of fold 0, and its name."""
     data = VocFolder.open(voc)
-    novel = novel_classes(0, 8)[0]
     shown = next(n for n in data.names("train") if "square" in n)
     mask = data.mask(shown)
-    mask[0, 0] = novel
+    mask[:20, :20] = novel_classes(0, 8)[0]
     Image.fromarray(mask).save(data.mask_path(shown))
+    return data, shown
+
+
+@pytest.mark.parametrize("novel_images", get_args(NovelImages))
+def test_a_picture_with_a_novel_class_in_a_corner_is_kept_or_dropped(voc, asked, novel_images):
+    data, shown = novel_in_a_corner(voc)
     run(
         started(),
         data,
@@ -238,8 +246,40 @@ def test_a_picture_with_a_novel_class_in_a_corner_is_kept_or_dropped(voc, asked,
         protocol=Protocol(novel_images=novel_images),
     )
     names = {n for n, _ in asked[True]}
-    assert (shown in names) == (novel_images == "keep")
+    assert (shown in names) == (novel_images != "drop")
     assert {c for _, c in asked[True]} == set(base_classes(0, 8))
+
+
+@pytest.mark.parametrize(("novel_images", "label"), [("keep", 0), ("void", VOID)])
+def test_novel_objects_are_background_or_void(voc, monkeypatch, novel_images, label):
+    data, shown = novel_in_a_corner(voc)
+    truths = []
+    plain = Update.__call__
+
+    def update(self, batch):
+        truths.extend(Y for Y, n in zip(batch.Y, batch.queries, strict=True) if n == shown)
+        return plain(self, batch)
+
+    monkeypatch.setattr(Update, "__call__", update)
+    protocol = Protocol(novel_images=novel_images)
+    run(started(), data, steps=20, batch=8, held_out=0, flips=False, protocol=protocol)
+    assert truths
+    for Y in truths:
+        assert set(Y[:4, :4].flatten().tolist()) == {label}
+        assert (Y == VOID).sum() < 0.2 * Y.numel()
+        assert (Y == 1).any()
+
+
+def test_what_a_void_novel_object_is_does_not_matter(voc):
+    """Trained twice, the second time with the object's pixels as 255 in the file itself."""
+    data, shown = novel_in_a_corner(voc)
+    protocol = Protocol(novel_images="void")
+    first = run(started(), data, held_out=0, protocol=protocol).history
+    mask = data.mask(shown)
+    mask[mask == novel_classes(0, 8)[0]] = VOID
+    Image.fromarray(mask).save(data.mask_path(shown))
+    again = run(started(), VocFolder.open(voc), held_out=0, protocol=protocol).history
+    assert [r["L"] for r in first] == [r["L"] for r in again]
 
 
 def test_a_query_is_never_its_own_support(tiny, monkeypatch):
