@@ -61,6 +61,26 @@ def test_a_variant_scores_what_its_network_scores_when_trained_alone(tiny, tiny_
     assert row["trainings"] == pytest.approx(means)
 
 
+def test_questions_come_from_the_list_that_is_asked_for(tiny, tiny_backbone):
+    name = next(iter(ablation.VARIANTS))
+    scores = {}
+    for split in ("val", "all"):
+        (row,) = ablation.ablation(
+            tiny, [0], SMALL, [name], episodes=8, rule="any", progress=False, split=split
+        )
+        backbone = TinyBackbone()
+        torch.manual_seed(0)
+        recipe = PHOTOGRAPHS.changed([*ablation.VARIANTS[name], *SMALL])
+        rules = Protocol("any", recipe.novel_images, episodes=8, seeds=(0,))
+        model = LTM(recipe.model_config, backbone)
+        fit(model, tiny, 0, recipe.training(seed=0), rules, progress=False)
+        alone = evaluate({"alone": model}, tiny, 0, rules, split, progress=False).scores[0].miou
+        scores[split] = row["mean"], alone
+    for found, alone in scores.values():
+        assert found == pytest.approx(alone)
+    assert scores["val"] != scores["all"]
+
+
 def test_the_command_writes_the_rows_and_itself(voc, tiny_backbone, tmp_path, capsys):
     names = [*ablation.VARIANTS][:2]
     call = ["--data", str(voc), "--fold", "0", "--steps", "1", "--rule", "any", "--episodes", "4"]

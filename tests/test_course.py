@@ -193,11 +193,14 @@ def test_every_ablation_in_the_data_folder_becomes_a_table(tmp_path):
     table = course.ablation_tables(tmp_path)
     assert "| variant | fold 2 | fold 3 | mean |" in table
     assert "| the recipe | 0.250 | 0.500 | 0.375 |" in table
-    assert "*voc*: novel classes, 9 episodes a fold, 300 updates, one training of each." in table
-    record |= {"trainings": 2, "rows": [{**row, "trainings": [0.35, 0.4]}]}
+    assert (
+        "*voc* (val): novel classes, 9 episodes a fold, 300 updates, one training of each." in table
+    )
+    record |= {"split": "all", "trainings": 2, "rows": [{**row, "trainings": [0.35, 0.4]}]}
     (tmp_path / "ablation_voc.json").write_text(json.dumps(record))
     table = course.ablation_tables(tmp_path)
     assert "| the recipe | 0.250 | 0.500 | 0.375 (0.350, 0.400) |" in table
+    assert "*voc* (all): novel classes" in table
     assert "300 updates, 2 trainings of each." in table
     assert "\npython -m tools.ablation --fold 2,3\n" in table
     rows = [{**record["rows"][0], "difference": d} for d in ([0, 0, 0], [0.04, 0.01, 0.07])]

@@ -72,6 +72,7 @@ def ablation(
     trainings: int = 1,
     device: torch.device | str = "cpu",
     on_row: Callable[[list[dict]], None] | None = None,
+    split: str = "val",
 ) -> list[dict]:
     """Train and score variants.
 
@@ -87,6 +88,7 @@ def ablation(
         trainings: how often each variant is trained, from seeds 0, 1 and so on.
         device: where to train and score.
         on_row: called with the rows so far, after each variant.
+        split: the list that the episodes come from ("all" for every list).
 
     Returns:
         For each variant its name, its settings, the mIoU on each fold (a mean over the trainings),
@@ -105,7 +107,7 @@ def ablation(
     config = next(iter(recipes.values())).model_config
     backbone = build_backbone(config.backbone, config.stages)
     asked = Protocol(rule, episodes=episodes, seeds=(0,))  # the same questions for all variants
-    drawn = {fold: draw_lists(dataset, fold, asked)[0] for fold in folds}
+    drawn = {fold: draw_lists(dataset, fold, asked, split)[0] for fold in folds}
     every = [e for fold in folds for e in drawn[fold]]
     for name, recipe in recipes.items():
         rules = Protocol(rule, recipe.novel_images, episodes=episodes, seeds=(0,))
@@ -161,6 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--set", action="append", default=[], metavar="FIELD=VALUE", help=text)
     add("--variant", action="append", help="one of them; repeat for more (default: all)")
     add("--episodes", type=int, default=600, help="of each fold")
+    add("--split", default="val", help="the list to score on, or all")
     add("--rule", choices=("grid", "area", "any"), default="grid")
     add("--cache", type=Path, help="folder for features (default: cache/ in the data folder)")
     add("--train", type=int, default=1, metavar="N", help="train each variant from N seeds")
@@ -174,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         record = {
             "command": f"python -m tools.ablation {shlex.join(given)}",
             "dataset": dataset.root.name,
+            "split": options.split,
             "steps": options.steps,
             "episodes": options.episodes,
             "trainings": options.train,
@@ -199,6 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             trainings=options.train,
             device=device,
             on_row=save,
+            split=options.split,
         )
 
 

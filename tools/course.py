@@ -345,8 +345,9 @@ def ablation_tables(folder: Path) -> str:
             seeds = "one training" if trainings == 1 else f"{trainings} trainings"
             last = "mean" if trainings == 1 else "mean, each training"
             lines = [
-                f"*{record['dataset']}*: novel classes, {record['episodes']} episodes a fold, "
-                f"{record['steps']} updates, {seeds} of each.",
+                f"*{record['dataset']}* ({record.get('split', 'val')}): novel classes, "
+                f"{record['episodes']} episodes a fold, {record['steps']} updates, "
+                f"{seeds} of each.",
                 "",
                 f"| variant | {' | '.join(f'fold {fold}' for fold in folds)} | {last} |",
                 f"|---|{'---|' * len(folds)}---|",
