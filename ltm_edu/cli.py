@@ -179,7 +179,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--novel", metavar="NAME,NAME", help=text)
     add("--all-classes", action="store_true", help="no fold: train on every class")
     add = train.add_argument
-    text = "a further data set, its classes joined by name; not with --fold; repeat for more"
+    text = "a further data set, its classes joined by name; a fold is then that of --data, and "
+    text += "its novel classes are novel in all of them; repeat for more"
     add("--with", dest="also", action="append", default=[], metavar="DATA", help=text)
     add("--split", default="train", help="the list to train on, or all")
     add("--checkpoint", type=_path, help="where to write; {fold} is replaced by the fold")

@@ -83,9 +83,29 @@ def test_a_class_that_voc_calls_differently_is_leakage_all_the_same(two, tmp_pat
     assert "was trained on sofa" in capsys.readouterr().err
 
 
-def test_folds_of_joined_sets_are_refused(two, capsys):
-    assert cli.main(f"train --data {two[0].root} --with {two[1].root} --fold 0".split()) == 2
-    assert "--all-classes" in capsys.readouterr().err
+def test_a_fold_of_joined_sets_is_that_of_the_first(two, tmp_path, capsys):
+    pattern = tmp_path / "fold{fold}.pt"
+    call = f"train --data {two[1].root} --with {two[0].root} --fold 1,2 --rule any --steps 1"
+    call += f" --size 97 --set batch=2 --features memory --checkpoint {pattern}"
+    assert cli.main(call.split()) == 0
+    for fold, novel in ((1, "couch"), (2, "disc")):
+        trained_on = load_checkpoint(tmp_path / f"fold{fold}.pt")[1]
+        assert trained_on.fold == (novel,)
+        assert set(trained_on.base_classes) == {*CLASSES, "tile", "couch", "boat"} - {novel}
+        ask = f"evaluate --data {two[1].root} --fold {fold} --rule any --episodes 2 --seed 0"
+        assert cli.main([*ask.split(), "--checkpoint", str(pattern)]) == 0
+        assert f"fold {fold}" in capsys.readouterr().out
+        assert cli.main([*call.replace("1,2", str(fold)).split(), "--resume"]) == 0
+        assert "is trained already" in capsys.readouterr().out
+    ask = f"evaluate --data {two[0].root} --fold 0 --rule any --episodes 2 --checkpoint {pattern}"
+    assert cli.main(ask.replace("{fold}", "1").split()) == 2
+    assert "leakage" in capsys.readouterr().err
+
+
+def test_too_few_classes_for_a_fold_of_joined_sets_are_refused(two, tmp_path, capsys):
+    few = write_voc(tmp_path / "few", train=2, val=2, classes=OTHER[:3])
+    assert cli.main(f"train --data {few} --with {two[1].root} --fold 0".split()) == 2
+    assert "3 classes cannot make 4 folds" in capsys.readouterr().err
 
 
 def test_what_is_missing_in_a_part_is_missing_in_the_whole(two):

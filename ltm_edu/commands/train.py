@@ -14,8 +14,9 @@ import torch
 
 from ..backbones import build_backbone
 from ..datasets.coverage import coverage
+from ..datasets.joined import JoinedFolders, common_name
 from ..datasets.voc import VocFolder
-from ..episodes import Fold, NoEpisodes, Protocol, fold_label
+from ..episodes import Fold, NoEpisodes, Protocol, class_roles, fold_label
 from ..model import LTM
 from ..runs.checkpoint import TrainedOn, read_checkpoint, save_checkpoint, start_from
 from ..runs.identity import run_identity
@@ -42,10 +43,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace, device: torch.device) -> int:
-    if options.also and not options.all_classes and options.novel is None:
-        raise InputError(
-            "--with joins classes, and folds belong to one data set: --all-classes or --novel"
-        )
     dataset = chosen_dataset(options)
     folds = chosen_folds(options, dataset)
     target = str(options.checkpoint or f"runs/{Path(options.data).name}_fold{{fold}}.pt")
@@ -54,6 +51,7 @@ def _train(options: argparse.Namespace, device: torch.device) -> int:
     recipe = _chosen_recipe(options, folds)
     training = recipe.training_config
     protocol = Protocol(options.rule, options.novel_images or recipe.novel_images, options.shots)
+    trained = {fold: _fold_as_trained(dataset, fold) for fold in folds}
     paths = {fold: Path(of_fold(target, fold)) for fold in folds}
     for path in paths.values():
         if path.suffix in (".jsonl", ".state"):
@@ -62,7 +60,7 @@ def _train(options: argparse.Namespace, device: torch.device) -> int:
     for fold, path in paths.items():
         if path.exists() and not (options.overwrite or options.resume):
             # Data that cannot be trained on is the first thing to know, under any name.
-            training_task(dataset, fold, training, protocol, options.split)
+            training_task(dataset, trained[fold], training, protocol, options.split)
             raise InputError(
                 f"{path} exists: --overwrite replaces it, --resume continues its run, and --init "
                 "trains it further into another --checkpoint"
@@ -77,7 +75,7 @@ def _train(options: argparse.Namespace, device: torch.device) -> int:
         torch.manual_seed(training.seed)  # a fold starts alike whichever was trained before
         model = LTM(network, backbone)
         before = start_from(of_fold(options.init, fold), model) if options.init else None
-        if rank() == 0 and before and (names := leaked_classes(before, dataset, fold)):
+        if rank() == 0 and before and (names := leaked_classes(before, dataset, trained[fold])):
             print(
                 f"{options.init} was trained on {names}: no score of fold {fold_label(fold)} "
                 "will be few-shot, and evaluate will refuse it"
@@ -85,12 +83,21 @@ def _train(options: argparse.Namespace, device: torch.device) -> int:
         model.to(device)
         try:
             with _only_trainer(path):
-                _train_fold(options, recipe, protocol, dataset, fold, path, model, before)
+                _train_fold(options, recipe, protocol, dataset, trained[fold], path, model, before)
         except NoEpisodes as error:
             skipped[fold_label(fold)] = str(error)
             if len(skipped) == len(folds):
                 raise
     return report_skipped(skipped, "trained")
+
+
+def _fold_as_trained(dataset: VocFolder, fold: Fold) -> Fold:
+    """A fold; of data sets joined the novel classes of the first one's fold, by their names."""
+    if not isinstance(dataset, JoinedFolders) or not isinstance(fold, int):
+        return fold
+    first = dataset.parts[0].classes
+    names = {common_name(first[c - 1]) for c in class_roles(fold, first).novel}
+    return tuple(name for name in dataset.classes if name in names)
 
 
 def _train_fold(
