@@ -4,13 +4,14 @@ import itertools
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from helpers import TinyBackbone
 
 from ltm_edu.backbones import BACKBONES
 from ltm_edu.datasets import open_dataset
-from ltm_edu.episodes import Protocol
+from ltm_edu.episodes import Protocol, novel_classes
 from ltm_edu.evaluation import evaluate
 from ltm_edu.model import LTM
 from ltm_edu.runs.recipes import PHOTOGRAPHS
@@ -57,6 +58,10 @@ def test_a_variant_scores_what_its_network_scores_when_trained_alone(tiny, tiny_
         mean = (alone[fold, 0] + alone[fold, 1]) / 2
         assert row["folds"][str(fold)] == pytest.approx(mean)
     assert row["mean"] == pytest.approx(sum(row["folds"].values()) / 2)
+    for fold in (0, 2):
+        names = [tiny.classes[c - 1] for c in novel_classes(fold, 8)]
+        of_classes = [row["classes"][name] for name in names if name in row["classes"]]
+        assert np.mean(of_classes) == pytest.approx(row["folds"][str(fold)])
     means = [(alone[0, seed] + alone[2, seed]) / 2 for seed in (0, 1)]
     assert row["trainings"] == pytest.approx(means)
 

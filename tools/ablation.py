@@ -92,8 +92,9 @@ def ablation(
 
     Returns:
         For each variant its name, its settings, the mIoU on each fold (a mean over the trainings),
-        their mean, that mean for each training, and the difference to the first variant over the
-        classes of all folds with its 95 % interval, [value, low, high].
+        their mean, that mean for each training, the IoU of each class (a mean over the trainings),
+        and the difference to the first variant over the classes of all folds with its 95 %
+        interval, [value, low, high].
 
     Raises:
         InputError: no such variant or setting, or as `fit` and `evaluate` do.
@@ -112,6 +113,7 @@ def ablation(
     for name, recipe in recipes.items():
         rules = Protocol(rule, recipe.novel_images, episodes=episodes, seeds=(0,))
         scores: dict[str, list[float]] = {fold_label(fold): [] for fold in folds}
+        classes: dict[str, list[float]] = {}
         counts: list[list[Counts]] = [[] for _ in range(trainings)]
         for seed, fold in itertools.product(range(trainings), folds):
             torch.manual_seed(seed)
@@ -128,7 +130,10 @@ def ablation(
                 query_scales=scales,
             )
             of_fold = count_episodes(model, features, drawn[fold], progress)
-            scores[fold_label(fold)].append(counter_of(drawn[fold], of_fold).miou())
+            counter = counter_of(drawn[fold], of_fold)
+            scores[fold_label(fold)].append(counter.miou())
+            for c, value in counter.per_class().items():
+                classes.setdefault(dataset.classes[c - 1], []).append(value)
             counts[seed] += of_fold
         of_folds = {fold: fmean(of_seeds) for fold, of_seeds in scores.items()}
         first = first or counts
@@ -139,6 +144,7 @@ def ablation(
                 "folds": of_folds,
                 "mean": fmean(of_folds.values()),
                 "trainings": [fmean(seed) for seed in zip(*scores.values(), strict=True)],
+                "classes": {c: fmean(of_seeds) for c, of_seeds in classes.items()},
                 "difference": paired_difference(every, counts, first),
             }
         )
