@@ -237,7 +237,8 @@ def count_episodes(
     model: FewShotModel, cache: FeatureCache, episodes: Sequence[Episode], progress: bool = False
 ) -> list[Counts]:
     """The pixel counts of a model's answer to each episode; see `score_model`."""
-    return _count_each(_Scorer(model, cache, _TruthReader(cache.dataset)), episodes, "", progress)
+    truths = _TruthReader(cache.dataset, cache.void_ids)
+    return _count_each(_Scorer(model, cache, truths), episodes, "", progress)
 
 
 def _score_lists(
@@ -378,11 +379,11 @@ class _Embedder:
 class _TruthReader:
     """Read the masks of a data set, each once as long as all of them fit into a limit of memory.
 
-    Only one thread may ask for them.
+    Only one thread may ask for them. Objects of the classes in `void_ids` are void.
     """
 
-    def __init__(self, dataset: VocFolder) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: VocFolder, void_ids: Sequence[int] = ()) -> None:
+        self.dataset, self.void_ids = dataset, tuple(void_ids)
         self._masks: OrderedDict[str, np.ndarray] = OrderedDict()
         self._bytes = 0
 
@@ -391,7 +392,10 @@ class _TruthReader:
         if name in self._masks:
             self._masks.move_to_end(name)
             return self._masks[name]
-        mask = self._masks[name] = self.dataset.mask(name)
+        mask = self.dataset.mask(name)
+        if self.void_ids:
+            mask = np.where(np.isin(mask, self.void_ids), np.uint8(VOID), mask)
+        self._masks[name] = mask
         self._bytes += mask.nbytes
         while self._bytes > MEMORY and len(self._masks) > 1:
             self._bytes -= self._masks.popitem(last=False)[1].nbytes

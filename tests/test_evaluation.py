@@ -15,7 +15,14 @@ from PIL import Image
 
 from ltm_edu import evaluation
 from ltm_edu.datasets.voc import VocFolder
-from ltm_edu.episodes import EpisodeList, Protocol, draw_episodes, find_pairs, novel_classes
+from ltm_edu.episodes import (
+    Episode,
+    EpisodeList,
+    Protocol,
+    draw_episodes,
+    find_pairs,
+    novel_classes,
+)
 from ltm_edu.evaluation import evaluate, score_model
 from ltm_edu.features.cache import FeatureCache
 from ltm_edu.geometry import image_tensor, resize_logits
@@ -424,6 +431,26 @@ def test_scoring_with_each_picture_once_is_scoring_every_episode_by_itself(
         plain.add((logits[1] > logits[0]).numpy(), asked, e.class_id)
     assert score_model(model, cache, episodes).miou() == pytest.approx(plain.miou(), abs=1e-3)
     assert plain.miou() > 0.2
+
+
+def test_objects_of_void_ids_do_not_count_in_scores(voc):
+    """A query of two objects, one of them of the void class: found or not, it is not counted."""
+    data = VocFolder.open(voc)
+    name, support = [n for n in data.names("val") if data.classes[0] in n][:2]
+    mask = data.mask(name)
+    mask[:40] = 2
+    Image.fromarray(mask).save(data.mask_path(name))
+    data = VocFolder.open(voc)
+    everything = TrainingFreeMap(tiny_model().config, TinyBackbone(), threshold=-1)
+    episode = Episode(1, name, (support,))
+    counted = []
+    for ids in ((), (2,)):
+        cache = FeatureCache(everything, data, [name, support], progress=False, void_ids=ids)
+        counted.append(score_model(everything, cache, [episode]).total())
+    plain, void = counted
+    assert plain.both == void.both == (mask == 1).sum()
+    assert plain.either == (mask != 255).sum()
+    assert void.either == ((mask != 255) & (mask != 2)).sum()
 
 
 # Shared work

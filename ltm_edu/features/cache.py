@@ -43,7 +43,7 @@ class FeatureCache:
         progress: show a bar with the features' size and the time left.
         half: keep the features in float16, half the room; no longer exact to the last digit.
         query_scales: sizes of the query to keep, 1.0 among them; the model's by default.
-        void_ids: ids of classes whose objects count as void in `masks`.
+        void_ids: ids of classes whose objects count as void in `masks` and in scores.
 
     Raises:
         InputError: a picture or mask is missing, unreadable, of another size, or has an id over
@@ -63,7 +63,7 @@ class FeatureCache:
         void_ids: Sequence[int] = (),
     ) -> None:
         self.dataset = dataset
-        self._void_ids = torch.tensor([*void_ids, VOID], dtype=torch.uint8)
+        self.void_ids = tuple(void_ids)
         self.names = tuple(dict.fromkeys(names))
         self.fingerprint = dataset.fingerprint(self.names) if folder is not None else None
         self.size = model.config.image_size
@@ -142,7 +142,7 @@ class FeatureCache:
         out = self._masks[torch.tensor([self._at[n] for n in names])]
         out = torch.stack([m.flip(-1) if f else m for m, f in zip(out, flips, strict=True)])
         wanted = torch.tensor(class_ids, dtype=torch.uint8, device=out.device)[:, None, None]
-        void = torch.isin(out, self._void_ids.to(out.device))
+        void = torch.isin(out, torch.tensor([*self.void_ids, VOID]).to(out))
         return torch.where(void, VOID, (out == wanted).to(torch.uint8))
 
     def grid_masks(self, masks: Tensor) -> Tensor:
