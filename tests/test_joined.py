@@ -102,6 +102,15 @@ def test_a_fold_of_joined_sets_is_that_of_the_first(two, tmp_path, capsys):
     assert "leakage" in capsys.readouterr().err
 
 
+def test_a_class_that_is_left_out_may_have_either_of_its_names(two, tmp_path):
+    call = f"train --data {two[0].root} --with {two[1].root} --rule any --steps 1 --size 97"
+    for name in ("sofa", "couch"):
+        path = tmp_path / f"{name}.pt"
+        options = f"--set batch=2 --features memory --novel {name} --checkpoint {path}"
+        assert cli.main(f"{call} {options}".split()) == 0
+        assert load_checkpoint(path)[1].fold == ("couch",)
+
+
 def test_too_few_classes_for_a_fold_of_joined_sets_are_refused(two, tmp_path, capsys):
     few = write_voc(tmp_path / "few", train=2, val=2, classes=OTHER[:3])
     assert cli.main(f"train --data {few} --with {two[1].root} --fold 0".split()) == 2

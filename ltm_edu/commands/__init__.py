@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..datasets import open_dataset
-from ..datasets.joined import common_name, join_folders
+from ..datasets.joined import JoinedFolders, common_name, join_folders
 from ..datasets.voc import VocFolder
 from ..episodes import FOLDS, Fold, class_roles, fold_label
 from ..store.errors import InputError
@@ -43,6 +43,8 @@ def chosen_folds(options: argparse.Namespace, dataset: VocFolder) -> list[Fold]:
         return [None]
     if options.novel is not None:
         names = tuple(name.strip() for name in options.novel.split(","))
+        if isinstance(dataset, JoinedFolders):
+            names = tuple(map(common_name, names))
         novel = class_roles(names, dataset.classes).novel
         return [tuple(dataset.classes[c - 1] for c in novel)]  # in the order of the classes
     folds = {str(fold): [fold] for fold in range(FOLDS)} | {"all": list(range(FOLDS))}
