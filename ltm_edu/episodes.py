@@ -61,7 +61,7 @@ class Protocol:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
 
     def __post_init__(self) -> None:
-        if self.list_rule not in ("grid", "area", "any"):
+        if self.list_rule not in get_args(ListRule):
             raise InputError(f"list rule {self.list_rule!r}: choose grid, area or any")
         if self.novel_images not in get_args(NovelImages):
             raise InputError(f"novel images {self.novel_images!r}: choose keep, drop or void")

@@ -148,14 +148,7 @@ def fit(
     half = config.precision != "float32"
     names = dataset.names(split)  # every picture of the list, so that the folds share one cache
     cache = FeatureCache(
-        model,
-        dataset,
-        names,
-        config.flips,
-        cache_folder,
-        progress,
-        half,
-        void_ids=task.void,
+        model, dataset, names, config.flips, cache_folder, progress, half, void_ids=task.void
     )
     device = next(model.parameters()).device
     if machine.features_on_device:

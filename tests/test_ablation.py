@@ -11,6 +11,7 @@ from helpers import TinyBackbone
 
 from ltm_edu.backbones import BACKBONES
 from ltm_edu.datasets import open_dataset
+from ltm_edu.datasets.voc import VocFolder
 from ltm_edu.episodes import Protocol, novel_classes
 from ltm_edu.evaluation import evaluate
 from ltm_edu.model import LTM
@@ -39,21 +40,26 @@ def test_the_variants_lead_from_the_papers_network_to_the_recipe():
     assert len({str(recipe) for recipe in recipes}) == len(recipes)  # no two are the same
 
 
+def trained_alone(data: VocFolder, name: str, fold: int, seed: int, split: str = "val") -> float:
+    """The mIoU of a variant that `fit` trains and `evaluate` scores."""
+    recipe = PHOTOGRAPHS.changed([*ablation.VARIANTS[name], *SMALL])
+    rules = Protocol("any", recipe.novel_images, episodes=8, seeds=(0,))
+    backbone = TinyBackbone()
+    torch.manual_seed(seed)
+    model = LTM(recipe.model_config, backbone)
+    fit(model, data, fold, recipe.training(seed=seed), rules, progress=False)
+    return evaluate({"alone": model}, data, fold, rules, split, progress=False).scores[0].miou
+
+
 def test_a_variant_scores_what_its_network_scores_when_trained_alone(tiny, tiny_backbone):
     name = "+ a second mask row"
     (row,) = ablation.ablation(
         tiny, [0, 2], SMALL, [name], episodes=8, rule="any", progress=False, trainings=2
     )
-    recipe = PHOTOGRAPHS.changed([*ablation.VARIANTS[name], *SMALL])
-    rules = Protocol("any", recipe.novel_images, episodes=8, seeds=(0,))
-    alone = {}
-    for fold, seed in itertools.product((0, 2), (0, 1)):
-        backbone = TinyBackbone()
-        torch.manual_seed(seed)
-        model = LTM(recipe.model_config, backbone)
-        fit(model, tiny, fold, recipe.training(seed=seed), rules, progress=False)
-        score = evaluate({"alone": model}, tiny, fold, rules, progress=False).scores[0].miou
-        alone[fold, seed] = score
+    alone = {
+        (fold, seed): trained_alone(tiny, name, fold, seed)
+        for fold, seed in itertools.product((0, 2), (0, 1))
+    }
     for fold in (0, 2):
         mean = (alone[fold, 0] + alone[fold, 1]) / 2
         assert row["folds"][str(fold)] == pytest.approx(mean)
@@ -73,14 +79,7 @@ def test_questions_come_from_the_list_that_is_asked_for(tiny, tiny_backbone):
         (row,) = ablation.ablation(
             tiny, [0], SMALL, [name], episodes=8, rule="any", progress=False, split=split
         )
-        backbone = TinyBackbone()
-        torch.manual_seed(0)
-        recipe = PHOTOGRAPHS.changed([*ablation.VARIANTS[name], *SMALL])
-        rules = Protocol("any", recipe.novel_images, episodes=8, seeds=(0,))
-        model = LTM(recipe.model_config, backbone)
-        fit(model, tiny, 0, recipe.training(seed=0), rules, progress=False)
-        alone = evaluate({"alone": model}, tiny, 0, rules, split, progress=False).scores[0].miou
-        scores[split] = row["mean"], alone
+        scores[split] = row["mean"], trained_alone(tiny, name, 0, 0, split)
     for found, alone in scores.values():
         assert found == pytest.approx(alone)
     assert scores["val"] != scores["all"]

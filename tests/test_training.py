@@ -224,19 +224,19 @@ def test_without_a_fold_every_class_trains(tiny, asked):
     assert asked[False] == []
 
 
-def novel_in_a_corner(voc) -> tuple[VocFolder, str]:
-    """The data with one training picture that also shows a novel class of fold 0, and its name."""
+def novel_in_a_corner(voc, side: int) -> tuple[VocFolder, str]:
+    """The data with a square of a novel class of fold 0 in a training picture, and its name."""
     data = VocFolder.open(voc)
     shown = next(n for n in data.names("train") if "square" in n)
     mask = data.mask(shown)
-    mask[:20, :20] = novel_classes(0, 8)[0]
+    mask[:side, :side] = novel_classes(0, 8)[0]
     Image.fromarray(mask).save(data.mask_path(shown))
     return data, shown
 
 
 @pytest.mark.parametrize("novel_images", get_args(NovelImages))
 def test_a_picture_with_a_novel_class_in_a_corner_is_kept_or_dropped(voc, asked, novel_images):
-    data, shown = novel_in_a_corner(voc)
+    data, shown = novel_in_a_corner(voc, side=1)
     run(
         started(),
         data,
@@ -252,7 +252,7 @@ def test_a_picture_with_a_novel_class_in_a_corner_is_kept_or_dropped(voc, asked,
 
 @pytest.mark.parametrize(("novel_images", "label"), [("keep", 0), ("void", VOID)])
 def test_novel_objects_are_background_or_void(voc, monkeypatch, novel_images, label):
-    data, shown = novel_in_a_corner(voc)
+    data, shown = novel_in_a_corner(voc, side=20)
     truths = []
     plain = Update.__call__
 
@@ -272,7 +272,7 @@ def test_novel_objects_are_background_or_void(voc, monkeypatch, novel_images, la
 
 def test_what_a_void_novel_object_is_does_not_matter(voc):
     """Trained twice, the second time with the object's pixels as 255 in the file itself."""
-    data, shown = novel_in_a_corner(voc)
+    data, shown = novel_in_a_corner(voc, side=20)
     protocol = Protocol(novel_images="void")
     first = run(started(), data, held_out=0, protocol=protocol).history
     mask = data.mask(shown)

@@ -7,13 +7,13 @@ import hashlib
 import re
 import sys
 import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, get_args
 
 from ..datasets import open_dataset
 from ..datasets.joined import JoinedFolders, common_name, join_folders
 from ..datasets.voc import VocFolder
-from ..episodes import FOLDS, Fold, class_roles, fold_label
+from ..episodes import FOLDS, Fold, NovelImages, class_roles, fold_label
 from ..store.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 _OPTION_OF = {
     'list_rule="any"': "--rule any",
-    'novel_images="keep"': "--novel-images keep",
-    'novel_images="drop"': "--novel-images drop",
-    'novel_images="void"': "--novel-images void",
+    **{f'novel_images="{rule}"': f"--novel-images {rule}" for rule in get_args(NovelImages)},
     "overwrite=True": "--overwrite",
     "share=": "--val ",
     "fit with the same state goes on": "the same command with --resume goes on",
@@ -45,8 +43,7 @@ def chosen_folds(options: argparse.Namespace, dataset: VocFolder) -> list[Fold]:
         names = tuple(name.strip() for name in options.novel.split(","))
         if isinstance(dataset, JoinedFolders):
             names = tuple(map(common_name, names))
-        novel = class_roles(names, dataset.classes).novel
-        return [tuple(dataset.classes[c - 1] for c in novel)]  # in the order of the classes
+        return [novel_names(names, dataset.classes)]
     folds = {str(fold): [fold] for fold in range(FOLDS)} | {"all": list(range(FOLDS))}
     chosen: dict[Fold, None] = {}
     for text in options.fold.split(","):
@@ -59,6 +56,18 @@ def chosen_folds(options: argparse.Namespace, dataset: VocFolder) -> list[Fold]:
             "--novel NAME,NAME" + " or --all-classes" * hasattr(options, "all_classes")
         )
     return list(chosen)
+
+
+def novel_names(fold: Fold, classes: Sequence[str]) -> tuple[str, ...]:
+    """The names of a fold's novel classes, in the order of the classes.
+
+    Raises:
+        InputError: as `class_roles` does.
+
+    >>> novel_names(("cow", "cat"), ["dog", "cat", "cow"])
+    ('cat', 'cow')
+    """
+    return tuple(classes[c - 1] for c in class_roles(fold, classes).novel)
 
 
 def of_fold(pattern: object, fold: Fold) -> str:
@@ -74,7 +83,7 @@ def of_fold(pattern: object, fold: Fold) -> str:
 def leaked_classes(trained_on: TrainedOn, dataset: VocFolder, fold: Fold) -> str:
     """The novel classes of a fold that a checkpoint was trained on, as text; "" if none."""
     seen = {common_name(name) for name in trained_on.seen_classes}
-    novel = [dataset.classes[c - 1] for c in class_roles(fold, dataset.classes).novel]
+    novel = novel_names(fold, dataset.classes)
     leaked = [name for name in novel if common_name(name) in seen]
     return ", ".join(leaked[:3]) + (" and more" if leaked[3:] else "")
 

@@ -16,7 +16,7 @@ from ..backbones import build_backbone
 from ..datasets.coverage import coverage
 from ..datasets.joined import JoinedFolders, common_name
 from ..datasets.voc import VocFolder
-from ..episodes import Fold, NoEpisodes, Protocol, class_roles, fold_label
+from ..episodes import Fold, NoEpisodes, Protocol, fold_label
 from ..model import LTM
 from ..runs.checkpoint import TrainedOn, read_checkpoint, save_checkpoint, start_from
 from ..runs.identity import run_identity
@@ -33,7 +33,14 @@ from ..store.files import (
     writing,
 )
 from ..training import fit, training_task
-from . import chosen_dataset, chosen_folds, leaked_classes, of_fold, report_skipped
+from . import (
+    chosen_dataset,
+    chosen_folds,
+    leaked_classes,
+    novel_names,
+    of_fold,
+    report_skipped,
+)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -95,9 +102,8 @@ def _fold_as_trained(dataset: VocFolder, fold: Fold) -> Fold:
     """A fold; of data sets joined the novel classes of the first one's fold, by their names."""
     if not isinstance(dataset, JoinedFolders) or not isinstance(fold, int):
         return fold
-    first = dataset.parts[0].classes
-    names = {common_name(first[c - 1]) for c in class_roles(fold, first).novel}
-    return tuple(name for name in dataset.classes if name in names)
+    names = tuple(map(common_name, novel_names(fold, dataset.parts[0].classes)))
+    return novel_names(names, dataset.classes)
 
 
 def _train_fold(

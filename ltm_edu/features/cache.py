@@ -142,7 +142,9 @@ class FeatureCache:
         out = self._masks[torch.tensor([self._at[n] for n in names])]
         out = torch.stack([m.flip(-1) if f else m for m, f in zip(out, flips, strict=True)])
         wanted = torch.tensor(class_ids, dtype=torch.uint8, device=out.device)[:, None, None]
-        void = torch.isin(out, torch.tensor([*self.void_ids, VOID]).to(out))
+        void = out == VOID
+        for c in self.void_ids:
+            void |= out == c
         return torch.where(void, VOID, (out == wanted).to(torch.uint8))
 
     def grid_masks(self, masks: Tensor) -> Tensor:
